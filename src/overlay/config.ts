@@ -1,0 +1,102 @@
+/**
+ * What an overlay is made of, between option parsing (options.ts), opening (layers.ts, on the main thread, where a
+ * bad layer becomes one clear sentence) and the running core (overlay.ts, on the session thread). Plain data: it is
+ * posted to the session's worker; descriptors are numbers, valid in every thread of the process.
+ */
+
+import type { Jobs } from '../vfs/jobs.js';
+import type { Log } from '../vfs/log.js';
+
+/** Options with the kernel's names and meanings; see options.ts for the table that parses and prints them. */
+export interface OverlayOptions {
+  /** Lower directories, top first, as given by the user (latin1 bytes). */
+  readonly lowerdir: readonly string[];
+  /** Data-only lower directories (after `::`), top first. */
+  readonly datadir: readonly string[];
+  readonly upperdir: string | null;
+  readonly workdir: string | null;
+  readonly readOnly: boolean;
+  readonly redirectDir: 'on' | 'follow' | 'nofollow' | 'off';
+  readonly metacopy: boolean;
+  readonly index: boolean;
+  readonly xino: 'off' | 'auto' | 'on';
+  readonly userxattr: boolean;
+  readonly volatile: boolean;
+  readonly fsync: 'auto' | 'strict' | 'volatile';
+  /** POSIX ACLs offered to callers. */
+  readonly acl: boolean;
+  /** Extended attributes offered to callers. */
+  readonly xattrs: boolean;
+  /** How whiteouts are written: the kernel's form, or where device nodes can't exist, xattr files or `.wh.` names. */
+  readonly whiteout: 'chardev' | 'xattr' | 'aufs';
+  /** Read AUFS/OCI `.wh.` names in layers (containers/storage extracts layers so). */
+  readonly whPrefix: boolean;
+  readonly uidmapping: string | null;
+  readonly gidmapping: string | null;
+  readonly squashToUid: number | null;
+  readonly squashToGid: number | null;
+  /** fuse-overlayfs `xattr_permissions`: 0, 1 or 2. */
+  readonly xattrPermissions: 0 | 1 | 2;
+}
+
+/** One directory tree taking part, opened. */
+export interface Layer {
+  /** 0 is the topmost layer (upper if there is one), counting down. Data-only layers come last. */
+  readonly index: number;
+  readonly kind: 'upper' | 'lower' | 'data';
+  /** Absolute path, for messages. */
+  readonly path: string;
+  /** O_PATH descriptor of the root, on a private non-recursive clone of its mount where permitted. */
+  readonly root: number;
+  /** Device numbers of its filesystem. */
+  readonly devMajor: number;
+  readonly devMinor: number;
+  /** Number of its filesystem: 0 is the upper's (or the top lower's) filesystem, then counting in layer order. */
+  readonly fsid: number;
+  /** Filesystem uuid, 16 bytes; null when unknown or all zero. */
+  readonly uuid: Uint8Array | null;
+  /** The root is its mount's only reach: crossing mounts is impossible (a cloned mount). */
+  readonly cloned: boolean;
+}
+
+/** What the upper's filesystem can do, probed when mounting. */
+export interface UpperFeatures {
+  /** `overlay.*` xattrs can be set with the active prefix. */
+  readonly xattr: boolean;
+  /** mknod of a device 0:0 works. */
+  readonly chardev: boolean;
+  /** RENAME_WHITEOUT works. */
+  readonly renameWhiteout: boolean;
+  readonly tmpfile: boolean;
+  readonly reflink: boolean;
+  /** name_to_handle_at works, so `origin` can be written. */
+  readonly handles: boolean;
+}
+
+/** All layers opened and checked. */
+export interface OpenedLayers {
+  /** Top first: upper (if any), lowers, then data-only layers. */
+  readonly layers: readonly Layer[];
+  readonly hasUpper: boolean;
+  /** O_PATH descriptor of `workdir/work` on the upper's cloned mount; -1 without an upper. */
+  readonly work: number;
+  /** O_PATH descriptor of `workdir/index`; -1 unless index=on. */
+  readonly indexDir: number;
+  readonly features: UpperFeatures;
+  /** Bits free above the inode numbers for the fsid when layers span filesystems; 0: all on one, -1: xino off. */
+  readonly xinoBits: number;
+  /** This process may open by handle (CAP_DAC_READ_SEARCH in the initial namespace). */
+  readonly canOpenByHandle: boolean;
+  /** This process may take other identities (CAP_SETUID and friends). */
+  readonly privileged: boolean;
+}
+
+/** How file data travels: see native-notes/data-modes.md. */
+export type DataMode = 'cached' | 'passthrough';
+
+/** What the core is given by its surroundings. */
+export interface OverlayServices {
+  readonly jobs: Jobs;
+  readonly log: Log;
+  readonly dataMode: DataMode;
+}

@@ -1,0 +1,114 @@
+/** Names in directories: create, link, rename, remove, list. All relative to a directory descriptor. */
+import { native, path, path2, result, TOO_LONG } from './ffi.js';
+
+const mkdiratCall = native('int', 'mkdirat', ['int', 'void *', 'uint']);
+const mknodatCall = native('int', 'mknodat', ['int', 'void *', 'uint', 'uint64']);
+const symlinkatCall = native('int', 'symlinkat', ['void *', 'int', 'void *']);
+const linkatCall = native('int', 'linkat', ['int', 'void *', 'int', 'void *', 'int']);
+const unlinkatCall = native('int', 'unlinkat', ['int', 'void *', 'int']);
+const renameat2Call = native('int', 'renameat2', ['int', 'void *', 'int', 'void *', 'uint']);
+const readlinkatCall = native('int64', 'readlinkat', ['int', 'void *', 'void *', 'uint64']);
+const getdents64Call = native('int64', 'getdents64', ['int', 'void *', 'uint64']);
+
+export function mkdirat(dirfd: number, name: string, mode: number): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(mkdiratCall(dirfd, p, mode));
+}
+
+/** Device number as glibc's makedev() packs it. */
+export function makedev(major: number, minor: number): bigint {
+  const M = BigInt(major);
+  const m = BigInt(minor);
+  return (m & 0xffn) | ((M & 0xfffn) << 8n) | ((m & ~0xffn) << 12n) | ((M & ~0xfffn) << 32n);
+}
+
+/** mknodat(2); `mode` includes the type. */
+export function mknodat(dirfd: number, name: string, mode: number, major = 0, minor = 0): number {
+  const p = path(name);
+  if (p === null) return TOO_LONG;
+  const dev = major === 0 && minor === 0 ? 0 : makedev(major, minor);
+  return result(mknodatCall(dirfd, p, mode, dev));
+}
+
+export function symlinkat(target: string, dirfd: number, name: string): number {
+  const t = path2(target);
+  const p = path(name);
+  return p === null || t === null ? TOO_LONG : result(symlinkatCall(t, dirfd, p));
+}
+
+/** linkat(2): `flags` may be AT_SYMLINK_FOLLOW, which reaches an O_PATH descriptor by its /proc name. */
+export function linkat(fromFd: number, from: string, toFd: number, to: string, flags = 0): number {
+  const p = path(from);
+  const q = path2(to);
+  return p === null || q === null ? TOO_LONG : result(linkatCall(fromFd, p, toFd, q, flags));
+}
+
+/** unlinkat(2): `flags` 0, or AT_REMOVEDIR for a directory. */
+export function unlinkat(dirfd: number, name: string, flags = 0): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(unlinkatCall(dirfd, p, flags));
+}
+
+/** renameat2(2): `flags` are RENAME_*. */
+export function renameat2(fromFd: number, from: string, toFd: number, to: string, flags = 0): number {
+  const p = path(from);
+  const q = path2(to);
+  return p === null || q === null ? TOO_LONG : result(renameat2Call(fromFd, p, toFd, q, flags));
+}
+
+/** Target of a symlink, stored in `into`; `name` "" reads an O_PATH descriptor. Returns its length or -errno. */
+export function readlinkat(dirfd: number, name: string, into: Uint8Array): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(readlinkatCall(dirfd, p, into, into.length));
+}
+
+/** Raw directory records into `into`. Returns bytes filled (0 at the end) or -errno. */
+export function getdents64(fd: number, into: Uint8Array): number {
+  return result(getdents64Call(fd, into, into.length));
+}
+
+/** One name of a directory as getdents64(2) gives it. */
+export interface Dirent {
+  readonly name: string;
+  /** DT_* of the entry. */
+  readonly type: number;
+  /** Inode number halves, signed 32-bit. */
+  readonly inoLo: number;
+  readonly inoHi: number;
+}
+
+const listing = Buffer.alloc(256 * 1024);
+
+/**
+ * Calls `each` for every name of the open directory `fd` except `.` and `..`, from its current position on.
+ * Returns 0 or -errno. `each` must not list another directory (one scratch buffer).
+ */
+export function listDirectory(
+  fd: number,
+  each: (name: string, type: number, inoLo: number, inoHi: number) => void,
+): number {
+  for (;;) {
+    const filled = getdents64(fd, listing);
+    if (filled <= 0) return filled;
+    for (let at = 0; at < filled; ) {
+      const length = listing.readUInt16LE(at + 16);
+      // The record is padded with NULs to 8 bytes: the name ends at the first one.
+      let end = at + 19;
+      while (listing[end] !== 0) end++;
+      const size = end - at - 19;
+      const dots = size <= 2 && listing[at + 19] === 46 && (size === 1 || listing[at + 20] === 46);
+      if (!dots) {
+        const name = listing.latin1Slice(at + 19, end);
+        each(name, listing[at + 18]!, listing.readInt32LE(at), listing.readInt32LE(at + 4));
+      }
+      at += length;
+    }
+  }
+}
+
+/** All names of an open directory at once (its scratch buffer is free again when this returns), or -errno. */
+export function readDirectory(fd: number): Dirent[] | number {
+  const entries: Dirent[] = [];
+  const rc = listDirectory(fd, (name, type, inoLo, inoHi) => entries.push({ name, type, inoLo, inoHi }));
+  return rc < 0 ? rc : entries;
+}

@@ -1,0 +1,141 @@
+/** Descriptors and file data. Offsets and lengths are bytes, given as doubles (exact to 2^53). */
+import { native, nativeSyscall, path, result, TOO_LONG } from './ffi.js';
+
+const openatCall = native('int', 'openat', ['int', 'void *', 'int', 'uint']);
+const openat2Call = nativeSyscall(['int', 'void *', 'void *', 'uint64']);
+const closeCall = native('int', 'close', ['int']);
+const preadCall = native('int64', 'pread64', ['int', 'void *', 'uint64', 'int64']);
+const pwriteCall = native('int64', 'pwrite64', ['int', 'void *', 'uint64', 'int64']);
+const readCall = native('int64', 'read', ['int', 'void *', 'uint64']);
+const writeCall = native('int64', 'write', ['int', 'void *', 'uint64']);
+const ftruncateCall = native('int', 'ftruncate64', ['int', 'int64']);
+const fallocateCall = native('int', 'fallocate64', ['int', 'int', 'int64', 'int64']);
+const lseekCall = native('int64', 'lseek64', ['int', 'int64', 'int']);
+const fsyncCall = native('int', 'fsync', ['int']);
+const fdatasyncCall = native('int', 'fdatasync', ['int']);
+const syncfsCall = native('int', 'syncfs', ['int']);
+const ioctlInt = native('int', 'ioctl', ['int', 'uint64', 'int64']);
+const ioctlBuf = native('int', 'ioctl', ['int', 'uint64', 'void *']);
+const copyRangeCall = native('int64', 'copy_file_range', [
+  'int',
+  'void *',
+  'int',
+  'void *',
+  'uint64',
+  'uint',
+]);
+const flockCall = native('int', 'flock', ['int', 'int']);
+const dupCall = native('int', 'fcntl', ['int', 'int', 'int']);
+
+const SYS_OPENAT2 = 437;
+const FICLONE = 0x40049409;
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Opens `name` relative to `dirfd`. Returns a descriptor or -errno. */
+export function openat(dirfd: number, name: string, flags: number, mode = 0): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(openatCall(dirfd, p, flags, mode));
+}
+
+const how = Buffer.alloc(24);
+
+/** openat2(2): `resolve` are RESOLVE_* flags. Returns a descriptor or -errno. */
+export function openat2(dirfd: number, name: string, flags: number, resolve: number): number {
+  const p = path(name);
+  if (p === null) return TOO_LONG;
+  how.writeBigUInt64LE(BigInt(flags), 0);
+  how.writeBigUInt64LE(0n, 8);
+  how.writeBigUInt64LE(BigInt(resolve), 16);
+  return result(openat2Call(SYS_OPENAT2, dirfd, p, how, 24));
+}
+
+/** close(2). Returns 0 or -errno; the descriptor is gone either way. */
+export function close(fd: number): number {
+  return result(closeCall(fd));
+}
+
+/** A second descriptor for the same open file, close-on-exec. */
+export function dup(fd: number): number {
+  return result(dupCall(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+/** Reads at most `size` bytes at `offset` into the start of `into`. Returns bytes read or -errno. */
+export function pread(fd: number, into: Uint8Array, size: number, offset: number): number {
+  return result(preadCall(fd, into, size, offset));
+}
+
+/** Writes `size` bytes from the start of `from` at `offset`. Returns bytes written or -errno. */
+export function pwrite(fd: number, from: Uint8Array, size: number, offset: number): number {
+  return result(pwriteCall(fd, from, size, offset));
+}
+
+/** read(2) at the descriptor's own position. */
+export function read(fd: number, into: Uint8Array, size: number): number {
+  return result(readCall(fd, into, size));
+}
+
+/** write(2) at the descriptor's own position. */
+export function write(fd: number, from: Uint8Array, size: number): number {
+  return result(writeCall(fd, from, size));
+}
+
+/** Sets the length of an open file. */
+export function ftruncate(fd: number, size: number): number {
+  return result(ftruncateCall(fd, size));
+}
+
+/** fallocate(2); `mode` are FALLOC_FL_* flags. */
+export function fallocate(fd: number, mode: number, offset: number, length: number): number {
+  return result(fallocateCall(fd, mode, offset, length));
+}
+
+/** lseek(2). Returns the new offset or -errno. */
+export function lseek(fd: number, offset: number, whence: number): number {
+  return result(lseekCall(fd, offset, whence));
+}
+
+export function fsync(fd: number): number {
+  return result(fsyncCall(fd));
+}
+
+export function fdatasync(fd: number): number {
+  return result(fdatasyncCall(fd));
+}
+
+export function syncfs(fd: number): number {
+  return result(syncfsCall(fd));
+}
+
+/** Shares all blocks of `from` with `to` (FICLONE). Returns 0 or -errno (EOPNOTSUPP, EXDEV, EINVAL: can't). */
+export function ficlone(to: number, from: number): number {
+  return result(ioctlInt(to, FICLONE, from));
+}
+
+/** ioctl(2) with a buffer argument. */
+export function ioctl(fd: number, command: number, argument: Uint8Array): number {
+  return result(ioctlBuf(fd, command, argument));
+}
+
+const inOff = Buffer.alloc(8);
+const outOff = Buffer.alloc(8);
+
+/** copy_file_range(2) at explicit offsets. Returns bytes copied (0 at end of file) or -errno. */
+export function copyFileRange(
+  from: number,
+  fromOffset: number,
+  to: number,
+  toOffset: number,
+  length: number,
+): number {
+  inOff.writeBigInt64LE(BigInt(fromOffset));
+  outOff.writeBigInt64LE(BigInt(toOffset));
+  return result(copyRangeCall(from, inOff, to, outOff, length, 0));
+}
+
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
+/** flock(2). */
+export function flock(fd: number, operation: number): number {
+  return result(flockCall(fd, operation));
+}

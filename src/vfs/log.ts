@@ -1,0 +1,7 @@
+/** What the lower rooms need of a log; the session binds it to pino. Structured fields first, text second. */
+export interface Log {
+  debug(fields: object, text: string): void;
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}
