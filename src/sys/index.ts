@@ -1,10 +1,12 @@
 /** System calls: the only code that knows koffi. Every function returns `>= 0` or `-errno`; see `ffi.ts`. */
 export * from './attr.js';
 export * from './consts.js';
+export * from './copy.js';
 export * from './credentials.js';
 export * from './dir.js';
 export * from './errno.js';
 export * from './file.js';
 export * from './handle.js';
+export * from './limits.js';
 export * from './stat.js';
 export * from './xattr.js';
