@@ -48,13 +48,22 @@ export function checkUpperCan(features: UpperFeatures, upper: SourceDir, options
   );
 }
 
+/** uuid=off is for one filesystem alone, as ovl_fill_super() has it: an origin without uuid says nothing among several. */
+export function limitUuid(options: OverlayOptions, sources: Sources, warnings: string[]): OverlayOptions {
+  if (options.uuid !== 'off') return options;
+  const dirs = [sources.upper, ...sources.lowers].filter((dir) => dir !== null && dir.option !== 'datadir');
+  if (new Set(dirs.map((dir) => dir!.fs)).size === 1) return options;
+  warnings.push('uuid=off needs all layers on one filesystem: it is uuid=null.');
+  return { ...options, uuid: 'null' };
+}
+
 /** Less what upper or lowers can't do: as ovl_make_workdir() and ovl_lower_dir(), which warn and go on. */
 export function limitTo(
   options: OverlayOptions,
   features: UpperFeatures,
   sources: Sources,
-): { options: OverlayOptions; warnings: string[] } {
-  const warnings: string[] = [];
+  warnings: string[],
+): OverlayOptions {
   let { redirectDir, metacopy, index, whiteout } = options;
   if (!features.xattr) {
     if (redirectDir === 'on' || metacopy || index) {
@@ -79,5 +88,5 @@ export function limitTo(
     );
     whiteout = 'xattr';
   }
-  return { options: { ...options, redirectDir, metacopy, index, whiteout }, warnings };
+  return { ...options, redirectDir, metacopy, index, whiteout };
 }

@@ -3,7 +3,6 @@
 import { readFileSync } from 'node:fs';
 import { ENODATA, errnoName, getxattr, nameToHandle, setxattr } from '../sys/index.js';
 import type { OverlayOptions } from './config.js';
-import type { Root } from './mount-clone.js';
 import { decodeOrigin, encodeOrigin } from './origin.js';
 import type { SourceDir } from './source-dir.js';
 import { xattrPrefix } from './upper-probe.js';
@@ -27,31 +26,33 @@ export function markUpperRoot(upper: number, options: OverlayOptions): void {
   setxattr(upper, '', `${prefix}uuid`, uuid, UUID_SIZE);
 }
 
+interface OpenDir {
+  readonly dir: SourceDir;
+  readonly root: number;
+}
+
 /** The directories between which index=on wants proof that they belong together. */
 export interface IndexParties {
-  readonly upper: SourceDir;
-  readonly root: Root;
+  readonly upper: OpenDir;
   /** The top lower. */
-  readonly lower: SourceDir;
-  readonly lowerRoot: Root;
+  readonly lower: OpenDir;
   readonly indexDir: number;
 }
 
 /** The index is keyed by what the lowers hold, so it must not be used with others: as ovl_get_indexdir(). */
-export function verifyIndex(parties: IndexParties, options: OverlayOptions): void {
-  const { upper, root, lower, lowerRoot, indexDir } = parties;
+export function verifyIndex({ upper, lower, indexDir }: IndexParties, options: OverlayOptions): void {
   const prefix = xattrPrefix(options);
-  const uuidOf = (dir: SourceDir): Buffer | null => (options.uuid === 'off' ? null : dir.fs.uuid);
-  const lowerMark = { on: root.fd, attribute: `${prefix}origin`, of: lowerRoot.fd, isUpper: false };
+  const uuidOf = ({ dir }: OpenDir): Buffer | null => (options.uuid === 'off' ? null : dir.fs.uuid);
+  const lowerMark = { on: upper.root, attribute: `${prefix}origin`, of: lower.root, isUpper: false };
   if (!verifyMark(lowerMark, uuidOf(lower))) {
     throw new UserError(
-      `upperdir '${upper.path}' was used with index=on over another lowerdir than '${lower.path}'; give the same one, or mount with index=off.`,
+      `upperdir '${upper.dir.path}' was used with index=on over another lowerdir than '${lower.dir.path}'; give the same one, or mount with index=off.`,
     );
   }
-  const upperMark = { on: indexDir, attribute: `${prefix}upper`, of: root.fd, isUpper: true };
+  const upperMark = { on: indexDir, attribute: `${prefix}upper`, of: upper.root, isUpper: true };
   if (!verifyMark(upperMark, uuidOf(upper))) {
     throw new UserError(
-      `the index of this workdir belongs to another upperdir than '${upper.path}'; choose another workdir, or mount with index=off.`,
+      `the index of this workdir belongs to another upperdir than '${upper.dir.path}'; choose another workdir, or mount with index=off.`,
     );
   }
 }
