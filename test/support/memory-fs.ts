@@ -40,6 +40,7 @@ const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
 const FS_IOC_GETFLAGS = 0x80086601;
 const FS_IOC_SETFLAGS = 0x40086602;
+const FS_IOC_FSGETXATTR = 0x801c581f;
 const FALLOC_FL_KEEP_SIZE = 1;
 
 interface Moment {
@@ -307,7 +308,8 @@ export class MemoryFs implements FileSystem {
     const inode = this.#inode(node);
     if (command === FS_IOC_GETFLAGS) data.set([inode.flags]);
     else if (command === FS_IOC_SETFLAGS) inode.flags = data[0] ?? 0;
-    else fail(ENOTTY);
+    // Linux asks for this before it sets flags by either ioctl: all zero is an answer.
+    else if (command !== FS_IOC_FSGETXATTR) fail(ENOTTY);
   }
 
   readdir(node: NodeId, _fh: Fh, offset: number, _caller: Caller, sink: DirSink): void {
