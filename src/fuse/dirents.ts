@@ -19,6 +19,8 @@ export class Dirents implements DirSink {
   plus = false;
   /** Bytes packed. */
   used = 0;
+  /** Entries packed. */
+  count = 0;
   #limit = 0;
   #full = false;
   readonly #fs: FileSystem;
@@ -33,6 +35,7 @@ export class Dirents implements DirSink {
   start(plus: boolean, size: number): void {
     this.plus = plus;
     this.used = 0;
+    this.count = 0;
     this.#limit = Math.min(size, this.#reply.body.length);
     this.#full = false;
   }
@@ -97,5 +100,6 @@ export class Dirents implements DirSink {
     reply.halves(end - 8, 0, 0);
     reply.text(at + DIRENT_HEAD, name);
     this.used = end;
+    this.count++;
   }
 }

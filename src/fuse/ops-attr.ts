@@ -44,7 +44,7 @@ function decodeSetAttr(x: Exchange): SetAttr {
   set.mode = has(abi.FATTR_MODE) ? r.u32(68) : null;
   set.uid = has(abi.FATTR_UID) ? r.u32(76) : null;
   set.gid = has(abi.FATTR_GID) ? r.u32(80) : null;
-  set.size = has(abi.FATTR_SIZE) ? r.u64(16) : null;
+  set.size = has(abi.FATTR_SIZE) ? r.offset(16) : null;
   set.atime = moment(r, has(abi.FATTR_ATIME), has(abi.FATTR_ATIME_NOW), ATIME, x.atime);
   set.mtime = moment(r, has(abi.FATTR_MTIME), has(abi.FATTR_MTIME_NOW), MTIME, x.mtime);
   set.ctime = moment(r, has(abi.FATTR_CTIME), false, CTIME, x.ctime);

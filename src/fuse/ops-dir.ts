@@ -12,7 +12,7 @@ const DIRECTORY: Gift = {
 /** All entries of a READDIRPLUS: one lookup for each that has a nodeid. */
 const ENTRIES: Gift = {
   undo: (x) => x.dirents.abandon(),
-  show: (x) => `${x.dirents.used} bytes of entries`,
+  show: (x) => `${x.dirents.count} entries`,
 };
 
 function opendir(x: Exchange): number {

@@ -1,4 +1,6 @@
 /** One request: a view over the bytes that the kernel sent. */
+import { EFBIG } from '../sys/errno.js';
+import { fail } from '../vfs/errors.js';
 import { Caller, type Fh, type NodeId } from '../vfs/types.js';
 import { HI, IN_HEADER, OUT_HEADER, WRITE_DATA } from './abi.js';
 
@@ -81,6 +83,13 @@ export class Request {
   i64(offset: number): number {
     const at = (IN_HEADER + offset) >> 2;
     return this.#words[at]! + (this.#words[at + 1]! | 0) * HI;
+  }
+
+  /** A file offset or size. EFBIG beyond 2^53, where a double would name another byte. */
+  offset(at: number): number {
+    const value = this.u64(at);
+    if (value > Number.MAX_SAFE_INTEGER) fail(EFBIG, 'offset');
+    return value;
   }
 
   fh(offset: number): Fh {

@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { EIO } from '../sys/errno.js';
 import { Deferred, FsError } from '../vfs/errors.js';
 import type { FileSystem } from '../vfs/filesystem.js';
-import { OUT_HEADER } from './abi.js';
+import { MAX_DATA, OUT_HEADER, PAGE_SIZE } from './abi.js';
 import { Exchange, type OpRow } from './exchange.js';
 import type { Negotiated } from './init.js';
 import { rowOf, UNKNOWN } from './optable.js';
@@ -20,6 +20,9 @@ export type { DataMode, ServerOptions } from './options.js';
 
 /** Returned by {@link Server.handle} for a request that waits for a job. */
 export const PARKED = -1;
+
+/** Bytes that a request may take: what the session's read buffer must hold, or the kernel refuses to read into it. */
+export const REQUEST_CAPACITY = MAX_DATA + PAGE_SIZE;
 
 /** Replies with a larger errno are refused by the kernel. */
 const MAX_ERRNO = 511;
@@ -67,7 +70,8 @@ export class Server {
   }
 
   /**
-   * Takes back what the last reply handed over (lookup counts, handles): for a reply that the kernel refused.
+   * Takes back what the last reply handed over (lookup counts, handles): for a reply that could not be written,
+   * because the request was aborted (ENOENT). Only before the next {@link handle}.
    */
   undoReply(): void {
     if (this.#result < 0) return;
@@ -137,7 +141,7 @@ export class Server {
     const start = this.#clock();
     const total = this.#serve(request, length);
     const took = this.#clock() - start;
-    if (total === PARKED) trace(parkedLine(x.request, this.parkedOn));
+    if (total === PARKED) trace(parkedLine(this.#row, x.request, this.parkedOn));
     else trace(replyLine(this.#row, x, { result: this.#result, what: this.#what, took }));
     return total;
   }

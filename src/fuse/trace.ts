@@ -18,6 +18,10 @@ function numberOf(r: Request): string {
   return `#${r.uniqueHi === 0 ? r.uniqueLo : `${r.uniqueHi.toString(16)}:${r.uniqueLo.toString(16)}`}`;
 }
 
+function nameOf(row: OpRow, r: Request): string {
+  return row.code === 0 ? `opcode ${r.opcode}` : row.name;
+}
+
 function argumentsOf(row: OpRow, r: Request): string {
   if (row.show === undefined || r.size < row.args) return '';
   try {
@@ -31,8 +35,7 @@ function argumentsOf(row: OpRow, r: Request): string {
 /** `#12 LOOKUP node 1 "etc" pid 4711 uid 0 gid 0` */
 export function requestLine(row: OpRow, r: Request): string {
   const { pid, uid, gid } = r.caller;
-  const name = row.code === 0 ? `opcode ${r.opcode}` : row.name;
-  return `${numberOf(r)} ${name} node ${r.node}${argumentsOf(row, r)} pid ${pid} uid ${uid} gid ${gid}`;
+  return `${numberOf(r)} ${nameOf(row, r)} node ${r.node}${argumentsOf(row, r)} pid ${pid} uid ${uid} gid ${gid}`;
 }
 
 /** How a request ended. */
@@ -45,20 +48,20 @@ export interface Outcome {
   readonly took: number;
 }
 
-/** `#12 = node 5, 128 bytes, 14 µs` or `#12 = ENOENT (openat), 14 µs` */
+/** `#12 LOOKUP = node 5, 128 bytes, 14 µs` or `#12 UNLINK = EACCES (unlinkat), 14 µs` */
 export function replyLine(row: OpRow, x: Exchange, end: Outcome): string {
   const took = `${Math.round(end.took * 1000)} µs`;
-  const number = numberOf(x.request);
+  const start = `${numberOf(x.request)} ${nameOf(row, x.request)} =`;
   if (end.result < 0) {
     const what = end.what === '' ? '' : ` (${end.what})`;
-    return `${number} = ${errnoName(end.result)}${what}, ${took}`;
+    return `${start} ${errnoName(end.result)}${what}, ${took}`;
   }
-  if (row.replies === false) return `${number} = no reply, ${took}`;
+  if (row.replies === false) return `${start} no reply, ${took}`;
   const gift = row.gives === undefined ? '' : `${row.gives.show(x)}, `;
-  return `${number} = ${gift}${end.result} bytes, ${took}`;
+  return `${start} ${gift}${end.result} bytes, ${took}`;
 }
 
 /** The request waits for a job. */
-export function parkedLine(r: Request, job: number): string {
-  return `${numberOf(r)} = parked on job ${job}`;
+export function parkedLine(row: OpRow, r: Request, job: number): string {
+  return `${numberOf(r)} ${nameOf(row, r)} = parked on job ${job}`;
 }

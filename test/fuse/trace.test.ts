@@ -31,19 +31,19 @@ test('one line per request and reply', () => {
   f.send(request({ opcode: 11 }, str('d')));
   assert.deepEqual(lines, [
     '#2 INIT node 0 version 7.45 pid 4711 uid 0 gid 0',
-    '#2 = 64 bytes, 14 µs',
+    '#2 INIT = 64 bytes, 14 µs',
     '#2 MKDIR node 1 "d\\x22\\xe9" mode 0755 pid 4711 uid 1000 gid 100',
-    '#2 = node 2, 128 bytes, 14 µs',
+    '#2 MKDIR = node 2, 128 bytes, 14 µs',
     '#2 LOOKUP node 1 "absent" pid 4711 uid 0 gid 0',
-    '#2 = negative, 128 bytes, 14 µs',
+    '#2 LOOKUP = negative, 128 bytes, 14 µs',
     '#2 READ node 7 fh 3 offset 4096 size 512 pid 4711 uid 0 gid 0',
-    '#2 = ESTALE, 14 µs',
+    '#2 READ = ESTALE, 14 µs',
     '#2 FORGET node 2 nlookup 1 pid 4711 uid 0 gid 0',
-    '#2 = no reply, 14 µs',
+    '#2 FORGET = no reply, 14 µs',
     '#2 opcode 99 node 1 pid 4711 uid 0 gid 0',
-    '#2 = ENOSYS, 14 µs',
+    '#2 opcode 99 = ENOSYS, 14 µs',
     '#2 RMDIR node 1 "d" pid 4711 uid 0 gid 0',
-    '#2 = ENOTEMPTY (unlinkat), 14 µs',
+    '#2 RMDIR = ENOTEMPTY (unlinkat), 14 µs',
   ]);
 });
 
@@ -58,11 +58,11 @@ test('parked and malformed requests', () => {
   f.send(request({ opcode: 1 }, str('a/b')));
   assert.deepEqual(lines, [
     '#2 FSYNC node 1 fh 0 pid 4711 uid 0 gid 0',
-    '#2 = parked on job 7',
+    '#2 FSYNC = parked on job 7',
     'malformed request: 3 bytes',
-    '#0 = EIO (3 bytes), 14 µs',
+    '#0 opcode 0 = EIO (3 bytes), 14 µs',
     '#2 LOOKUP node 1 (malformed: a slash in a name) pid 4711 uid 0 gid 0',
-    '#2 = EIO (a slash in a name), 14 µs',
+    '#2 LOOKUP = EIO (a slash in a name), 14 µs',
   ]);
 });
 

@@ -678,6 +678,35 @@ test('passthrough: a file that can not be registered is opened without', () => {
   assert.equal(f.log.at('warn').length, 1);
 });
 
+test('offsets that a double can not name: EFBIG, not another byte', () => {
+  const { f } = fixture();
+  const EFBIG = 27;
+  const far = u64(2n ** 53n + 1n);
+  assert.equal(
+    f.errno(request({ opcode: 16, nodeid: 3 }, u64(0), far, u32(1), Buffer.alloc(20), u64(0))),
+    EFBIG,
+  );
+  assert.equal(f.errno(request({ opcode: 15, nodeid: 3 }, u64(0), far, u32(1), Buffer.alloc(20))), EFBIG);
+  assert.equal(f.errno(request({ opcode: 43, nodeid: 3 }, u64(0), u64(0), far, u32(0), u32(0))), EFBIG);
+  const truncate = request({ opcode: 4, nodeid: 3 }, u32(1 << 3), u32(0), u64(0), far, Buffer.alloc(64));
+  assert.equal(f.errno(truncate), EFBIG);
+});
+
+test('OPEN with O_TRUNC clears set-id bits first, when the kernel asks for it', () => {
+  const fs = tree();
+  const f = new Fixture(fs, { dataMode: 'passthrough' }).init();
+  fs.nodes.get(3 as NodeId)!.mode |= 0o6000;
+  f.ok(
+    request(
+      { opcode: 14, nodeid: 3 },
+      u32(0o1001), // flags: O_WRONLY | O_TRUNC
+      u32(1), // open_flags: FUSE_OPEN_KILL_SUIDGID
+    ),
+  );
+  const inode = fs.nodes.get(3 as NodeId)!;
+  assert.deepEqual([inode.mode & 0o6000, inode.size], [0, 0]);
+});
+
 test('DESTROY', () => {
   const { fs, f } = fixture();
   sameBytes(f.send(request({ opcode: 38, nodeid: 0 })), reply(0));
