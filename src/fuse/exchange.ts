@@ -75,7 +75,7 @@ export class Exchange {
     this.ioModes =
       onBackingOpen === undefined
         ? null
-        : new IoModes(onBackingClose === undefined ? { onBackingOpen } : { onBackingOpen, onBackingClose });
+        : new IoModes({ onBackingOpen, onBackingClose: onBackingClose ?? (() => {}) }, options.log);
   }
 
   /** The reusable {@link OpenReply}, as new. */

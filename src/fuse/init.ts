@@ -70,7 +70,7 @@ const WISHES: readonly Wish[] = [
   { name: 'HANDLE_KILLPRIV_V2', word: 0, bit: abi.FUSE_HANDLE_KILLPRIV_V2 },
   { name: 'SETXATTR_EXT', word: 0, bit: abi.FUSE_SETXATTR_EXT },
   { name: 'INIT_EXT', word: 0, bit: abi.FUSE_INIT_EXT },
-  { name: 'PASSTHROUGH', word: 1, bit: abi.FUSE_PASSTHROUGH, when: (s) => s.passthrough },
+  { name: 'PASSTHROUGH', word: 1, bit: abi.FUSE_PASSTHROUGH, when: (s) => s.passthrough && s.backing },
   { name: 'NO_EXPORT_SUPPORT', word: 1, bit: abi.FUSE_NO_EXPORT_SUPPORT },
 ];
 
@@ -161,9 +161,7 @@ export function init(x: Exchange): number {
       maxWrite: n.maxWrite,
       readOnly: s.readOnly,
     },
-    level === 'warn'
-      ? 'the kernel offers no passthrough: file data goes through this process'
-      : 'FUSE connection',
+    level === 'warn' ? 'no passthrough here: file data goes through this process' : 'FUSE connection',
   );
   return encode(x, n, r.size >= 12 ? r.u32(8) : 0);
 }

@@ -1,4 +1,6 @@
-/** Backing files of passthrough: which open file uses which registration with the kernel. */
+/** Backing files of passthrough: how the data of each open node travels. */
+import { errnoName } from '../sys/errno.js';
+import type { Log } from '../vfs/log.js';
 import type { Fh, NodeId } from '../vfs/types.js';
 
 /** How the session registers backing files (FUSE_DEV_IOC_BACKING_OPEN and _CLOSE on the device). */
@@ -6,52 +8,67 @@ export interface BackingDevice {
   /** Registers an open descriptor. Returns a backing id (> 0) or -errno. */
   onBackingOpen(fd: number): number;
   /** Gives a backing id back. */
-  onBackingClose?(id: number): void;
+  onBackingClose(id: number): void;
 }
 
-interface Backing {
+/** No backing id: data goes through the page cache and through us. */
+const CACHED = 0;
+
+interface Mode {
+  /** Backing id of passthrough, or {@link CACHED}. Set once. */
   readonly id: number;
   readonly users: Set<Fh>;
 }
 
 /**
- * The kernel lets one inode have one backing file at a time, and compares registrations, not files: a second open
- * of a node must carry the id of the first one. So an id lives as long as any handle of its node uses it.
+ * The io mode of every open node. The kernel (fs/fuse/iomode.c) lets an inode be open either cached or passthrough,
+ * never both, and with one backing file only; it compares registrations, not files. So the first handle of a node
+ * decides, the others join, and the last one to go gives the backing id back.
  *
- * The filesystem keeps the other half of the rule: while a node has passthrough handles its backing file stays the
- * same; after a copy-up it answers OPEN with ESTALE, and the next lookup gets a new nodeid.
+ * The filesystem keeps the other half of the rule: while a node has handles its backing file stays the same; after a
+ * copy-up it answers OPEN with ESTALE, and the next lookup gets a new nodeid.
  */
 export class IoModes {
-  readonly #nodes = new Map<NodeId, Backing>();
+  readonly #modes = new Map<NodeId, Mode>();
   readonly #device: BackingDevice;
+  readonly #log: Log;
+  /** Errors that were reported already. */
+  readonly #reported = new Set<number>();
 
-  constructor(device: BackingDevice) {
+  constructor(device: BackingDevice, log: Log) {
     this.#device = device;
+    this.#log = log;
   }
 
-  /** The backing id for a handle that is being opened, or -errno: then it must be opened without passthrough. */
-  acquire(node: NodeId, fh: Fh, fd: number): number {
-    let backing = this.#nodes.get(node);
-    if (backing === undefined) {
-      const id = this.#device.onBackingOpen(fd);
-      if (id <= 0) return id;
-      backing = { id, users: new Set() };
-      this.#nodes.set(node, backing);
+  /**
+   * A handle is being opened; `fd` is its backing file, or -1 for none. Returns the backing id, or 0 when it must be
+   * opened cached.
+   */
+  open(node: NodeId, fh: Fh, fd: number): number {
+    let mode = this.#modes.get(node);
+    if (mode === undefined) {
+      mode = { id: fd < 0 ? CACHED : this.#register(node, fd), users: new Set() };
+      this.#modes.set(node, mode);
     }
-    backing.users.add(fh);
-    return backing.id;
+    mode.users.add(fh);
+    return mode.id;
   }
 
-  /** A handle was released; harmless for one without passthrough. */
+  /** A handle was released. */
   release(node: NodeId, fh: Fh): void {
-    const backing = this.#nodes.get(node);
-    if (backing === undefined || !backing.users.delete(fh) || backing.users.size > 0) return;
-    this.#nodes.delete(node);
-    this.#device.onBackingClose?.(backing.id);
+    const mode = this.#modes.get(node);
+    if (mode === undefined || !mode.users.delete(fh) || mode.users.size > 0) return;
+    this.#modes.delete(node);
+    if (mode.id !== CACHED) this.#device.onBackingClose(mode.id);
   }
 
-  /** Nodes that have a backing file now. */
-  get size(): number {
-    return this.#nodes.size;
+  #register(node: NodeId, fd: number): number {
+    const id = this.#device.onBackingOpen(fd);
+    if (id > 0) return id;
+    // ELOOP: the layer's filesystem is stacked too deep. EPERM: no CAP_SYS_ADMIN.
+    const level = this.#reported.has(id) ? 'debug' : 'warn';
+    this.#reported.add(id);
+    this.#log[level]({ node, error: errnoName(id) }, 'no passthrough for this file: opened cached');
+    return CACHED;
   }
 }

@@ -10,11 +10,10 @@ import { quote } from './trace.js';
 /** struct fuse_open_out at `offset` for what the filesystem put in `x.open`. */
 function openOut(x: Exchange, offset: number, node: NodeId): number {
   const { open, ioModes } = x;
-  if (open.backingFd >= 0 && ioModes !== null && x.negotiated.passthrough) {
-    const id = ioModes.acquire(node, open.fh, open.backingFd);
+  if (ioModes !== null && x.negotiated.passthrough) {
+    const id = ioModes.open(node, open.fh, open.backingFd);
     // The kernel refuses KEEP_CACHE together with PASSTHROUGH.
     if (id > 0) return x.reply.openOut(offset, open.fh, abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, id);
-    x.settings.log.warn({ node, error: id }, 'no backing file: opened without passthrough');
   }
   const flags = (open.keepCache ? abi.FOPEN_KEEP_CACHE : 0) | abi.FOPEN_NOFLUSH;
   return x.reply.openOut(offset, open.fh, flags, 0);

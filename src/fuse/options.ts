@@ -38,6 +38,8 @@ export interface ServerOptions {
 export interface Settings {
   readonly log: Log;
   readonly passthrough: boolean;
+  /** Backing files can be registered. */
+  readonly backing: boolean;
   readonly maxWrite: number;
   readonly acl: boolean;
   readonly xattrs: boolean;
@@ -50,6 +52,7 @@ export function settings(o: ServerOptions): Settings {
   return {
     log: o.log,
     passthrough: o.dataMode === 'passthrough',
+    backing: o.onBackingOpen !== undefined,
     maxWrite: maxWrite - (maxWrite % PAGE_SIZE),
     acl: o.acl ?? true,
     xattrs: o.xattrs ?? true,

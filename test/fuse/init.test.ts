@@ -14,6 +14,7 @@ import {
 } from '../support/fuse-bytes.js';
 import { MemoryFs } from '../support/memory-fs.js';
 
+const PASSTHROUGH = { dataMode: 'passthrough', onBackingOpen: () => 1 };
 const fixture = (options = {}): Fixture => new Fixture(new MemoryFs(), options);
 
 test('newest kernel, cached mode', () => {
@@ -64,7 +65,7 @@ test('newest kernel, cached mode', () => {
 });
 
 test('newest kernel, passthrough mode', () => {
-  const f = fixture({ dataMode: 'passthrough' });
+  const f = fixture(PASSTHROUGH);
   const body = f.ok(initRequest(45));
   // Without NO_OPEN_SUPPORT, with ATOMIC_O_TRUNC
   assert.equal(body.readUInt32LE(12), (0x73f62861 & ~(1 << 17)) | (1 << 3));
@@ -75,7 +76,7 @@ test('newest kernel, passthrough mode', () => {
 });
 
 test('passthrough is not on offer: said once, and the mount works', () => {
-  const f = fixture({ dataMode: 'passthrough' });
+  const f = fixture(PASSTHROUGH);
   const body = f.ok(initRequest(45, OFFER, 0));
   assert.equal(body.readUInt32LE(36), 0, 'max_stack_depth');
   assert.ok(!f.server.negotiated.passthrough);
@@ -127,7 +128,7 @@ test('before 7.23 the reply has 24 bytes', () => {
 });
 
 test('flags2 counts only with INIT_EXT', () => {
-  const f = fixture({ dataMode: 'passthrough' });
+  const f = fixture(PASSTHROUGH);
   f.ok(initRequest(45, OFFER & ~(1 << 30)));
   assert.equal(f.server.negotiated.flags2, 0);
 });

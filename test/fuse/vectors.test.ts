@@ -667,14 +667,30 @@ test('passthrough: one backing id per node while it is open', () => {
   assert.deepEqual(events, ['open 33', 'close 11']);
 });
 
-test('passthrough: a file that can not be registered is opened without', () => {
+test('passthrough: a node is open in one way only, the first handle decides', () => {
   const fs = tree();
+  let [fh, backingFd, id] = [4, 33, -1];
   fs.open = (_node, _flags, _caller, out: OpenReply) => {
-    out.fh = 5 as Fh;
-    out.backingFd = 33;
+    out.fh = ++fh as Fh;
+    out.backingFd = backingFd;
   };
-  const f = new Fixture(fs, { dataMode: 'passthrough', onBackingOpen: () => -1 }).init();
-  sameBytes(f.send(request({ opcode: 14, nodeid: 3 }, u32(0), u32(0))), reply(0, u64(5), u32(0x22), u32(0)));
+  const f = new Fixture(fs, { dataMode: 'passthrough', onBackingOpen: () => id }).init();
+  const opening = request({ opcode: 14, nodeid: 3 }, u32(0), u32(0));
+  const release = (handle: number): Buffer =>
+    f.ok(request({ opcode: 18, nodeid: 3 }, u64(handle), Buffer.alloc(16)));
+  const cached = (handle: number): Buffer => reply(0, u64(handle), u32(0x22), u32(0));
+  const passed = (handle: number): Buffer => reply(0, u64(handle), u32(0xa0), u32(7));
+  sameBytes(f.send(opening), cached(5)); // the registration failed
+  id = 7;
+  sameBytes(f.send(opening), cached(6)); // it would work now, but the node is open cached
+  release(5);
+  release(6);
+  sameBytes(f.send(opening), passed(7));
+  backingFd = -1;
+  sameBytes(f.send(opening), passed(8));
+  release(7);
+  release(8);
+  sameBytes(f.send(opening), cached(9));
   assert.equal(f.log.at('warn').length, 1);
 });
 
