@@ -60,7 +60,8 @@ export function resolveMountpoint(given: string): string {
     if (!statSync(Buffer.from(real, 'latin1')).isDirectory()) {
       throw new UserError(`The mount point ${given} is not a directory.`);
     }
-    if (mountAt(real)?.fsType === FS_TYPE) throw new UserError(`The mount point ${given} has a plyfs mount already.`);
+    if (mountAt(real)?.fsType === FS_TYPE)
+      throw new UserError(`The mount point ${given} has a plyfs mount already.`);
     return real;
   } catch (error) {
     if (error instanceof UserError) throw error;

@@ -4,6 +4,10 @@ import * as sys from '../sys/index.js';
 /** What a read of the device gave when it was no request. */
 export const AGAIN = 0;
 
+/** FUSE_DEV_IOC_BACKING_OPEN and FUSE_DEV_IOC_BACKING_CLOSE. */
+const BACKING_OPEN = 0x4010e501;
+const BACKING_CLOSE = 0x4004e502;
+
 /**
  * Reads requests and writes replies. One thread reads; any thread may write (a reply is one write(2)).
  * The place where a busy-wait before a blocking read would go.
@@ -38,23 +42,31 @@ export class Device {
     }
   }
 
-  /** Sends one reply. Returns 0, or -errno when the kernel refused it as malformed. */
+  /** Sends one reply. Returns 0, or -errno when the kernel did not take it. */
   write(reply: Buffer, length: number): number {
     for (;;) {
       const rc = sys.write(this.fd, reply, length);
       if (rc >= 0) return 0;
-      switch (-rc) {
-        case sys.EINTR:
-        case sys.EAGAIN:
-          continue;
-        case sys.ENOENT: // nobody waits for it any more
-        case sys.ENODEV: // the mount is gone: the next read says so
-        case sys.ECONNABORTED:
-        case sys.EPERM:
-          return 0;
-        default:
-          return rc;
-      }
+      if (rc !== -sys.EINTR && rc !== -sys.EAGAIN) return rc;
     }
   }
+
+  /** Registers `backing` for passthrough. Returns its id, or -errno. */
+  openBacking(backing: number): number {
+    // struct fuse_backing_map: fd, flags, padding
+    const map = Buffer.alloc(16);
+    map.writeInt32LE(backing, 0);
+    return sys.ioctl(this.fd, BACKING_OPEN, map);
+  }
+
+  closeBacking(id: number): void {
+    const argument = Buffer.alloc(4);
+    argument.writeUInt32LE(id);
+    sys.ioctl(this.fd, BACKING_CLOSE, argument);
+  }
+}
+
+/** Whether a refused reply only means that nobody waits for it any more: the request or the whole mount is gone. */
+export function isUnwanted(rc: number): boolean {
+  return rc === -sys.ENOENT || rc === -sys.ENODEV || rc === -sys.ECONNABORTED || rc === -sys.EPERM;
 }

@@ -20,7 +20,10 @@ function isExecutable(file: string): boolean {
 
 /** Path of fusermount3 or fusermount; null when neither is installed. */
 export function findFusermount(): string | null {
-  const places = [...(process.env['PATH'] ?? '').split(':').filter((p) => p.startsWith('/')), ...USUAL_PLACES];
+  const places = [
+    ...(process.env['PATH'] ?? '').split(':').filter((p) => p.startsWith('/')),
+    ...USUAL_PLACES,
+  ];
   for (const name of NAMES) {
     for (const place of places) {
       if (isExecutable(`${place}/${name}`)) return `${place}/${name}`;

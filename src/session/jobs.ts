@@ -56,7 +56,11 @@ export class HelperJobs implements Jobs {
     sys.eventfdClear(this.wake);
     const finished: number[] = [];
     for (const helper of this.#helpers) {
-      for (let m = receiveMessageOnPort(helper.port); m !== undefined; m = receiveMessageOnPort(helper.port)) {
+      for (
+        let m = receiveMessageOnPort(helper.port);
+        m !== undefined;
+        m = receiveMessageOnPort(helper.port)
+      ) {
         const { number, result } = m.message as ResultMessage;
         helper.waiting--;
         this.#owner.delete(number);

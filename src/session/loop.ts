@@ -9,10 +9,12 @@
  * A request that must wait for a job is parked: its bytes are kept, and it is handled again from the start when the
  * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
  */
+
+import { PARKED } from '../fuse/server.js';
 import * as sys from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import type { Counters } from './counters.js';
-import { AGAIN, type Device } from './device.js';
+import { AGAIN, type Device, isUnwanted } from './device.js';
 import type { HelperJobs } from './jobs.js';
 import type { SessionEnd } from './protocol.js';
 
@@ -23,9 +25,9 @@ export interface RequestHandler {
   readonly reply: Buffer;
   /** After {@link PARKED}: the job to wait for. */
   readonly parkedOn: number;
+  /** Takes back what the last reply handed over. */
+  undoReply(): void;
 }
-
-export const PARKED = -1;
 
 /** FUSE_INIT: its answer makes the mount live. */
 const INIT = 26;
@@ -102,6 +104,8 @@ export class SessionLoop {
     counters.reply(answer);
     const rc = device.write(handler.reply, answer);
     if (rc === 0) return;
+    handler.undoReply();
+    if (isUnwanted(rc)) return;
     counters.refused();
     const opcode = request[OPCODE_AT]!;
     log.error({ opcode, length: answer, errno: sys.errnoName(rc) }, 'the kernel refused a reply');

@@ -10,7 +10,7 @@ export interface MountInfo {
   readonly source: string;
 }
 
-function unescape(field: string): string {
+function unescapeField(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
@@ -21,9 +21,9 @@ function parseLine(line: string): MountInfo | null {
   if (dash < 0) return null;
   return {
     device: fields[2]!,
-    mountPoint: unescape(fields[4]!),
+    mountPoint: unescapeField(fields[4]!),
     fsType: fields[dash + 1]!,
-    source: unescape(fields[dash + 2] ?? ''),
+    source: unescapeField(fields[dash + 2] ?? ''),
   };
 }
 

@@ -8,7 +8,7 @@ import type { Log } from '../vfs/log.js';
 import { Counters } from './counters.js';
 import { Device } from './device.js';
 import { HelperJobs } from './jobs.js';
-import { openLog } from './log.js';
+import { openLog, writeLine } from './log.js';
 import { SessionLoop } from './loop.js';
 import type { FileSystemFactory, SessionData, SessionMessage, StartMessage } from './protocol.js';
 
@@ -31,7 +31,17 @@ function becomeSessionThread(log: Log): void {
 function serve(start: StartMessage, fs: FileSystem, jobs: HelperJobs, log: Log): void {
   const device = new Device(start.fd);
   const counters = new Counters(data.counters);
-  const handler = new Server(fs, {});
+  const handler = new Server(fs, {
+    log,
+    dataMode: start.dataMode,
+    maxWrite: start.maxWrite,
+    acl: start.options.acl,
+    xattrs: start.options.xattrs,
+    readOnly: start.options.readOnly,
+    onBackingOpen: (fd) => device.openBacking(fd),
+    onBackingClose: (id) => device.closeBacking(id),
+    ...(start.trace ? { trace: (line) => writeLine(start.log.fd, line) } : {}),
+  });
   const loop = new SessionLoop({
     device,
     handler,
@@ -49,7 +59,11 @@ function serve(start: StartMessage, fs: FileSystem, jobs: HelperJobs, log: Log):
 
 function refuse(error: unknown): void {
   const isUserError = error instanceof UserError;
-  const text = isUserError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = isUserError
+    ? error.message
+    : error instanceof Error
+      ? (error.stack ?? error.message)
+      : String(error);
   tell({ kind: 'refused', text, isUserError });
 }
 
