@@ -40,7 +40,7 @@ function serve(start: StartMessage, fs: FileSystem, jobs: HelperJobs, log: Log):
     readOnly: start.options.readOnly,
     onBackingOpen: (fd) => device.openBacking(fd),
     onBackingClose: (id) => device.closeBacking(id),
-    ...(start.trace ? { trace: (line) => writeLine(start.log.fd, line) } : {}),
+    ...(start.trace && start.log.fd >= 0 ? { trace: (line) => writeLine(start.log.fd, line) } : {}),
   });
   const loop = new SessionLoop({
     device,
