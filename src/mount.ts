@@ -7,6 +7,7 @@
  * Whatever fails on the way to "ready" leaves nothing mounted.
  */
 import type { OpenedLayers, OverlayOptions } from './overlay/config.js';
+import { closeLayers } from './overlay/layers.js';
 import { UserError } from './overlay/user-error.js';
 import { type Attachment, attach, detach, resolveMountpoint } from './session/attach.js';
 import type { Stats } from './session/counters.js';
@@ -29,6 +30,8 @@ const OVERLAY = new URL('./overlay/overlay.js', import.meta.url).href;
 export interface Mount {
   /** Absolute path of the mount point. */
   readonly mountpoint: string;
+  /** Sentences about options without effect and about what a layer's filesystem can't do. */
+  readonly warnings: readonly string[];
   /** Resolves when the mount answers; it has, once `mount()` has resolved. */
   readonly ready: Promise<void>;
   /** Resolves when the mount has ended, whoever ended it. */
@@ -74,21 +77,28 @@ function attachPlan(plan: MountPlan, target: string): Attachment {
 export async function startMount(plan: MountPlan, session: Session): Promise<Mount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
-  const attachment = attachPlan(plan, target);
+  let attachment: Attachment;
+  try {
+    attachment = attachPlan(plan, target);
+  } catch (error) {
+    closeLayers(opened);
+    throw error;
+  }
+  const mount = new LiveMount(attachment, opened, session);
+  mount.warnings.push(...plan.kernel.warnings, ...opened.warnings);
   session.start({
     fd: attachment.fd,
-    options: plan.overlay,
+    options: opened.options,
     opened,
     dataMode: plan.kernel.data === 'passthrough' ? 'passthrough' : 'cached',
     maxWrite: MAX_WRITE,
     log: plan.log,
     trace: plan.trace,
   });
-  const mount = new LiveMount(attachment, session);
   try {
     await session.ready;
   } catch (error) {
-    await session.closed;
+    await mount.closed;
     throw error;
   }
   return mount;
@@ -96,13 +106,16 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
 
 class LiveMount implements Mount {
   readonly mountpoint: string;
+  readonly warnings: string[] = [];
   readonly closed: Promise<SessionEnd>;
   readonly #attachment: Attachment;
+  readonly #opened: OpenedLayers;
   readonly #session: Session;
 
-  constructor(attachment: Attachment, session: Session) {
+  constructor(attachment: Attachment, opened: OpenedLayers, session: Session) {
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
     this.#attachment = attachment;
+    this.#opened = opened;
     this.#session = session;
     this.closed = session.closed.then((end) => this.#finish(end));
   }
@@ -131,6 +144,7 @@ class LiveMount implements Mount {
       }
     }
     sys.close(this.#attachment.fd);
+    closeLayers(this.#opened);
     return end;
   }
 }

@@ -15,7 +15,9 @@ export interface DropIn {
 }
 
 /** A command line that can't be understood: exit code 2. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
 
 /** Long options that take a value. */
 const VALUED: Readonly<Record<string, (to: DropIn, value: string) => void>> = {
@@ -102,7 +104,7 @@ class Reader {
 
   #value(name: string): string {
     const value = this.#next();
-    if (value === undefined) throw new UsageError(`The option ${name} needs a value.`);
+    if (value === undefined) throw new UsageError(`the option ${name} needs a value.`);
     return value;
   }
 
@@ -112,7 +114,7 @@ class Reader {
     const valued = VALUED[name];
     if (valued !== undefined) valued(this.to, equals < 0 ? this.#value(name) : word.slice(equals + 1));
     else if (equals < 0 && WORDS[name] !== undefined) WORDS[name](this.to);
-    else throw new UsageError(`Unknown option '${word}'.`);
+    else throw new UsageError(`unknown option '${word}'.`);
   }
 
   #letters(word: string): void {
@@ -123,7 +125,7 @@ class Reader {
         return;
       }
       const apply = LETTERS[letter];
-      if (apply === undefined) throw new UsageError(`Unknown option '-${letter}'.`);
+      if (apply === undefined) throw new UsageError(`unknown option '-${letter}'.`);
       apply(this.to);
     }
   }

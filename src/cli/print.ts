@@ -1,7 +1,8 @@
 /** What the command line says to a person. */
 import { writeSync } from 'node:fs';
-import { UserError } from '../overlay/user-error.js';
-import { UsageError } from './arguments.js';
+
+/** A mistake of the user has one of these names; their classes are not loaded for it. */
+const MISTAKES = new Set(['UserError', 'UsageError']);
 
 /** Writes to stdout or stderr at once; latin1 text comes out as the bytes that it stands for. */
 function put(fd: number, text: string): void {
@@ -10,8 +11,12 @@ function put(fd: number, text: string): void {
 
 /** One sentence, for a mistake of the user; a stack, for one of ours. */
 export function printError(error: unknown): void {
-  if (error instanceof UserError || error instanceof UsageError) put(2, `plyfs: ${error.message}\n`);
+  if (error instanceof Error && MISTAKES.has(error.name)) put(2, `plyfs: ${error.message}\n`);
   else put(2, `plyfs: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+}
+
+export function printWarning(sentence: string): void {
+  put(2, `plyfs: warning: ${sentence}\n`);
 }
 
 export function printLine(text: string): void {

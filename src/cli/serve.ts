@@ -1,35 +1,43 @@
 /** A mount from the command line: start it, answer signals, end with it. */
 import { openSync } from 'node:fs';
-import { type Mount, type MountPlan, prepareSession, startMount } from '../mount.js';
+import { type Mount, prepareSession, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
-import { type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
+import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
 import type { Log } from '../vfs/log.js';
+import { UsageError } from './arguments.js';
 import { type Caller, leaveCaller } from './daemon.js';
-import { printError } from './print.js';
+import { planMount } from './plan.js';
+import { printWarning } from './print.js';
+import type { MountCommand } from './run-mount.js';
 
-/** What the command line says about a mount. */
-export interface ServeRequest {
-  /** Checks the options. Throws a sentence. */
-  readonly plan: (log: LogTarget) => MountPlan;
+/** A mount to serve in this process. */
+export interface ServeRequest extends MountCommand {
   /** null: stay in the foreground. */
   readonly caller: Caller | null;
-  readonly logLevel: LogLevel;
-  readonly logFile: string | null;
 }
 
 const STDERR = 2;
 
-function logTarget(request: ServeRequest): LogTarget {
-  if (request.logFile !== null) {
-    try {
-      const fd = openSync(Buffer.from(request.logFile, 'latin1'), 'a', 0o640);
-      return { fd, level: request.logLevel, format: 'json' };
-    } catch (error) {
-      const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-      throw new UserError(`Can't write the log file ${request.logFile}: ${why}.`);
-    }
+function logLevel(request: ServeRequest): LogLevel {
+  const given = request.logLevel ?? (request.debug ? 'debug' : 'info');
+  const level = LOG_LEVELS.find((l) => l === given);
+  if (level === undefined) {
+    throw new UsageError(`the log level is one of ${LOG_LEVELS.join(', ')}, not '${given}'.`);
   }
-  return request.caller === null ? { fd: STDERR, level: request.logLevel, format: 'text' } : NO_LOG;
+  return level;
+}
+
+function logTarget(request: ServeRequest): LogTarget {
+  const level = logLevel(request);
+  if (request.logFile === null)
+    return request.caller === null ? { fd: STDERR, level, format: 'text' } : NO_LOG;
+  try {
+    const fd = openSync(Buffer.from(request.logFile, 'latin1'), 'a', 0o640);
+    return { fd, level, format: 'json' };
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    throw new UserError(`can't write the log file ${request.logFile}: ${why}.`);
+  }
 }
 
 /**
@@ -56,17 +64,15 @@ function unmountOnSignals(mount: Mount, log: Log): void {
 /** Mounts and serves until the mount ends. Resolves to the exit code. */
 export async function serve(request: ServeRequest): Promise<number> {
   const session = prepareSession();
-  let mount: Mount;
-  let log: Log;
-  try {
-    const target = logTarget(request);
-    log = openLog(target);
-    mount = await startMount(request.plan(target), session);
-  } catch (error) {
-    printError(error);
-    return 1;
-  }
+  const target = logTarget(request);
+  const log = openLog(target);
+  const plan = planMount(request, target);
+  const mount = await startMount(plan, session);
   unmountOnSignals(mount, log);
+  for (const warning of mount.warnings) {
+    log.warn({}, warning);
+    if (request.caller !== null) printWarning(warning);
+  }
   log.info({ mountpoint: mount.mountpoint }, 'mounted');
   if (request.caller !== null) {
     await leaveCaller();

@@ -58,10 +58,10 @@ export function resolveMountpoint(given: string): string {
   try {
     const real = realpathSync.native(bytes, 'buffer').toString('latin1');
     if (!statSync(Buffer.from(real, 'latin1')).isDirectory()) {
-      throw new UserError(`The mount point ${given} is not a directory.`);
+      throw new UserError(`the mount point ${given} is not a directory.`);
     }
     if (mountAt(real)?.fsType === FS_TYPE)
-      throw new UserError(`The mount point ${given} has a plyfs mount already.`);
+      throw new UserError(`the mount point ${given} has a plyfs mount already.`);
     return real;
   } catch (error) {
     if (error instanceof UserError) throw error;
@@ -72,15 +72,15 @@ export function resolveMountpoint(given: string): string {
 function mountpointProblem(given: string, code: string): string {
   switch (code) {
     case 'ENOENT':
-      return `The mount point ${given} does not exist.`;
+      return `the mount point ${given} does not exist.`;
     case 'ENOTDIR':
-      return `The mount point ${given} is not a directory.`;
+      return `the mount point ${given} is not a directory.`;
     case 'EACCES':
-      return `The mount point ${given} can't be reached: permission denied.`;
+      return `the mount point ${given} can't be reached: permission denied.`;
     case 'ENOTCONN':
-      return `The mount point ${given} holds a dead mount; run 'umount ${given}' first.`;
+      return `the mount point ${given} holds a dead mount; run 'umount ${given}' first.`;
     default:
-      return `The mount point ${given} can't be used: ${code}.`;
+      return `the mount point ${given} can't be used: ${code}.`;
   }
 }
 
@@ -97,7 +97,7 @@ function kernelData(options: AttachOptions, fd: number): string {
     ...options.extra,
   ];
   const data = words.join(',');
-  if (data.length > sys.MOUNT_DATA_MAX) throw new UserError('The mount options are too long for the kernel.');
+  if (data.length > sys.MOUNT_DATA_MAX) throw new UserError('the mount options are too long for the kernel.');
   return data;
 }
 
@@ -121,10 +121,10 @@ function openDevice(): number {
     case sys.ENOENT:
     case sys.ENODEV:
     case sys.ENXIO:
-      throw new UserError("There is no /dev/fuse here: load the kernel's fuse module ('modprobe fuse').");
+      throw new UserError("there is no /dev/fuse here: load the kernel's fuse module ('modprobe fuse').");
     case sys.EMFILE:
     case sys.ENFILE:
-      throw new UserError('Too many open files to open /dev/fuse.');
+      throw new UserError('too many open files to open /dev/fuse.');
     default:
       return fd;
   }
@@ -133,15 +133,15 @@ function openDevice(): number {
 function mountProblem(target: string, rc: number): string {
   switch (-rc) {
     case sys.ENODEV:
-      return "This kernel has no FUSE filesystem: load its fuse module ('modprobe fuse').";
+      return "this kernel has no FUSE filesystem: load its fuse module ('modprobe fuse').";
     case sys.EINVAL:
-      return `The kernel refused the options of the mount at ${target}.`;
+      return `the kernel refused the options of the mount at ${target}.`;
     case sys.EBUSY:
-      return `The mount point ${target} is busy.`;
+      return `the mount point ${target} is busy.`;
     case sys.ENOSPC:
-      return 'There are too many mounts in this mount namespace.';
+      return 'there are too many mounts in this mount namespace.';
     default:
-      return `Mounting at ${target} failed: ${sys.errnoName(rc)}.`;
+      return `mounting at ${target} failed: ${sys.errnoName(rc)}.`;
   }
 }
 
@@ -178,7 +178,7 @@ export function attach(options: AttachOptions): Attachment {
   const program = direct < 0 ? findFusermount() : null;
   if (direct < 0 && program === null) {
     throw new UserError(
-      `Not permitted to mount at ${options.target}: run as root, or install fusermount3 (the fuse3 package).`,
+      `not permitted to mount at ${options.target}: run as root, or install fusermount3 (the fuse3 package).`,
     );
   }
   const fd = program === null ? direct : attachByFusermount(program, options);
@@ -202,7 +202,7 @@ export async function detach(mount: Attachment, lazy: boolean): Promise<void> {
   const rc = sys.umount2(mount.target, (lazy ? sys.MNT_DETACH : 0) | sys.UMOUNT_NOFOLLOW);
   if (rc >= 0 || rc === -sys.EINVAL) return; // EINVAL: not a mount any more
   throw new UserError(
-    rc === -sys.EBUSY ? busy(mount.target) : `Can't unmount ${mount.target}: ${sys.errnoName(rc)}.`,
+    rc === -sys.EBUSY ? busy(mount.target) : `can't unmount ${mount.target}: ${sys.errnoName(rc)}.`,
   );
 }
 

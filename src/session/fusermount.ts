@@ -46,7 +46,7 @@ function complaint(stderr: Buffer): string {
 /** Mounts at `target` with comma-separated fusermount options. Returns the descriptor of /dev/fuse, or its complaint. */
 export function fusermount(program: string, target: string, options: string): number | string {
   const pair = sys.socketpair();
-  if (typeof pair === 'number') throw new UserError(`Can't make a socket pair: ${sys.errnoName(pair)}.`);
+  if (typeof pair === 'number') throw new UserError(`can't make a socket pair: ${sys.errnoName(pair)}.`);
   const [ours, theirs] = pair;
   try {
     const done = spawnSync(program, ['-o', argument(options), '--', argument(target)], {

@@ -172,6 +172,6 @@ export class SessionLoop {
     if (this.#failed !== null) return this.#failed;
     if (rc === -sys.ENODEV) return { reason: 'unmounted', text: '' };
     if (rc === -sys.ECONNABORTED) return { reason: 'aborted', text: 'The FUSE connection was aborted.' };
-    return { reason: 'failed', text: `Reading /dev/fuse failed: ${sys.errnoName(rc)}.` };
+    return { reason: 'failed', text: `reading /dev/fuse failed: ${sys.errnoName(rc)}.` };
   }
 }

@@ -84,21 +84,21 @@ const SELINUX = new Set(['context', 'fscontext', 'defcontext', 'rootcontext']);
 
 function number(word: OptionWord): number {
   if (word.value === null || !/^\d{1,9}$/.test(word.value)) {
-    throw new UserError(`The option ${word.key} needs a number, not '${word.value ?? ''}'.`);
+    throw new UserError(`the option ${word.key} needs a number, not '${word.value ?? ''}'.`);
   }
   return Number(word.value);
 }
 
 function dataMode(word: OptionWord): KernelOptions['data'] {
   if (word.value === 'cached' || word.value === 'passthrough' || word.value === 'auto') return word.value;
-  throw new UserError(`The option data is cached, passthrough or auto, not '${word.value ?? ''}'.`);
+  throw new UserError(`the option data is cached, passthrough or auto, not '${word.value ?? ''}'.`);
 }
 
 /** SELinux contexts are for the kernel, and it knows them only when SELinux is on. */
 function selinux(word: OptionWord, out: KernelOptions, enabled: boolean): void {
-  if (word.value === null || word.value === '') throw new UserError(`The option ${word.key} needs a value.`);
+  if (word.value === null || word.value === '') throw new UserError(`the option ${word.key} needs a value.`);
   if (enabled) out.extra.push(`${word.key}="${word.value}"`);
-  else out.warnings.push(`The option ${word.key} has no effect: SELinux is not enabled.`);
+  else out.warnings.push(`the option ${word.key} has no effect: SELinux is not enabled.`);
 }
 
 function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean): void {
@@ -113,9 +113,9 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'fsname') out.source = value ?? '';
   else if (key === 'data') out.data = dataMode(word);
   else if (key === 'debug') out.debug = true;
-  else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`The option ${key} has no effect here.`);
+  else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);
   else if (!IGNORED.has(key) && !key.startsWith('x-') && !key.startsWith('X-')) {
-    throw new UserError(`Unknown option '${value === null ? key : `${key}=${value}`}'.`);
+    throw new UserError(`unknown option '${value === null ? key : `${key}=${value}`}'.`);
   }
 }
 

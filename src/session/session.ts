@@ -37,8 +37,8 @@ export class Session {
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
     this.#worker.on('message', (message: SessionMessage) => this.#hear(message));
-    this.#worker.on('error', (error) => this.#end('failed', `The session thread crashed: ${error.stack}`));
-    this.#worker.on('exit', (code) => this.#end('failed', `The session thread ended with code ${code}.`));
+    this.#worker.on('error', (error) => this.#end('failed', `the session thread crashed: ${error.stack}`));
+    this.#worker.on('exit', (code) => this.#end('failed', `the session thread ended with code ${code}.`));
   }
 
   /** Resolves when INIT was answered; rejects when the session ends before that. */
@@ -82,7 +82,7 @@ export class Session {
   #end(reason: SessionEnd['reason'], text: string): void {
     if (this.#ended) return;
     this.#ended = true;
-    const sentence = text === '' ? 'The mount ended before it was ready.' : text;
+    const sentence = text === '' ? 'the mount ended before it was ready.' : text;
     this.#ready.reject(new UserError(sentence));
     this.#closed.resolve({ reason, text });
   }
