@@ -173,9 +173,26 @@ class Walk {
       const value = VALUE.subarray(0, length);
       if (!this.#options.exact && /^(trusted|user)\.overlay\.origin$/.test(attribute)) return origin(value);
       if (!this.#options.exact && /^(trusted|user)\.overlay\.uuid$/.test(attribute)) return 'uuid';
+      const list = /^system\.posix_acl_(access|default)$/.exec(attribute);
+      if (list !== null) return `${list[1] === 'access' ? 'acl' : 'default'}=${aclText(value)}`;
       return `${attribute}=${brief(value, sha)}`;
     });
   }
+}
+
+const ACL_TAGS: Readonly<Record<number, string>> = { 1: 'u', 2: 'u', 4: 'g', 8: 'g', 16: 'm', 32: 'o' };
+
+/** A POSIX ACL as text, e.g. `u::rw-,u:7:r--,g::r--,m::rw-,o::---`. */
+function aclText(value: Buffer): string {
+  const entries: string[] = [];
+  for (let at = 4; at + 8 <= value.length; at += 8) {
+    const tag = value.readUInt16LE(at);
+    const bits = value.readUInt16LE(at + 2);
+    const id = tag === 2 || tag === 8 ? value.readUInt32LE(at + 4) : '';
+    const mode = `${bits & 4 ? 'r' : '-'}${bits & 2 ? 'w' : '-'}${bits & 1 ? 'x' : '-'}`;
+    entries.push(`${ACL_TAGS[tag] ?? tag}:${id}:${mode}`);
+  }
+  return value.readUInt32LE(0) === 2 ? entries.join(',') : `BAD:${value.toString('hex')}`;
 }
 
 /** The origin blob differs between two copies of a stack: only whether it is well-formed is written down. */
