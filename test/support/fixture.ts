@@ -8,9 +8,12 @@ import { build } from './machine.js';
 import type { Scratch } from './scratch.js';
 import { difference, type Snapshot, snapshot } from './snapshot.js';
 
-/** Layers as steps that build them (see words.ts); lowers top first. */
+/**
+ * Layers as steps that build them (see words.ts); lowers top first. A lower layer given as a string is a directory
+ * that is there already: it is used as it is, and not watched.
+ */
 export interface Layers {
-  readonly lower: readonly (readonly string[])[];
+  readonly lower: readonly (readonly string[] | string)[];
   readonly upper?: readonly string[] | null;
   readonly options?: readonly string[];
 }
@@ -28,6 +31,7 @@ export class Fixture {
   readonly agent: Agent;
   #mounted: Mounted | null = null;
   #before: readonly Snapshot[] = [];
+  readonly #watched: readonly string[];
   readonly #options: readonly string[];
 
   /** Builds the layers of a stack; {@link mount} mounts it. */
@@ -35,11 +39,15 @@ export class Fixture {
     this.scratch = scratch;
     this.driver = driver;
     this.#options = layers.options ?? [];
+    const watched: string[] = [];
     this.lower = layers.lower.map((steps, i) => {
+      if (typeof steps === 'string') return steps;
       const directory = scratch.directory(`lower${i}`);
+      watched.push(directory);
       build(directory, steps);
       return directory;
     });
+    this.#watched = watched;
     const upper = layers.upper === undefined ? [] : layers.upper;
     this.upperDir = upper === null ? null : scratch.directory('upper');
     if (this.upperDir !== null) build(this.upperDir, upper ?? []);
@@ -49,7 +57,7 @@ export class Fixture {
   }
 
   async mount(): Promise<void> {
-    this.#before = this.lower.map(fingerprint);
+    this.#before = this.#watched.map(fingerprint);
     await this.mountAgain(this.driver);
   }
 
@@ -93,7 +101,7 @@ export class Fixture {
 
   /** What became different in the lower layers since {@link mount}: must be empty. */
   lowerChanges(): string[] {
-    return this.lower.flatMap((directory, i) => difference(this.#before[i]!, fingerprint(directory)));
+    return this.#watched.flatMap((directory, i) => difference(this.#before[i]!, fingerprint(directory)));
   }
 
   /** Objects that were left in the work directory (only meaningful when unmounted). */
