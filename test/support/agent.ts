@@ -38,6 +38,8 @@ function runSteps(request: StepsRequest): StepReport[] {
   const { directory, upper, now, look, steps } = request;
   const machine = openMachine(directory, now);
   const reports: StepReport[] = [];
+  const inodes = new Map<string, string>();
+  if (look === 'each') snapshot(directory, { now, view: 'merged', inodes });
   try {
     steps.forEach((text, i) => {
       const result = step(machine, text);
@@ -45,7 +47,7 @@ function runSteps(request: StepsRequest): StepReport[] {
       // A step may leave another identity behind: look as root.
       if (!wanted || machine.user !== null) reports.push({ result });
       else {
-        const merged = snapshot(directory, { now, view: 'merged' });
+        const merged = snapshot(directory, { now, view: 'merged', inodes });
         reports.push(
           upper === null
             ? { result, merged }

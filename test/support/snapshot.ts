@@ -13,6 +13,8 @@ export interface SnapshotOptions {
   readonly view: 'merged' | 'layer';
   /** Inode numbers and change times too: to see whether anything at all was touched. */
   readonly exact?: boolean;
+  /** Inode numbers by path from the look before: a path that has another one now is marked. Updated. */
+  readonly inodes?: Map<string, string>;
 }
 
 const XATTRS = Buffer.alloc(65536);
@@ -103,6 +105,9 @@ class Walk {
       if (`${stat.devMajor}:${stat.devMinor}` !== this.#dev) text += ' other st_dev';
     }
     const id = `${stat.inoHi}:${stat.inoLo}`;
+    const before = this.#options.inodes?.get(path);
+    if (before !== undefined && before !== `${type} ${id}`) text += ' (new inode)';
+    this.#options.inodes?.set(path, `${type} ${id}`);
     if (this.#options.exact) text += ` ino=${id}`;
     else if (!(this.#options.view === 'layer' && stat.isWhiteout)) {
       const first = this.#inodes.get(id);
