@@ -94,7 +94,11 @@ export function fsync(ov: Overlay, inode: Inode, datasync: boolean): void {
 /** Flushes the upper's filesystem. */
 export function syncfs(ov: Overlay): void {
   if (flushed(ov) || ov.upperLayer === null || isVolatile(ov)) return;
-  flush(ov, 'syncfs', must(sys.dup(ov.handleFd(ov.upperLayer)), 'dup'));
+  flush(
+    ov,
+    'syncfs',
+    must(sys.openat(ov.upperLayer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat'),
+  );
 }
 
 export function fallocate(ov: Overlay, inode: Inode, mode: number, offset: number, length: number): void {

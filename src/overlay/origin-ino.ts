@@ -25,8 +25,8 @@ export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode
 function statOrigin(ov: Overlay, parent: Inode, name: string, origin: Origin): Layer | null {
   if (!ov.opened.canOpenByHandle) return statNamesake(ov, parent, name, origin);
   for (const layer of ov.opened.layers) {
-    if (layer.kind === 'upper' || !sameUuid(layer.uuid, origin.uuid)) continue;
-    const fd = sys.openByHandle(ov.handleFd(layer), origin.handle, sys.O_PATH | sys.O_CLOEXEC);
+    if (layer.kind === 'upper' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
+    const fd = sys.openByHandle(layer.handleFd, origin.handle, sys.O_PATH | sys.O_CLOEXEC);
     if (fd < 0) continue;
     const rc = sys.fstatx(fd, ov.probe);
     sys.close(fd);

@@ -24,7 +24,7 @@ import {
   type SetAttr,
 } from '../vfs/types.js';
 import { setattr } from './attr.js';
-import type { OpenedLayers, OverlayOptions, OverlayServices } from './config.js';
+import type { OpenedLayers, OverlayServices } from './config.js';
 import { type Created, createAt, link, tmpfile } from './create.js';
 import * as file from './file.js';
 import type { Inode } from './inode.js';
@@ -37,12 +37,8 @@ import { Overlay } from './state.js';
 import * as xattrs from './xattrs.js';
 
 /** Builds the filesystem over opened layers. Called on the thread that will serve it. */
-export function createOverlay(
-  options: OverlayOptions,
-  opened: OpenedLayers,
-  services: OverlayServices,
-): FileSystem {
-  const overlay = new Overlay(options, opened, services, sys.maxDescriptors());
+export function createOverlay(opened: OpenedLayers, services: OverlayServices): FileSystem {
+  const overlay = new Overlay(opened, services, sys.maxDescriptors());
   makeRoot(overlay);
   return new OverlayFileSystem(overlay);
 }

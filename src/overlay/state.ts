@@ -80,9 +80,9 @@ export class Overlay {
   /** Name in work of the whiteout whose hard links whiteouts are; null until the first one. */
   sharedWhiteout: string | null = null;
   tempCounter = 0;
-  readonly #handleFds = new Map<Layer, number>();
 
-  constructor(options: OverlayOptions, opened: OpenedLayers, services: OverlayServices, maxFds: number) {
+  constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
+    const { options } = opened;
     this.options = options;
     this.services = services;
     this.opened = opened;
@@ -113,20 +113,8 @@ export class Overlay {
     return fail(sys.ESTALE, 'nodeid');
   }
 
-  /** A readable descriptor of a layer's root, as open_by_handle_at(2) wants it (O_PATH won't do); or -errno. */
-  handleFd(layer: Layer): number {
-    let fd = this.#handleFds.get(layer);
-    if (fd === undefined) {
-      fd = sys.openat(layer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
-      this.#handleFds.set(layer, fd);
-    }
-    return fd;
-  }
-
   /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */
   dispose(): void {
-    for (const fd of this.#handleFds.values()) if (fd >= 0) sys.close(fd);
-    this.#handleFds.clear();
     this.files.clear();
     this.dirs.clear();
   }

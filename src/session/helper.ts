@@ -1,8 +1,7 @@
 /** A helper thread: does jobs one after the other, so that the session thread does not wait for them. */
 import { type MessagePort, workerData } from 'node:worker_threads';
 import * as sys from '../sys/index.js';
-import type { Job } from '../vfs/jobs.js';
-import { copyData } from './copy.js';
+import type { CopyJob, Job } from '../vfs/jobs.js';
 
 /** What a helper thread is started with. */
 export interface HelperData {
@@ -24,10 +23,15 @@ export interface ResultMessage {
   readonly result: number;
 }
 
+function copy({ from, to, size, sync }: CopyJob): number {
+  const rc = sys.copyData(from, to, size);
+  return rc < 0 || !sync ? rc : sys.fsync(to);
+}
+
 function run(job: Job): number {
   switch (job.kind) {
     case 'copy':
-      return copyData(job);
+      return copy(job);
     case 'fsync':
       return sys.fsync(job.fd);
     case 'fdatasync':

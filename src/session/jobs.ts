@@ -22,6 +22,7 @@ export class HelperJobs implements Jobs {
   readonly #helpers: Helper[] = [];
   readonly #owner = new Map<number, Helper>();
   readonly #results = new Map<number, number>();
+  resumed = 0;
   #last = 0;
 
   constructor(counters: Counters) {

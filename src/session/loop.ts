@@ -146,7 +146,9 @@ export class SessionLoop {
     for (const job of this.#parts.jobs.collect()) {
       const waiting = this.#parked.get(job) ?? [];
       this.#parked.delete(job);
+      this.#parts.jobs.resumed = job;
       for (const request of waiting) this.#dispatch(request, request.length);
+      this.#parts.jobs.resumed = 0;
     }
   }
 

@@ -4,11 +4,7 @@ import type { FileSystem } from '../vfs/filesystem.js';
 import type { LogTarget } from './log.js';
 
 /** Makes the filesystem that a session serves; called once, on the session thread. */
-export type FileSystemFactory = (
-  options: OverlayOptions,
-  opened: OpenedLayers,
-  services: OverlayServices,
-) => FileSystem;
+export type FileSystemFactory = (opened: OpenedLayers, services: OverlayServices) => FileSystem;
 
 /** What the session thread is started with; it loads its code and waits for {@link StartMessage}. */
 export interface SessionData {

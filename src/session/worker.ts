@@ -74,7 +74,7 @@ port.once('message', (start: StartMessage) => {
   becomeSessionThread(log);
   const jobs = new HelperJobs(new Counters(data.counters));
   try {
-    const fs = createOverlay(start.options, start.opened, { jobs, log, dataMode: start.dataMode });
+    const fs = createOverlay(start.opened, { jobs, log, dataMode: start.dataMode });
     serve(start, fs, jobs, log);
   } catch (error) {
     refuse(error);

@@ -1,63 +1,76 @@
 /** Copying file data between descriptors, holes kept. */
 import { SEEK_DATA, SEEK_HOLE } from './consts.js';
-import { EINVAL, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV } from './errno.js';
+import { EINTR, EINVAL, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV } from './errno.js';
 import { copyFileRange, ftruncate, lseek, pread, pwrite } from './file.js';
 
-/** Bytes per call: a copy of any size stays interruptible, and memory for the fallback bounded. */
-const PIECE = 16 * 1024 * 1024;
-const BUFFER = 1024 * 1024;
+/** One copy_file_range(2) call: long enough to be cheap, short enough that an unmount does not wait for long. */
+const PIECE = 16 << 20;
+const BLOCK = 1 << 20;
 
-/** Whether copy_file_range(2) can't do it at all, and reading and writing must. */
-function isUnable(rc: number): boolean {
+/** Errors of copy_file_range(2) that mean "not between these two files", not "the copy failed". */
+function cannotCopyInKernel(rc: number): boolean {
   return rc === -EXDEV || rc === -EINVAL || rc === -EOPNOTSUPP || rc === -ENOSYS;
 }
 
-let buffer: Buffer | null = null;
+let block: Buffer | null = null;
 
-/** Reads and writes; at most {@link BUFFER} bytes. Returns bytes copied, 0 at the end of `from`, or -errno. */
-function copyByHand(from: number, to: number, offset: number, length: number): number {
-  buffer ??= Buffer.allocUnsafe(BUFFER);
-  const got = pread(from, buffer, Math.min(length, BUFFER), offset);
-  if (got <= 0) return got;
+/** Writes the first `size` bytes of `from` at `offset`, however many calls it takes. */
+function writeAll(fd: number, from: Buffer, size: number, offset: number): number {
   let done = 0;
-  while (done < got) {
-    const rc = pwrite(to, done === 0 ? buffer : buffer.subarray(done), got - done, offset + done);
+  while (done < size) {
+    const rc = pwrite(fd, from.subarray(done), size - done, offset + done);
+    if (rc === -EINTR) continue;
     if (rc < 0) return rc;
     done += rc;
   }
-  return got;
+  return 0;
 }
 
-/** Copies one stretch without holes. Returns 0 or -errno. */
-function copyStretch(from: number, to: number, start: number, end: number): number {
-  let byHand = false;
+function copyByHand(from: number, to: number, start: number, end: number): number {
+  block ??= Buffer.allocUnsafeSlow(BLOCK);
   for (let at = start; at < end; ) {
-    let rc = byHand ? -EOPNOTSUPP : copyFileRange(from, at, to, at, Math.min(PIECE, end - at));
-    // Some filesystems answer 0 for what they can't copy: reading tells the end of the file from that.
-    if (rc === 0 || isUnable(rc)) {
-      byHand = true;
-      rc = copyByHand(from, to, at, end - at);
-    }
+    const got = pread(from, block, Math.min(BLOCK, end - at), at);
+    if (got === -EINTR) continue;
+    if (got <= 0) return got;
+    const rc = writeAll(to, block, got, at);
     if (rc < 0) return rc;
-    if (rc === 0) return 0;
+    at += got;
+  }
+  return 0;
+}
+
+/** Copies the bytes from `start` to `end`, which hold data. Returns 0 or -errno. */
+function copyExtent(from: number, to: number, start: number, end: number): number {
+  for (let at = start; at < end; ) {
+    const rc = copyFileRange(from, at, to, at, Math.min(PIECE, end - at));
+    if (rc === -EINTR) continue;
+    if (rc === 0 || cannotCopyInKernel(rc)) return copyByHand(from, to, at, end);
+    if (rc < 0) return rc;
     at += rc;
   }
   return 0;
 }
 
+/** Where data starts at or after `at`; `size` when only a hole follows; `at` where holes are unknown. */
+function nextData(fd: number, at: number, size: number): number {
+  const rc = lseek(fd, at, SEEK_DATA);
+  if (rc === -ENXIO) return size;
+  return rc < 0 ? at : Math.min(rc, size);
+}
+
+function nextHole(fd: number, at: number, size: number): number {
+  const rc = lseek(fd, at, SEEK_HOLE);
+  return rc <= at ? size : Math.min(rc, size);
+}
+
 /**
- * Copies the first `size` bytes of `from` to the empty file `to`, at explicit offsets. Holes stay holes where
- * `from`'s filesystem tells them. Returns 0 or -errno.
+ * Copies the first `size` bytes of `from` to the empty file `to`, at explicit offsets. Holes stay holes where the
+ * filesystem of `from` tells them. Returns 0 or -errno.
  */
 export function copyData(from: number, to: number, size: number): number {
-  for (let at = 0; at < size; ) {
-    const data = lseek(from, at, SEEK_DATA);
-    if (data === -ENXIO) break;
-    const start = data < 0 ? at : data;
-    if (start >= size) break;
-    const hole = data < 0 ? size : lseek(from, start, SEEK_HOLE);
-    const end = hole < 0 ? size : Math.min(hole, size);
-    const rc = copyStretch(from, to, start, end);
+  for (let at = nextData(from, 0, size); at < size; at = nextData(from, at, size)) {
+    const end = nextHole(from, at, size);
+    const rc = copyExtent(from, to, at, end);
     if (rc < 0) return rc;
     at = end;
   }

@@ -3,7 +3,7 @@
  * It is loaded on the session thread in place of the overlay.
  */
 import { openSync } from 'node:fs';
-import type { OpenedLayers, OverlayOptions, OverlayServices } from '../../src/overlay/config.js';
+import type { OpenedLayers, OverlayServices } from '../../src/overlay/config.js';
 import { UserError } from '../../src/overlay/user-error.js';
 import { ENOENT, ENOSYS, EROFS } from '../../src/sys/errno.js';
 import { Deferred, fail } from '../../src/vfs/errors.js';
@@ -100,7 +100,7 @@ function misbehave(name: string, slow: SlowFile): void {
 }
 
 /** The factory that the session thread calls. */
-export function createOverlay(_: OverlayOptions, __: OpenedLayers, services: OverlayServices): FileSystem {
+export function createOverlay(_: OpenedLayers, services: OverlayServices): FileSystem {
   if (process.env['PLYFS_TEST_REFUSE'] !== undefined) throw new UserError('the test filesystem refuses.');
   const slow = new SlowFile(services);
   const methods: Partial<FileSystem> = {
