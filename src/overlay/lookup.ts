@@ -21,8 +21,9 @@ export function makeRoot(ov: Overlay): Inode {
   const root = newInode(ov, sys.S_IFDIR, null, '', new DirState(real));
   root.nlookup = 1;
   ov.root = root;
-  must(sys.fstatx(real[0]!.layer.root, ov.stat), 'statx');
-  setDirIno(ov, root);
+  const top = real[0]!.layer;
+  must(sys.fstatx(top.root, ov.stat), 'statx');
+  ov.inoMap.map(top, ov.stat.inoLo, ov.stat.inoHi, root);
   return root;
 }
 
