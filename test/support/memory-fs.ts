@@ -154,7 +154,7 @@ export class MemoryFs implements FileSystem {
     if (change.uid !== null) inode.uid = change.uid;
     if (change.gid !== null) inode.gid = change.gid;
     if (change.size !== null) {
-      inode.resize(change.size);
+      this.#file(node).resize(change.size);
       inode.mtime = now;
     }
     if (change.killSuidGid) inode.mode &= ~0o6000;
@@ -236,7 +236,7 @@ export class MemoryFs implements FileSystem {
   }
 
   open(node: NodeId, flags: number, _caller: Caller, out: OpenReply): void {
-    const inode = this.#inode(node);
+    const inode = this.#file(node);
     if ((flags & O_TRUNC) !== 0) inode.resize(0);
     out.fh = this.#handle();
   }
@@ -268,7 +268,7 @@ export class MemoryFs implements FileSystem {
   }
 
   read(node: NodeId, _fh: Fh, offset: number, into: Uint8Array, size: number): number {
-    const inode = this.#inode(node);
+    const inode = this.#file(node);
     const end = Math.min(offset + size, inode.size);
     if (offset >= end) return 0;
     into.set(inode.data.subarray(offset, end));
@@ -276,7 +276,7 @@ export class MemoryFs implements FileSystem {
   }
 
   write(node: NodeId, _fh: Fh, offset: number, data: Uint8Array, size: number, kill: boolean): number {
-    const inode = this.#inode(node);
+    const inode = this.#file(node);
     if (offset + size > inode.size) inode.resize(offset + size);
     inode.data.set(data.subarray(0, size), offset);
     if (kill) inode.mode &= ~0o6000;
@@ -287,19 +287,19 @@ export class MemoryFs implements FileSystem {
   fsync(): void {}
 
   fallocate(node: NodeId, _fh: Fh, mode: number, offset: number, length: number): void {
-    const inode = this.#inode(node);
+    const inode = this.#file(node);
     if ((mode & ~FALLOC_FL_KEEP_SIZE) !== 0) fail(EINVAL);
     if (mode === 0 && offset + length > inode.size) inode.resize(offset + length);
   }
 
   lseek(node: NodeId, _fh: Fh, offset: number, whence: number): number {
-    const { size } = this.#inode(node);
+    const { size } = this.#file(node);
     if (offset >= size) fail(ENXIO);
     return whence === 4 ? size : offset;
   }
 
   copyFileRange(from: FileRange, to: FileRange, length: number): number {
-    const source = this.#inode(from.node);
+    const source = this.#file(from.node);
     const data = Buffer.from(source.data.subarray(from.offset, Math.min(source.size, from.offset + length)));
     return this.write(to.node, to.fh, to.offset, data, data.length, false);
   }
@@ -380,6 +380,13 @@ export class MemoryFs implements FileSystem {
 
   #inode(node: NodeId): Inode {
     return this.nodes.get(node) ?? fail(ESTALE);
+  }
+
+  /** A regular file. */
+  #file(node: NodeId): Inode {
+    const inode = this.#inode(node);
+    if (inode.isDirectory) fail(EISDIR);
+    return (inode.mode & S_IFMT) === S_IFREG ? inode : fail(EINVAL);
   }
 
   #directory(node: NodeId): Inode {
