@@ -18,7 +18,9 @@ import {
   O_NONBLOCK,
   O_RDONLY,
   openat,
+  openat2,
   PATH_MAX,
+  RESOLVE_NO_SYMLINKS,
   readlinkat,
   Stat,
 } from '../sys/index.js';
@@ -49,6 +51,8 @@ export interface SourceDir {
   readonly inoHi: number;
   readonly mntId: number;
 }
+
+const FLAGS = O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC;
 
 const stat = new Stat();
 const link = Buffer.alloc(PATH_MAX);
@@ -82,6 +86,11 @@ function canonicalPath(fd: number, dir: { option: DirOption; path: string }): st
   return link.latin1Slice(0, size);
 }
 
+/** Whether a path is its own canonical form as long as no part of it is a symlink. */
+function isNormal(path: string): boolean {
+  return path === '/' || !/\/\.{0,2}(\/|$)/.test(path);
+}
+
 /** The error for a directory that can't be used. */
 export function cannotUse(dir: { option: DirOption; path: string }, rc: number): UserError {
   return new UserError(`${dir.option} '${dir.path}' can't be used: ${reason(rc)}.`);
@@ -90,18 +99,27 @@ export function cannotUse(dir: { option: DirOption; path: string }, rc: number):
 /** Looks at directories, remembering the filesystems that they are on. */
 export class SourceDirs {
   private readonly filesystems: Filesystem[] = [];
+  /** Try paths without following symlinks first: then no path need be asked back. Off once one was a symlink. */
+  private expectPlain = true;
 
   /** Throws a {@link UserError} when `path` is not a directory that may be read. Symlinks in it are followed. */
   look(option: DirOption, path: string): SourceDir {
     const dir = { option, path };
-    const fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+    let fd = -ELOOP;
+    if (this.expectPlain && isNormal(path)) fd = openat2(AT_FDCWD, path, FLAGS, RESOLVE_NO_SYMLINKS);
+    const plain = fd >= 0;
+    if (!plain) {
+      this.expectPlain = false;
+      fd = openat(AT_FDCWD, path, FLAGS);
+    }
     if (fd < 0) throw cannotUse(dir, fd);
     try {
       const rc = fstatx(fd, stat);
       if (rc < 0) throw cannotUse(dir, rc);
       const { devMajor, devMinor, inoLo, inoHi, mntId } = stat;
       const fs = this.filesystemOf(fd, devMajor, devMinor);
-      return { ...dir, canonical: canonicalPath(fd, dir), fs, inoLo, inoHi, mntId };
+      const canonical = plain ? path : canonicalPath(fd, dir);
+      return { option, path, canonical, fs, inoLo, inoHi, mntId };
     } finally {
       close(fd);
     }

@@ -131,34 +131,36 @@ function checkIncompat(base: WorkBase, work: number): void {
   );
 }
 
-/** Clears what a crash left in `work`, and nothing else of the user's. */
-function clearWork(base: WorkBase): void {
-  const rc = unlinkat(base.fd, WORK, AT_REMOVEDIR);
-  if (rc === 0 || rc === -ENOENT) return;
-  let failure = rc;
-  if (rc === -ENOTDIR) {
-    failure = unlinkat(base.fd, WORK);
-  } else if (rc === -ENOTEMPTY || rc === -EEXIST) {
-    const work = openForListing(base.fd, WORK);
-    if (work < 0) throw failed(base, `read '${WORK}'`, work);
-    try {
-      checkIncompat(base, work);
-      failure = removeContents(work);
-    } finally {
-      close(work);
-    }
-    if (failure === 0) failure = unlinkat(base.fd, WORK, AT_REMOVEDIR);
+/**
+ * Clears what a crash left in `work`, and nothing else of the user's. Returns whether `work` is there, empty: that one
+ * is used again, since to remove it may wait for the journal (0.4 ms, and more on a busy disk).
+ */
+function clearWork(base: WorkBase): boolean {
+  const fd = openForListing(base.fd, WORK);
+  if (fd === -ENOENT) return false;
+  if (fd < 0) {
+    // Not a directory, or one that is mounted: the first can go.
+    const rc = unlinkat(base.fd, WORK);
+    if (rc < 0) throw failed(base, `replace '${WORK}'`, fd);
+    return false;
   }
-  if (failure < 0) throw failed(base, `clear the leftovers in '${WORK}'`, failure);
+  try {
+    checkIncompat(base, fd);
+    const failure = removeContents(fd);
+    if (failure < 0) throw failed(base, `clear the leftovers in '${WORK}'`, failure);
+    return true;
+  } finally {
+    close(fd);
+  }
 }
 
-/** Makes (or, for `persist`, keeps) a directory in the workdir. Returns an O_PATH descriptor. */
-function makeDir(base: WorkBase, name: string, persist: boolean): number {
-  const made = mkdirat(base.fd, name, base.mode);
-  if (made < 0 && !(persist && made === -EEXIST)) throw failed(base, `create '${name}'`, made);
+/** Makes a directory in the workdir, or uses one that is there. Returns an O_PATH descriptor. */
+function makeDir(base: WorkBase, name: string, found: boolean): number {
+  const made = found ? 0 : mkdirat(base.fd, name, base.mode);
+  if (made < 0) throw failed(base, `create '${name}'`, made);
   const fd = openDir(base.fd, name, O_PATH);
   if (fd < 0) throw failed(base, `open '${name}'`, fd);
-  const rc = made === 0 ? plain(fd, base.mode) : 0;
+  const rc = plain(fd, base.mode);
   if (rc < 0) {
     close(fd);
     throw failed(base, `prepare '${name}'`, rc);
@@ -166,7 +168,7 @@ function makeDir(base: WorkBase, name: string, persist: boolean): number {
   return fd;
 }
 
-/** Takes what a new directory inherited (ACLs, set-gid) from it: what is built in it would inherit it again. */
+/** Takes from a directory what it inherited (ACLs, set-gid): what is built in it would inherit it again. */
 function plain(fd: number, mode: number): number {
   for (const acl of ['system.posix_acl_default', 'system.posix_acl_access']) {
     const rc = removexattr(fd, '', acl);
@@ -179,13 +181,15 @@ function plain(fd: number, mode: number): number {
 
 /** An empty `work`. Throws a {@link UserError} when leftovers must not or can't be cleared. */
 export function openWork(base: WorkBase, open: Descriptors): number {
-  clearWork(base);
-  return open.add(makeDir(base, WORK, false));
+  return open.add(makeDir(base, WORK, clearWork(base)));
 }
 
 /** The `index` of link-index.ts, which outlives the mount. */
 export function openIndex(base: WorkBase, open: Descriptors): number {
-  return open.add(makeDir(base, INDEX, true));
+  const fd = openDir(base.fd, INDEX, O_PATH);
+  if (fd >= 0) return open.add(fd);
+  if (fd !== -ENOENT) throw failed(base, `open '${INDEX}'`, fd);
+  return open.add(makeDir(base, INDEX, false));
 }
 
 /** Leaves `work/incompat/volatile/dirty`: nothing on upper is known to be on disk until somebody removes it. */
