@@ -56,7 +56,7 @@ class Batch {
 
   #place(layer: string, scenario: number, steps: readonly string[]): void {
     mkdirSync(`${layer}/${scenario}`);
-    build(`${layer}/${scenario}`, steps);
+    build(`${layer}/${scenario}`, steps, { lenient: this.#scenarios[scenario]?.lenient ?? false });
   }
 
   async run(other: Driver): Promise<BatchOutcome> {

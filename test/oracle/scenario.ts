@@ -9,6 +9,8 @@ export interface Scenario {
   readonly options?: readonly string[];
   /** Look at both sides after every step (the default), or only after the last. */
   readonly look?: 'each' | 'last';
+  /** Steps that build layers may fail: made up by chance. */
+  readonly lenient?: boolean;
 }
 
 export type Scenarios = Readonly<Record<string, Scenario>>;

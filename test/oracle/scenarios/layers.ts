@@ -98,7 +98,15 @@ export const layers: Scenarios = {
     steps: ['list d', 'list u', 'put u/c x', 'list u', 'dots d', 'dots u', 'dots .'],
   },
   'readdir-snapshot': {
-    lower: [['put d/a x', 'put d/b x', 'put d/c x', 'put d/d x']],
+    lower: [
+      [
+        'put d/a x',
+        'put d/b x',
+        'put d/c x',
+        'put d/d x',
+        ...'efghij'.split('').map((c) => `put d/${c}*90 x`),
+      ],
+    ],
     upper: ['put d/e x'],
     steps: [
       'open a d RDONLY',
