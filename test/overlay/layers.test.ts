@@ -24,7 +24,7 @@ import {
   renameat2,
   Stat,
 } from '../../src/sys/index.js';
-import { descriptorCount, isRoot, needsMounts, Place } from './layer-fixture.js';
+import { descriptorCount, isRoot, needsMounts, needsTrusted, Place } from './layer-fixture.js';
 
 const names = (fd: number): string[] => readdirSync(`/proc/self/fd/${fd}`).sort();
 
@@ -91,7 +91,7 @@ test('with / as the only common ancestor of upper and work', { skip: needsMounts
   assert.equal(renameat2(opened.work, '#1', opened.layers[0]!.root, 'made', 1), 0);
 });
 
-test('a layer does not show what is mounted in it, neither before nor after', { skip: needsMounts }, (t) => {
+test('a layer does not show what is mounted in it, neither before nor after', { skip: needsTrusted }, (t) => {
   const place = new Place(t);
   place.tmpfs('fs');
   place.run('mount', '--make-shared', place.at('fs'));
@@ -337,7 +337,7 @@ for (const [uuid, upperOn] of [
   ['off', 't'],
 ] as const) {
   test(`origins are those that the kernel writes (uuid=${uuid}, upper on ${upperOn})`, {
-    skip: needsMounts,
+    skip: needsTrusted,
   }, (t) => {
     const place = new Place(t);
     place.tmpfs('t');
@@ -398,7 +398,7 @@ test('index=on is interchangeable with the kernel and bound to its layers', { sk
   assert.throws(() => ours('1', 'l', '2'), /belongs to another upperdir/);
 });
 
-test('a new upper gets a uuid as the kernel gives one, a used one does not', { skip: needsMounts }, (t) => {
+test('a new upper gets a uuid as the kernel gives one, a used one does not', { skip: needsTrusted }, (t) => {
   const place = new Place(t);
   place.dirs('l', 'u', 'w', 'u2', 'w2');
   const uuidOf = (upperdir: string, workdir: string, options = {}): string => {
