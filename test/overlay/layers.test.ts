@@ -207,10 +207,19 @@ test('what only looks nested is not', (t) => {
   place.open({ lowerdir: ['l'], upperdir: 'l/upper', workdir: 'l/work' });
 });
 
-test('an unreadable lower', { skip: isRoot ? 'root reads everything' : false }, (t) => {
+test('an unreadable lower, an unwritable upper or work', {
+  skip: isRoot ? 'root reads everything' : false,
+}, (t) => {
   const place = new Place(t);
   chmodSync(place.dirs('l'), 0);
-  assert.throws(() => place.open({ lowerdir: ['l'] }), /permission denied/);
+  assert.throws(() => place.open({ lowerdir: ['l'] }), /^UserError: lowerdir .*permission denied/);
+  place.dirs('l2', 'u', 'w');
+  const writable = { lowerdir: ['l2'], upperdir: 'u', workdir: 'w' };
+  chmodSync(place.at('u'), 0o500);
+  assert.throws(() => place.open(writable), /^UserError: upperdir .*permission denied/);
+  chmodSync(place.at('u'), 0o700);
+  chmodSync(place.at('w'), 0o500);
+  assert.throws(() => place.open(writable), /^UserError: workdir .*permission denied/);
 });
 
 test('nesting is seen through bind mounts', { skip: needsMounts }, (t) => {
