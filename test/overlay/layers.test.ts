@@ -322,6 +322,31 @@ test('filesystems are numbered and told apart by xino bits', { skip: needsMounts
   assert.ok(t1!.uuid === null || !Buffer.from(t1!.uuid).equals(t2!.uuid!));
 });
 
+test('numbers and xino bits give the inode numbers of kernel overlayfs', { skip: needsMounts }, (t) => {
+  const place = new Place(t);
+  place.tmpfs('t1');
+  place.tmpfs('t2');
+  for (const lower of ['t1', 'l', 't2']) place.file(`${lower}/in-${lower}`);
+  place.dirs('u', 'w', 'm');
+  for (const lowerdir of [
+    ['t1', 'l', 't2'],
+    ['l', 't1'],
+  ]) {
+    const opened = place.open({ lowerdir, upperdir: 'u', workdir: 'w' });
+    place.close(opened);
+    const options = `xino=on,upperdir=u,workdir=w,lowerdir=${lowerdir.join(':')}`;
+    place.mount('m', '-t', 'overlay', 'x', '-o', options);
+    for (const [i, lower] of lowerdir.entries()) {
+      const real = statSync(place.at(`${lower}/in-${lower}`), { bigint: true }).ino;
+      const fsid = BigInt(opened.layers[i + 1]!.fsid);
+      const expected = real | (fsid << BigInt(64 - opened.xinoBits + 1));
+      const seen = statSync(place.at(`m/in-${lower}`), { bigint: true }).ino;
+      assert.equal(BigInt.asUintN(64, seen), expected, `${lower} of ${lowerdir}`);
+    }
+    place.umount('m');
+  }
+});
+
 test('an inode is found again by its handle', { skip: isRoot ? false : 'needs root' }, (t) => {
   const place = new Place(t);
   place.file('l/d/f');
