@@ -20,7 +20,7 @@ import {
   W_OK,
   X_OK,
 } from '../sys/index.js';
-import type { Layer, OpenedLayers, OverlayOptions, UpperFeatures } from './config.js';
+import type { Layer, OpenedLayers, OverlayOptions, Trap, UpperFeatures } from './config.js';
 import { Descriptors } from './descriptors.js';
 import { lockDirectory } from './dir-lock.js';
 import { checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
@@ -164,6 +164,7 @@ function openChecked(
     work,
     indexDir,
     features,
+    traps: trapsOf(sources),
     xinoBits: xinoBits(sources, options.xino),
     canOpenByHandle: layers.some((layer) => layer.handleFd >= 0),
     privileged: powers.privileged,
@@ -194,6 +195,12 @@ function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
   }
   if (options.volatile) markVolatile(base, work);
   return { options, work, indexDir, features };
+}
+
+function trapsOf(sources: Sources): Trap[] {
+  return [sources.upper, sources.work]
+    .filter((dir) => dir !== null)
+    .map(({ fs, inoLo, inoHi }) => ({ devMajor: fs.devMajor, devMinor: fs.devMinor, inoLo, inoHi }));
 }
 
 function layersOf({ sources, roots, open }: Preparation, options: OverlayOptions): Layer[] {

@@ -204,7 +204,13 @@ test('what only looks nested is not', (t) => {
   place.dirs('l', 'l2', 'l.d', 'u', 'uw', 'l/upper', 'l/work');
   place.open({ lowerdir: ['l', 'l2', 'l.d'], upperdir: 'u', workdir: 'uw' });
   // Upper and work inside a lower: allowed, as for the kernel.
-  place.open({ lowerdir: ['l'], upperdir: 'l/upper', workdir: 'l/work' });
+  const opened = place.open({ lowerdir: ['l'], upperdir: 'l/upper', workdir: 'l/work' });
+  // A lookup that comes upon them is stopped by their identity.
+  const inodes = ['l/upper', 'l/work'].map((name) => statSync(place.at(name)).ino);
+  assert.deepEqual(
+    opened.traps.map((trap) => trap.inoLo >>> 0),
+    inodes,
+  );
 });
 
 test('an unreadable lower, an unwritable upper or work', {
