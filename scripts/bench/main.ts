@@ -83,9 +83,19 @@ async function measure(options: Options, image: Image): Promise<Results> {
   return results;
 }
 
+/** What makes the same measurement again: all options but the names of the files written. */
+function commandLine(): string {
+  const args = process.argv
+    .slice(2)
+    .join(' ')
+    .replace(/--(json|svg|image-dir)[ =]\S+/g, '');
+  const words = args.split(' ').filter((word) => word !== '');
+  return ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' ');
+}
+
 function publish(results: Results, options: Options): void {
   const at: Circumstances = {
-    command: `npm run bench -- ${process.argv.slice(2).join(' ')}`.trim(),
+    command: commandLine(),
     date: new Date().toISOString().slice(0, 10),
     pin: options.pin,
     quick: options.quick,

@@ -46,7 +46,7 @@ async function sit(plan: Plan, scenario: Scenario, contender: Contender, results
   const stage = new Stage(plan.bench, scenario, contender, layers);
   const begin = performance.now();
   try {
-    await stage.prepare();
+    await stage.prepare(plan.sizes);
     await scenario.run(stage, plan.sizes);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

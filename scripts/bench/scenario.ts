@@ -37,6 +37,8 @@ export interface Scenario {
   readonly quick: boolean;
   readonly measures: Readonly<Record<string, Measure>>;
   readonly timeoutMs: number;
+  /** Memory that the page cache will need; see Stage.touchMemory(). */
+  memoryMiB?(sizes: Sizes): number;
   /** Programs that must be installed. */
   readonly needs?: readonly string[];
   /** Mount options every contender of this scenario must understand. */

@@ -10,6 +10,7 @@ import type { Image } from './image.js';
 import type { Pin } from './options.js';
 import { dropCaches, Failure, launch, pinned, run, sleep } from './process.js';
 import type { Scenario } from './scenario.js';
+import type { Sizes } from './sizes.js';
 
 export interface Bench {
   readonly image: Image;
@@ -20,6 +21,7 @@ export interface Bench {
 }
 
 const FUSE_CONNECTIONS = '/sys/fs/fuse/connections';
+const MEMORY_MIB = 64;
 const UMOUNT_TIMEOUT_MS = 20_000;
 const SERVER_EXIT_TIMEOUT_MS = 10_000;
 
@@ -92,7 +94,7 @@ export class Stage {
   }
 
   /** Fresh directories, warm layers, nothing left to write back; then the mount. */
-  async prepare(): Promise<void> {
+  async prepare(sizes: Sizes): Promise<void> {
     for (const name of ['upper', 'work']) mkdirSync(join(this.#dir, name), { recursive: true });
     mkdirSync(this.#target);
     if (this.contender.kind === 'plain' && this.#scenario.modifies) {
@@ -100,7 +102,19 @@ export class Stage {
     }
     await this.warmLayers();
     await this.sync();
+    await this.#touchMemory(this.#scenario.memoryMiB?.(sizes) ?? MEMORY_MIB);
     await this.mount();
+  }
+
+  /**
+   * Takes as much memory as the scenario will fill, and frees it. A virtual machine that reports its free memory to the
+   * host gets it back page by page, which is several times slower than any write to the page cache: whoever came first
+   * would pay for it.
+   */
+  async #touchMemory(mebibytes: number): Promise<void> {
+    const file = this.scratchFile('memory');
+    const script = 'head -c "$2M" /dev/zero >"$1"; rm "$1"';
+    await run(['sh', '-c', script, 'sh', file, String(mebibytes)], this.#limits());
   }
 
   /** Brings data and inodes of all layers into memory. */

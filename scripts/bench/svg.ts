@@ -47,12 +47,14 @@ interface Scale {
   x(ratio: number): number;
 }
 
-/** From the last of 1/8, 1/4, 1/2 below all ratios to the first power of two above. */
+/** From the power of two below all ratios to the one above, within 1/16 and 64: bars that go beyond are cut off. */
 function createScale(ratios: readonly number[]): Scale {
-  const low = Math.min(-1, Math.floor(Math.log2(Math.min(1, ...ratios))));
-  const high = Math.max(1, Math.ceil(Math.log2(Math.max(1, ...ratios))));
+  const low = Math.max(-4, Math.min(-1, Math.floor(Math.log2(Math.min(1, ...ratios)))));
+  const high = Math.min(6, Math.max(1, Math.ceil(Math.log2(Math.max(1, ...ratios)))));
   const ticks = Array.from({ length: high - low + 1 }, (_, i) => 2 ** (low + i));
-  const x = (ratio: number) => LEFT + ((Math.log2(ratio) - low) / (high - low)) * (WIDTH - LEFT - RIGHT);
+  const clamp = (exponent: number) => Math.max(low, Math.min(high, exponent));
+  const x = (ratio: number) =>
+    LEFT + ((clamp(Math.log2(ratio)) - low) / (high - low)) * (WIDTH - LEFT - RIGHT);
   return { ticks, x };
 }
 
@@ -100,7 +102,7 @@ export function formatChart(results: Results, at: Circumstances): string {
     }
     y += GROUP_GAP;
   }
-  const note = `${at.command}, ${at.date}: geometric means of medians over ${results.rounds} rounds`;
+  const note = `${at.command} (${at.date}, ${results.rounds} rounds): geometric means of the ratios of medians`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 42}" role="img">
 <title>Cost relative to kernel overlayfs</title>
 <style>${STYLE}</style>

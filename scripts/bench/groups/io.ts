@@ -1,6 +1,6 @@
 /** Large files, random access, durability. */
 
-import { IO } from '../fixtures.js';
+import { IO, SMALLEST } from '../fixtures.js';
 import type { Measure, Scenario } from '../scenario.js';
 
 const MIB = 1 << 20;
@@ -36,6 +36,7 @@ const read: Scenario = {
   name: 'sequential read',
   fixture: IO,
   modifies: false,
+  memoryMiB: (sizes) => sizes.ioMiB,
   quick: true,
   timeoutMs: 60_000,
   measures: { 'read, first': first, 'read, again': again },
@@ -67,6 +68,7 @@ const randomRead: Scenario = {
   name: 'random read',
   fixture: IO,
   modifies: false,
+  memoryMiB: (sizes) => sizes.ioMiB,
   quick: true,
   timeoutMs: 60_000,
   measures: { 'random 4 KiB read': random },
@@ -80,8 +82,9 @@ const randomRead: Scenario = {
 const write: Scenario = {
   group: 'I/O',
   name: 'write',
-  fixture: IO,
+  fixture: SMALLEST,
   modifies: true,
+  memoryMiB: (sizes) => 2 * sizes.ioMiB,
   quick: true,
   timeoutMs: 120_000,
   measures: {
@@ -127,7 +130,7 @@ print((time.perf_counter() - start) * 1000)
 const sqlite: Scenario = {
   group: 'I/O',
   name: 'sqlite',
-  fixture: IO,
+  fixture: SMALLEST,
   modifies: true,
   quick: true,
   timeoutMs: 60_000,
