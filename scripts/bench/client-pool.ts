@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import type { ClientArgs, ClientResult } from './client-ops.js';
 import type { Pin } from './options.js';
-import { Failure, pinned } from './process.js';
+import { Failure, Hang, pinned } from './process.js';
 
 const CLIENT = new URL('./client.js', import.meta.url).pathname;
 const WARM_UP_TIMEOUT_MS = 30_000;
@@ -38,7 +38,7 @@ class Client {
       const timer = setTimeout(() => {
         this.#take();
         limits.onTimeout();
-        reject(new Failure(`timeout: ${op}`));
+        reject(new Hang(`timeout: ${op}`));
       }, limits.timeoutMs);
       const settle = <T>(done: (value: T) => void) => {
         return (value: T) => {

@@ -1,7 +1,7 @@
 /** Who is compared: how each is mounted, and what it can't do. */
 
 import { existsSync } from 'node:fs';
-import { relative } from 'node:path';
+import { dirname, relative } from 'node:path';
 import type { Options } from './options.js';
 import { run, which } from './process.js';
 
@@ -50,7 +50,7 @@ function layerOptions(request: MountRequest): string {
 
 /** mount(2) takes one page of options, so that many layers only fit as names relative to their common directory. */
 function kernelCommand(request: MountRequest): MountCommand {
-  const cwd = new URL('..', `file://${request.lowers[0]}`).pathname;
+  const cwd = dirname(request.lowers[0]!);
   const lowers = request.lowers.map((lower) => relative(cwd, lower));
   const options = layerOptions({ ...request, lowers });
   return { argv: ['mount', '-t', 'overlay', 'overlay', '-o', options, request.target], cwd };

@@ -7,12 +7,17 @@ import type { Pin } from './options.js';
 /** What a failed step says in the report; anything else thrown is a bug of the benchmark. */
 export class Failure extends Error {}
 
+/** Something didn't end in its time. */
+export class Hang extends Failure {}
+
 export interface RunOptions {
   readonly timeoutMs: number;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** Called before the process is killed: what it waits for must let go of it. */
   readonly onTimeout?: () => void;
+  /** What a failure calls it, instead of its arguments. */
+  readonly label?: string;
   /** Standard output is not wanted; the result is empty. */
   readonly discard?: boolean;
 }
@@ -33,6 +38,7 @@ function killGroup(pid: number | undefined): void {
 
 /** Runs argv to its end and returns its standard output; a non-zero exit or the deadline is a Failure. */
 export function run(argv: readonly string[], options: RunOptions): Promise<string> {
+  const label = options.label ?? argv.join(' ').slice(0, 120);
   return new Promise((resolve, reject) => {
     const child = spawn(argv[0]!, argv.slice(1), {
       cwd: options.cwd,
@@ -53,7 +59,7 @@ export function run(argv: readonly string[], options: RunOptions): Promise<strin
       timedOut = true;
       options.onTimeout?.();
       killGroup(child.pid);
-      setTimeout(() => reject(new Failure(`hangs: ${argv.join(' ')}`)), KILL_GRACE_MS).unref();
+      setTimeout(() => reject(new Hang(`hangs, and can't be killed: ${label}`)), KILL_GRACE_MS).unref();
     }, options.timeoutMs);
     child.on('error', (error) => {
       clearTimeout(timer);
@@ -61,9 +67,9 @@ export function run(argv: readonly string[], options: RunOptions): Promise<strin
     });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      if (timedOut) reject(new Failure(`timeout: ${argv.join(' ').slice(0, 120)}`));
+      if (timedOut) reject(new Hang(`timeout: ${label}`));
       else if (code === 0) resolve(out);
-      else reject(new Failure(`${argv[0]} ended with ${signal ?? code}: ${lastLine(err)}`));
+      else reject(new Failure(`${label} ended with ${signal ?? code}: ${lastLine(err)}`));
     });
   });
 }
@@ -85,7 +91,7 @@ export function launch(argv: readonly string[], logFile: string, options: RunOpt
     const timer = setTimeout(() => {
       options.onTimeout?.();
       killGroup(child.pid);
-      reject(new Failure(`timeout: ${argv.join(' ').slice(0, 120)}`));
+      reject(new Hang(`timeout: the mount command`));
     }, options.timeoutMs);
     child.on('error', (error) => {
       clearTimeout(timer);

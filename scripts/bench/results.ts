@@ -36,6 +36,7 @@ export class Results {
   rounds = 0;
   seconds = 0;
   readonly #samples = new Map<string, number[]>();
+  readonly #hangs = new Map<string, number>();
   readonly #failures = new Map<string, string>();
 
   constructor(scenarios: readonly Scenario[], contenders: readonly Contender[]) {
@@ -56,6 +57,14 @@ export class Results {
 
   failure(scenario: Scenario, contender: Contender): string | null {
     return this.#failures.get(`${scenario.name}|${contender.name}`) ?? null;
+  }
+
+  countHang(contender: Contender): void {
+    this.#hangs.set(contender.name, this.hangs(contender) + 1);
+  }
+
+  hangs(contender: Contender): number {
+    return this.#hangs.get(contender.name) ?? 0;
   }
 
   samples(measure: string, contender: string): readonly number[] {

@@ -5,7 +5,7 @@
 
 import type { Contender } from './contender.js';
 import type { FixtureStore } from './fixtures.js';
-import { Failure, which } from './process.js';
+import { Failure, Hang, which } from './process.js';
 import type { Results } from './results.js';
 import type { Scenario } from './scenario.js';
 import type { Sizes } from './sizes.js';
@@ -21,6 +21,12 @@ export interface Plan {
   /** Seconds after which no further round begins that would not fit; null: all rounds. */
   readonly budgetS: number | null;
 }
+
+/** After so many it takes no part any more: every hang costs a whole timeout. */
+const MOST_HANGS = 2;
+
+/** Of one sitting, when the whole run has a budget. */
+const BUDGETED_TIMEOUT_MS = 15_000;
 
 function say(text: string): void {
   process.stderr.write(text);
@@ -43,13 +49,15 @@ async function missingPrograms(plan: Plan, scenario: Scenario): Promise<string[]
 /** One sitting; the values it took are kept, even when it fails on the way. */
 async function sit(plan: Plan, scenario: Scenario, contender: Contender, results: Results): Promise<void> {
   const layers = await plan.fixtures.get(scenario.fixture);
-  const stage = new Stage(plan.bench, scenario, contender, layers);
+  const limitMs = Math.min(scenario.timeoutMs, plan.budgetS === null ? Infinity : BUDGETED_TIMEOUT_MS);
+  const stage = new Stage(plan.bench, { ...scenario, timeoutMs: limitMs }, contender, layers);
   const begin = performance.now();
   try {
     await stage.prepare(plan.sizes);
     await scenario.run(stage, plan.sizes);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
+    if (error instanceof Hang) results.countHang(contender);
     results.fail(scenario, contender, error.message);
     say(` ${contender.name} FAIL (${error.message})`);
   } finally {
@@ -77,7 +85,8 @@ export async function runPlan(plan: Plan, results: Results): Promise<void> {
       say(`[${elapsed().toFixed(0)}s ${round}/${plan.rounds}] ${scenario.group}: ${scenario.name}:`);
       for (const contender of plan.contenders) {
         if (!takesPart(scenario, contender) || results.failure(scenario, contender) !== null) continue;
-        await sit(plan, scenario, contender, results);
+        if (results.hangs(contender) < MOST_HANGS) await sit(plan, scenario, contender, results);
+        else results.fail(scenario, contender, 'left out, it hangs');
       }
       say('\n');
     }

@@ -205,7 +205,7 @@ export class Stage {
       for ((i = 0; i < $2; i++)); do s=$EPOCHREALTIME; { ${command}; } >/dev/null; echo "$s $EPOCHREALTIME"; done`;
     const cwd = options.cwd ?? this.root;
     const argv = ['bash', '-c', script, 'bash', cwd, String(options.repeat ?? 1)];
-    const out = await run(pinned(this.#bench.pin, 'client', argv), this.#limits());
+    const out = await run(pinned(this.#bench.pin, 'client', argv), { ...this.#limits(), label: command });
     const times = out
       .trim()
       .split('\n')
