@@ -1,0 +1,57 @@
+/** Runs made-up scenarios for a while and reports those that differ, shrunk. */
+import { generate } from './generator.js';
+import { judge, type Pair } from './run.js';
+import { show, shrink } from './shrink.js';
+
+export interface Finding {
+  readonly seed: number;
+  readonly differences: readonly string[];
+  /** The smallest scenario found, as a table row, and what differs in it. */
+  readonly small: string;
+}
+
+export interface RandomRun {
+  /** Seeds go up from here. */
+  readonly seed: number;
+  readonly milliseconds: number;
+  /** Stop after this many findings. */
+  readonly most: number;
+  readonly onFinding?: (finding: Finding) => void;
+}
+
+export interface RandomResult {
+  readonly scenarios: number;
+  readonly findings: readonly Finding[];
+  readonly problems: readonly string[];
+}
+
+const AT_ONCE = 40;
+const SHRINK_MS = 20_000;
+
+export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> {
+  const end = Date.now() + run.milliseconds;
+  const findings: Finding[] = [];
+  const problems: string[] = [];
+  let seed = run.seed;
+  while (Date.now() < end && findings.length < run.most && problems.length === 0) {
+    const seeds = Array.from({ length: AT_ONCE }, (_, i) => seed + i);
+    seed += AT_ONCE;
+    const scenarios = seeds.map(generate);
+    const result = await judge(pair, scenarios);
+    problems.push(...result.problems.map((text) => `seeds ${seeds[0]} to ${seeds.at(-1)}: ${text}`));
+    for (const [i, verdict] of result.verdicts.entries()) {
+      if (verdict.differences.length === 0 || findings.length >= run.most) continue;
+      const small = await shrink(pair, scenarios[i]!, Date.now() + SHRINK_MS);
+      const again = await judge(pair, [small]);
+      const text = `${show(small)}\n${(again.verdicts[0]?.differences ?? []).join('\n')}`;
+      const finding = { seed: seeds[i]!, differences: verdict.differences, small: text };
+      findings.push(finding);
+      run.onFinding?.(finding);
+    }
+  }
+  return { scenarios: seed - run.seed, findings, problems };
+}
+
+export function describeFinding(finding: Finding): string {
+  return `seed ${finding.seed} differs (kernel | plyfs):\n${finding.differences.slice(0, 6).join('\n')}\nshrunk to:\n${finding.small}`;
+}

@@ -1,0 +1,16 @@
+/** What the oracle runs: a layer stack and steps, as data. */
+
+export interface Scenario {
+  /** Lower layers, top first, as steps that build them; one empty layer when left out. */
+  readonly lower?: readonly (readonly string[])[];
+  readonly upper?: readonly string[];
+  readonly steps: readonly string[];
+  /** Mount options, e.g. `redirect_dir=on`. */
+  readonly options?: readonly string[];
+  /** Look at both sides after every step (the default), or only after the last. */
+  readonly look?: 'each' | 'last';
+  /** Steps that build layers may fail: made up by chance. */
+  readonly lenient?: boolean;
+}
+
+export type Scenarios = Readonly<Record<string, Scenario>>;

@@ -1,0 +1,35 @@
+/** Every scenario on kernel overlayfs and on plyfs: nothing may differ but known-differences.ts. */
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { kernel, plyfs } from '../support/drivers.js';
+import { judge, type Verdicts } from './run.js';
+import type { Scenarios } from './scenario.js';
+import { attributes } from './scenarios/attributes.js';
+import { create } from './scenarios/create.js';
+import { data } from './scenarios/data.js';
+import { layers } from './scenarios/layers.js';
+import { remove } from './scenarios/remove.js';
+import { rename } from './scenarios/rename.js';
+
+const chapters: Readonly<Record<string, Scenarios>> = { create, remove, rename, data, attributes, layers };
+
+for (const [title, scenarios] of Object.entries(chapters)) {
+  describe(`oracle: ${title}`, () => {
+    let reason: string | null = null;
+    let result: Verdicts = { verdicts: [], problems: [] };
+    before(async () => {
+      reason = (await kernel.unavailable()) ?? (await plyfs.unavailable());
+      if (reason === null) result = await judge({ kernel, plyfs }, Object.values(scenarios));
+    });
+    Object.keys(scenarios).forEach((name, i) => {
+      it(name, (t) => {
+        if (reason !== null) return t.skip(reason);
+        assert.deepEqual(result.verdicts[i]?.differences, [], 'kernel | plyfs');
+      });
+    });
+    it('changed no lower layer, left nothing in work, mounted everywhere', (t) => {
+      if (reason !== null) return t.skip(reason);
+      assert.deepEqual(result.problems, []);
+    });
+  });
+}

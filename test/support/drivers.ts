@@ -1,0 +1,168 @@
+/** The two filesystems under test behind one interface: kernel overlayfs (the oracle) and plyfs (the subject). */
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { must, type RunOptions, run } from './exec.js';
+import { featuresMissing, isRoot, Scratch } from './scratch.js';
+
+export interface Stack {
+  /** Lower directories, top first. */
+  readonly lower: readonly string[];
+  readonly upper: string | null;
+  readonly work: string | null;
+  /** Further mount options, e.g. `redirect_dir=on`. */
+  readonly options?: readonly string[];
+}
+
+export interface Mounted {
+  readonly path: string;
+  /** Frees processes that hang in the mount. */
+  readonly abort: () => void;
+  /** Takes the mount away; it is an error when it does not go. */
+  unmount(): Promise<void>;
+}
+
+export interface Driver {
+  readonly name: 'kernel' | 'plyfs';
+  /** Why it can't run here; null when it can. */
+  unavailable(): Promise<string | null>;
+  mount(stack: Stack, at: string): Promise<Mounted>;
+}
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+/** `mount -o` text of a stack; `:` and `,` in paths escaped as overlayfs wants it. */
+export function optionText(stack: Stack): string {
+  const escaped = (path: string): string => path.replace(/[\\:,]/g, (char) => `\\${char}`);
+  const parts = [`lowerdir=${stack.lower.map(escaped).join(':')}`];
+  if (stack.upper !== null)
+    parts.push(`upperdir=${escaped(stack.upper)}`, `workdir=${escaped(stack.work ?? '')}`);
+  return [...parts, ...(stack.options ?? [])].join(',');
+}
+
+async function unmountAt(path: string, abort: () => void): Promise<void> {
+  let last = '';
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const result = await run('umount', [path], { timeout: 10_000, onTimeout: abort });
+    if (result.code === 0) return;
+    last = result.stderr;
+    await new Promise((resolve) => setTimeout(resolve, 50 << Math.min(attempt, 3)));
+  }
+  abort();
+  await run('umount', ['-l', path], { timeout: 5000 });
+  throw new Error(`could not unmount ${path}: ${last}`);
+}
+
+/** What the kernel's overlayfs is built to do by default, turned into what upstream does. */
+function kernelDefaults(options: readonly string[]): string[] {
+  const set: string[] = [];
+  for (const name of ['redirect_dir', 'index', 'metacopy']) {
+    const parameter = `/sys/module/overlay/parameters/${name}`;
+    const on = existsSync(parameter) && readFileSync(parameter, 'utf8').startsWith('Y');
+    if (on && !options.some((option) => option.startsWith(`${name}=`))) set.push(`${name}=off`);
+  }
+  return set;
+}
+
+export const kernel: Driver = {
+  name: 'kernel',
+  unavailable: once(async () => {
+    if (!isRoot) return 'kernel overlayfs can be mounted by root only';
+    return probe(kernel);
+  }),
+  async mount(stack, at) {
+    const options = [...(stack.options ?? []), ...kernelDefaults(stack.options ?? [])];
+    await must('mount', ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at]);
+    const abort = (): void => {};
+    return { path: at, abort, unmount: () => unmountAt(at, abort) };
+  },
+};
+
+export const plyfs: Driver = {
+  name: 'plyfs',
+  unavailable: once(async () => {
+    if (!isRoot) return 'these tests mount as root';
+    if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse';
+    try {
+      closeSync(openSync('/dev/fuse', 'r+'));
+    } catch (error) {
+      return `/dev/fuse can't be opened: ${(error as Error).message}`;
+    }
+    return existsSync(CLI) ? null : 'plyfs is not built: dist/src/cli/main.js is missing';
+  }),
+  async mount(stack, at) {
+    const extra = process.env['PLYFS_TEST_OPTIONS']?.split(',') ?? [];
+    const options = optionText({ ...stack, options: [...(stack.options ?? []), ...extra] });
+    await plyfsCommand(['-o', options, at]);
+    const abort = fuseAbort(at);
+    return {
+      path: at,
+      abort,
+      unmount: async () => {
+        const result = await run(process.execPath, [CLI, 'umount', at], {
+          timeout: 15_000,
+          onTimeout: abort,
+        });
+        if (result.code !== 0) await unmountAt(at, abort);
+      },
+    };
+  },
+};
+
+export const drivers: readonly Driver[] = [kernel, plyfs];
+
+/** Runs the plyfs command line; anything but exit code 0 is an error. */
+export function plyfsCommand(args: readonly string[], options: RunOptions = {}): Promise<string> {
+  return must(process.execPath, [CLI, ...args], { timeout: 30_000, ...options });
+}
+
+/** Aborts the connection of the fuse mount at `path`, found now while the mount answers. */
+function fuseAbort(path: string): () => void {
+  const minor = mountDevice(path);
+  return () => {
+    const file = `/sys/fs/fuse/connections/${minor}/abort`;
+    if (minor !== null && existsSync(file)) writeFileSync(file, '1');
+  };
+}
+
+/** Minor device number of a mount, from mountinfo: without touching the mount. */
+function mountDevice(path: string): string | null {
+  const mounts = readFileSync('/proc/self/mountinfo', 'latin1').trim().split('\n').reverse();
+  for (const line of mounts) {
+    const [, , device = '', , point] = line.split(' ');
+    if (point === path) return device.split(':')[1] ?? null;
+  }
+  return null;
+}
+
+/** Tries a mount with one file. Resolves to null when it works, else to the reason. */
+async function probe(driver: Driver): Promise<string | null> {
+  const scratch = new Scratch();
+  try {
+    const missing = featuresMissing(scratch.path);
+    if (missing !== null) return missing;
+    const [lower, upper, work, at] = ['lower', 'upper', 'work', 'merged'].map((name) =>
+      scratch.directory(name),
+    );
+    const mounted = await driver.mount({ lower: [lower!], upper: upper!, work: work! }, at!);
+    await mounted.unmount();
+    return null;
+  } catch (error) {
+    return `${driver.name} can't mount here: ${(error as Error).message.trim()}`;
+  } finally {
+    scratch.dispose();
+  }
+}
+
+function once<T>(compute: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | null = null;
+  return () => {
+    result ??= compute();
+    return result;
+  };
+}
+
+/** Names in `work/work` after unmounting: anything left there is a leak. */
+export function leftovers(work: string): string[] {
+  const inner = `${work}/work`;
+  return existsSync(inner) ? readdirSync(inner).filter((name) => name !== 'incompat') : [];
+}

@@ -1,0 +1,73 @@
+/** System calls that only tests make; in the conventions of src/sys: `>= 0` or `-errno`, names as latin1. */
+import { native, nativeSyscall, path, result, TOO_LONG } from '../../src/sys/ffi.js';
+
+const fcntlCall = native('int', 'fcntl', ['int', 'int', 'void *']);
+const setgroupsCall = nativeSyscall(['uint64', 'void *']);
+const truncateCall = native('int', 'truncate64', ['void *', 'int64']);
+const mmapCall = native('int64', 'mmap', ['int64', 'uint64', 'int', 'int', 'int', 'int64']);
+const munmapCall = native('int', 'munmap', ['int64', 'uint64']);
+const msyncCall = native('int', 'msync', ['int64', 'uint64', 'int']);
+const fromMemory = native('int64', 'memcpy', ['void *', 'int64', 'uint64']);
+const toMemory = native('int64', 'memcpy', ['int64', 'void *', 'uint64']);
+const faccessatCall = nativeSyscall(['int', 'void *', 'int', 'int']);
+
+const SYS_SETGROUPS = process.arch === 'arm64' ? 159 : 116;
+const SYS_FACCESSAT2 = 439;
+const F_OFD_SETLK = 37;
+const MAP_SHARED = 1;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const LOCK_TYPES: Readonly<Record<string, number>> = { RD: 0, WR: 1, UN: 2 };
+
+/** Supplementary groups of this thread alone (the raw call). */
+export function setgroups(groups: readonly number[]): number {
+  const list = Buffer.alloc(Math.max(4, groups.length * 4));
+  groups.forEach((gid, i) => {
+    list.writeUInt32LE(gid, i * 4);
+  });
+  return result(setgroupsCall(SYS_SETGROUPS, groups.length, list));
+}
+
+export function truncate(name: string, size: number): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(truncateCall(p, size));
+}
+
+/** faccessat2(2) with AT_EACCESS: the identity that filesystem access uses. */
+export function access(dirfd: number, name: string, mode: number): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(faccessatCall(SYS_FACCESSAT2, dirfd, p, mode, 0x200));
+}
+
+/** A lock of the open file description, never waiting. */
+export function lock(fd: number, type: number, start: number, length: number): number {
+  const flock = Buffer.alloc(32);
+  flock.writeInt16LE(type, 0);
+  flock.writeBigInt64LE(BigInt(start), 8);
+  flock.writeBigInt64LE(BigInt(length), 16);
+  return result(fcntlCall(fd, F_OFD_SETLK, flock));
+}
+
+/** A shared mapping from offset 0. Returns its address or -errno. */
+export function mmap(fd: number, length: number, protection: number): number {
+  return result(mmapCall(0, length, protection, MAP_SHARED, fd, 0));
+}
+
+export function munmap(address: number, length: number): number {
+  return result(munmapCall(address, length));
+}
+
+export function msync(address: number, length: number): number {
+  return result(msyncCall(address, length, 4));
+}
+
+export function peek(address: number, length: number): string {
+  const into = Buffer.alloc(length);
+  fromMemory(into, address, length);
+  return into.toString('latin1');
+}
+
+export function poke(address: number, text: string): void {
+  toMemory(address, Buffer.from(text, 'latin1'), text.length);
+}
