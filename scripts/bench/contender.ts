@@ -36,7 +36,8 @@ export interface Contender {
 export const KERNEL = 'kernel';
 export const FUSE_OVERLAYFS = 'fuse-overlayfs';
 
-const PLYFS_MAIN = new URL('../../src/cli/main.js', import.meta.url).pathname;
+/** The launcher beside package.json; this file is in dist/scripts/bench. */
+const PLYFS = new URL('../../../bin/plyfs', import.meta.url).pathname;
 
 function layerOptions(request: MountRequest): string {
   const parts = [
@@ -90,7 +91,7 @@ function plyfs(mode: 'cached' | 'passthrough'): Contender {
     mode,
     version: `node ${process.version}`,
     extras: ['volatile', 'metacopy=on'],
-    command: (request) => serverCommand([process.execPath, PLYFS_MAIN], request, `,data=${mode}`),
+    command: (request) => serverCommand([PLYFS], request, `,data=${mode}`),
   };
 }
 
@@ -121,8 +122,8 @@ export async function findContenders(options: Options): Promise<Contender[]> {
   const program = await which('fuse-overlayfs');
   if (program !== null) found.push(await fuseOverlayfs(program));
   else process.stderr.write('bench: fuse-overlayfs is not installed, goes without\n');
-  if (existsSync(PLYFS_MAIN)) found.push(plyfs('cached'), plyfs('passthrough'));
-  else process.stderr.write('bench: plyfs is not built (npm run build), goes without\n');
+  if (existsSync(PLYFS)) found.push(plyfs('cached'), plyfs('passthrough'));
+  else process.stderr.write('bench: plyfs is not here, goes without\n');
   for (const { name, command } of options.peers) found.push(peer(name, command));
   if (options.only.length === 0) return found;
   return found.filter((contender) => options.only.some((word) => contender.name.includes(word)));

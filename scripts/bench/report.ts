@@ -57,22 +57,20 @@ function layOut(lines: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-const MARKS = new Map([
-  ['plyfs', 'plyfs'],
-  ['fuse-overlayfs', 'f-o'],
-]);
-
-/** Column titles that fit: a long name once a column would make every line too wide. */
+/** Column titles that fit: a long name in every column would make the lines too wide. */
 function shortTitle(title: string): string {
-  let short = title;
-  for (const [long, brief] of MARKS) short = short.replaceAll(long, brief);
-  return short.replaceAll('passthrough', 'pass');
+  return title.replaceAll('fuse-overlayfs', 'f-o').replaceAll('plyfs ', '').replaceAll('passthrough', 'pass');
+}
+
+/** The same in a ratio of two. */
+function shortRatio(title: string): string {
+  return shortTitle(title).replace('/kernel', ':k').replace('/f-o', ':f-o');
 }
 
 export function formatTable(results: Results): string {
   const ratios = ratioColumns(results);
   const names = results.contenders.map((contender) => shortTitle(contender.name));
-  const lines: string[][] = [['', 'unit', ...names, ...ratios.map(({ title }) => shortTitle(title))]];
+  const lines: string[][] = [['', 'unit', ...names, ...ratios.map(({ title }) => shortRatio(title))]];
   for (const group of results.groups()) {
     lines.push([group.toUpperCase()]);
     for (const row of results.rows(group)) {

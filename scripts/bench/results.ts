@@ -112,7 +112,8 @@ export class Results {
   }
 
   #judge(row: Row, contender: Contender): Verdict[] {
-    const target = row.measure.target ?? row.measure.targetOf?.[contender.mode!];
+    const { target: usual, passthroughTarget } = row.measure;
+    const target = contender.mode === 'passthrough' ? passthroughTarget : usual;
     if (target === undefined) return [];
     const verdicts: Verdict[] = [];
     const judge = (value: number | null, most: number | undefined, of: string) => {

@@ -20,9 +20,10 @@ export interface Target {
 
 export interface Measure {
   readonly unit: Unit;
-  /** The target in every data mode, or in the named one. */
+  /** The target in the default data mode. */
   readonly target?: Target;
-  readonly targetOf?: Readonly<Partial<Record<'cached' | 'passthrough', Target>>>;
+  /** The target in the other one. */
+  readonly passthroughTarget?: Target;
   /** Left out of the geometric mean: a different thing than the time of some work. */
   readonly aside?: boolean;
 }

@@ -42,7 +42,7 @@ export const FULL: Sizes = {
 
 export const QUICK: Sizes = {
   treeFiles: 2000,
-  bigDirEntries: 20_000,
+  bigDirEntries: 10_000,
   lookups: 1000,
   newFiles: 1000,
   copyUpFiles: 400,
