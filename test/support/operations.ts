@@ -77,7 +77,8 @@ function withFd(
   mode: number,
   use: (fd: number) => string,
 ): string {
-  const opened = sys.openat(machine.root, path, openFlags | sys.O_CLOEXEC, mode);
+  // Never waits for the other end of a fifo.
+  const opened = sys.openat(machine.root, path, openFlags | sys.O_CLOEXEC | sys.O_NONBLOCK, mode);
   if (opened < 0) return sys.errnoName(opened);
   try {
     return use(opened);
