@@ -16,12 +16,15 @@ export interface OverlayOptions {
   readonly upperdir: string | null;
   readonly workdir: string | null;
   readonly readOnly: boolean;
-  readonly redirectDir: 'on' | 'follow' | 'nofollow' | 'off';
+  /** `off` in an option means `follow` or `nofollow`, as for the kernel; see options.ts. */
+  readonly redirectDir: 'on' | 'follow' | 'nofollow';
   readonly metacopy: boolean;
   readonly index: boolean;
   readonly xino: 'off' | 'auto' | 'on';
   readonly userxattr: boolean;
   readonly volatile: boolean;
+  /** Whether filesystem uuids go into origins, and whether the upper root gets a uuid of its own. */
+  readonly uuid: 'off' | 'null' | 'auto' | 'on';
   readonly fsync: 'auto' | 'strict' | 'volatile';
   /** POSIX ACLs offered to callers. */
   readonly acl: boolean;
@@ -48,14 +51,24 @@ export interface Layer {
   readonly path: string;
   /** O_PATH descriptor of the root, on a private non-recursive clone of its mount where permitted. */
   readonly root: number;
+  /**
+   * A descriptor on the same filesystem for openByHandle(), which takes no O_PATH ones; layers share it. -1 when
+   * handles can't be opened.
+   */
+  readonly handleFd: number;
   /** Device numbers of its filesystem. */
   readonly devMajor: number;
   readonly devMinor: number;
-  /** Number of its filesystem: 0 is the upper's (or the top lower's) filesystem, then counting in layer order. */
+  /** Number of its filesystem: 0 is the upper's, also when there is no upper; then counting in layer order. */
   readonly fsid: number;
-  /** Filesystem uuid, 16 bytes; null when unknown or all zero. */
+  /** Filesystem uuid, 16 bytes; null when unknown or all zero. What origins carry: null too with uuid=off. */
   readonly uuid: Uint8Array | null;
-  /** The root is its mount's only reach: crossing mounts is impossible (a cloned mount). */
+  /** Origins that carry `uuid` may be looked for in this layer: no other filesystem of ours claims the same uuid. */
+  readonly originOk: boolean;
+  /**
+   * The root is on a private clone of its mount that has no other mounts below: crossing mounts is impossible.
+   * The clone may start at an ancestor of the root, so `..` of the root must never be resolved.
+   */
   readonly cloned: boolean;
 }
 
@@ -75,20 +88,29 @@ export interface UpperFeatures {
 
 /** All layers opened and checked. */
 export interface OpenedLayers {
+  /** The options in force: as given, less what the upper's filesystem or this process can't do (see `warnings`). */
+  readonly options: OverlayOptions;
+  /** Sentences for the user about what was given up. */
+  readonly warnings: readonly string[];
   /** Top first: upper (if any), lowers, then data-only layers. */
   readonly layers: readonly Layer[];
   readonly hasUpper: boolean;
-  /** O_PATH descriptor of `workdir/work` on the upper's cloned mount; -1 without an upper. */
+  /** O_PATH descriptor of `workdir/work` on the upper's cloned mount; -1 without an upper or when read-only. */
   readonly work: number;
   /** O_PATH descriptor of `workdir/index`; -1 unless index=on. */
   readonly indexDir: number;
   readonly features: UpperFeatures;
-  /** Bits free above the inode numbers for the fsid when layers span filesystems; 0: all on one, -1: xino off. */
+  /**
+   * Bits above the inode numbers for the fsid when layers span filesystems; 0: all on one, -1: xino off. The number
+   * is `ino | fsid << (64 - xinoBits + 1)`: the lowest of these bits is kept for numbers that had to be made up.
+   */
   readonly xinoBits: number;
   /** This process may open by handle (CAP_DAC_READ_SEARCH in the initial namespace). */
   readonly canOpenByHandle: boolean;
   /** This process may take other identities (CAP_SETUID and friends). */
   readonly privileged: boolean;
+  /** Every descriptor that was opened, those that only hold a clone or a lock included: see closeLayers(). */
+  readonly descriptors: readonly number[];
 }
 
 /** How file data travels: see native-notes/data-modes.md. */

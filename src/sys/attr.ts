@@ -1,5 +1,5 @@
 /** Owner, mode and times of files. */
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from './consts.js';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from './consts.js';
 import { native, path, result, TOO_LONG } from './ffi.js';
 
 const fchownatCall = native('int', 'fchownat', ['int', 'void *', 'uint', 'uint', 'int']);
@@ -63,4 +63,13 @@ export function futimens(fd: number, atime: Moment, mtime: Moment): number {
   putTime(0, atime.sec, atime.nsec);
   putTime(16, mtime.sec, mtime.nsec);
   return result(futimensCall(fd, times));
+}
+
+/** Sets atime and mtime of any descriptor, O_PATH included, by its name in /proc. */
+export function utimensFd(fd: number, atime: Moment, mtime: Moment): number {
+  const p = path(`/proc/self/fd/${fd}`);
+  if (p === null) return TOO_LONG;
+  putTime(0, atime.sec, atime.nsec);
+  putTime(16, mtime.sec, mtime.nsec);
+  return result(utimensatCall(AT_FDCWD, p, times, 0));
 }

@@ -32,6 +32,11 @@ export function result(rc: number): number {
   return rc < 0 ? -errno() : rc;
 }
 
+/** Address of a buffer's bytes, for structures that hold pointers. The buffer must stay referenced and is not moved. */
+export function addressOf(buffer: Uint8Array): bigint {
+  return BigInt(koffi.address(buffer));
+}
+
 /** Bytes a path may take including its NUL (PATH_MAX). */
 export const PATH_MAX = 4096;
 

@@ -28,4 +28,6 @@ export interface Jobs {
    * handed in again after this is non-null.
    */
   take(job: number): number | null;
+  /** The job on which the request being served was parked; 0 when it is served for the first time. */
+  readonly resumed: number;
 }

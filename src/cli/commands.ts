@@ -1,0 +1,150 @@
+/** The named commands and the help, by yargs. */
+import { readFileSync } from 'node:fs';
+import yargs, { type Argv } from 'yargs';
+import { UsageError } from './arguments.js';
+import type { Caller } from './daemon.js';
+import { runMount } from './run-mount.js';
+
+const USAGE = `plyfs: a union filesystem with the semantics and on-disk format of the kernel's overlayfs
+
+  plyfs -o lowerdir=A:B,upperdir=U,workdir=W [-f] [-d] [source] mountpoint
+  plyfs mount --lower A --lower B --upper U --work W mountpoint
+  plyfs umount mountpoint`;
+
+const EPILOGUE = `The first lower directory is the topmost. Without an upper directory the mount is read-only.
+-o takes the options of the kernel's overlayfs and of fuse-overlayfs, and: ro rw suid nosuid dev nodev exec noexec
+atime noatime sync dirsync allow_other default_permissions fsname=NAME max_read=N context="..."
+data=cached|passthrough|auto debug.
+
+SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it.
+
+Exit codes: 0 the mount answers (in the foreground: it was unmounted); 1 it failed, for the reason printed;
+2 the command line can't be understood.`;
+
+function version(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Options of every way to mount. */
+function serverOptions(y: Argv): Argv {
+  return y
+    .option('o', {
+      type: 'string',
+      array: false,
+      describe: 'mount options, comma-separated; may be repeated',
+    })
+    .option('f', { alias: 'foreground', type: 'boolean', describe: 'stay in the foreground' })
+    .option('d', { alias: 'debug', type: 'boolean', describe: 'trace each request (implies -f)' })
+    .option('log-level', { type: 'string', describe: 'trace, debug, info, warn, error or silent' })
+    .option('log-file', { type: 'string', describe: 'append the log to a file, as JSON lines' });
+}
+
+function mountOptions(y: Argv): Argv {
+  return serverOptions(y)
+    .positional('mountpoint', { type: 'string', demandOption: true, describe: 'an existing directory' })
+    .option('lower', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'lower directory; repeat, topmost first',
+    })
+    .option('upper', { type: 'string', describe: 'upper directory, where changes go' })
+    .option('work', { type: 'string', describe: "work directory, on the upper's filesystem" })
+    .option('read-only', { type: 'boolean', describe: 'mount read-only' })
+    .option('source', { type: 'string', describe: 'shown in the mount table' })
+    .option('data', { choices: ['cached', 'passthrough', 'auto'], describe: 'how file data travels' });
+}
+
+type Parsed = Readonly<Record<string, unknown>>;
+
+function texts(value: unknown): string[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+function textOrNull(value: unknown): string | null {
+  return texts(value).at(-1) ?? null;
+}
+
+/** A path as it must be written in an option string. */
+function escaped(path: string): string {
+  return path.replace(/[\\,]/g, '\\$&');
+}
+
+/** `--lower` and friends as option strings. */
+function optionStrings(parsed: Parsed): string[] {
+  const lowers = texts(parsed['lower']).map((path) => escaped(path).replaceAll(':', '\\:'));
+  const one = (key: string, option: string): string[] =>
+    texts(parsed[option]).map((path) => `${key}=${escaped(path)}`);
+  return [
+    ...(lowers.length > 0 ? [`lowerdir=${lowers.join(':')}`] : []),
+    ...one('upperdir', 'upper'),
+    ...one('workdir', 'work'),
+    ...one('data', 'data'),
+    ...(parsed['readOnly'] === true ? ['ro'] : []),
+    ...texts(parsed['o']),
+  ];
+}
+
+async function mountCommand(parsed: Parsed, args: readonly string[], caller: Caller | null): Promise<number> {
+  return await runMount(
+    {
+      options: optionStrings(parsed),
+      source: textOrNull(parsed['source']),
+      mountpoint: String(parsed['mountpoint']),
+      foreground: parsed['foreground'] === true,
+      debug: parsed['debug'] === true,
+      logLevel: textOrNull(parsed['logLevel']),
+      logFile: textOrNull(parsed['logFile']),
+    },
+    { args, caller },
+  );
+}
+
+async function umountCommand(parsed: Parsed): Promise<number> {
+  const { umount } = await import('./umount.js');
+  await umount(String(parsed['mountpoint']), parsed['lazy'] === true);
+  return 0;
+}
+
+/** Runs a named command, or prints help or version. Resolves to the exit code. */
+export async function runCommand(args: readonly string[], caller: Caller | null): Promise<number> {
+  let code = 0;
+  const parser = serverOptions(yargs([...args]) as Argv)
+    .scriptName('plyfs')
+    .locale('en')
+    .usage(USAGE)
+    .command('mount <mountpoint>', 'mount', mountOptions, async (parsed) => {
+      code = await mountCommand(parsed, args, caller);
+    })
+    .command(
+      ['umount <mountpoint>', 'unmount'],
+      'unmount',
+      (y) =>
+        y
+          .positional('mountpoint', { type: 'string', demandOption: true })
+          .option('lazy', { alias: 'l', type: 'boolean', describe: 'detach it even when it is busy' }),
+      async (parsed) => {
+        code = await umountCommand(parsed);
+      },
+    )
+    .example('plyfs -o lowerdir=/l1:/l2,upperdir=/u,workdir=/w /merged', 'mount, and return when it answers')
+    .example('plyfs mount --lower /rootfs --upper /u --work /w /merged', 'the same in other words')
+    .example('plyfs -f -o lowerdir=/l1:/l2 /merged', 'read-only, in the foreground')
+    .example('mount -t fuse.plyfs plyfs /merged -o lowerdir=/l1:/l2', 'by mount(8); works in fstab too')
+    .example('plyfs umount /merged', 'unmount; umount(8) does as well')
+    .epilogue(EPILOGUE)
+    .version('version', version())
+    .alias('version', 'V')
+    .help()
+    .alias('help', 'h')
+    .strict()
+    .wrap(110)
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(`${message}.`);
+    });
+  await parser.parseAsync();
+  return code;
+}

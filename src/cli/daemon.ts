@@ -1,0 +1,75 @@
+/**
+ * Going to the background. The caller waits for another process: the launcher `bin/plyfs` (a shell), or, when this file
+ * was started by Node directly, a Node process that starts a second one. Either way the serving process gets a
+ * descriptor on which it writes its exit code once: `0` when the mount answers, else why there is none.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const READY_FD = 'PLYFS_READY_FD';
+/** Arguments as bytes for a serving process that Node starts: spawn() would re-encode them. */
+const ARGUMENTS = 'PLYFS_ARGUMENTS';
+
+/** Takes a variable out of the environment, so that no child inherits it. */
+function takeVariable(name: string): string | null {
+  const value = process.env[name] ?? null;
+  delete process.env[name];
+  return value;
+}
+
+/** Someone waits for this process to say that the mount answers. */
+export class Caller {
+  #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** The caller that started this process, if there is one. */
+  static find(): Caller | null {
+    const fd = takeVariable(READY_FD);
+    return fd === null ? null : new Caller(Number(fd));
+  }
+
+  /** Lets the caller go on with an exit code. Only the first call counts. */
+  tell(code: number): void {
+    if (this.#fd < 0) return;
+    writeSync(this.#fd, `${code}\n`);
+    closeSync(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+/** Bytes of the command line that {@link startServer} passed on; null when this process was started otherwise. */
+export function passedArguments(): string[] | null {
+  const text = takeVariable(ARGUMENTS);
+  return text === null ? null : (JSON.parse(text) as string[]);
+}
+
+/** Starts the serving process with the same arguments, and resolves to the exit code that it reports. */
+export function startServer(args: readonly string[]): Promise<number> {
+  const main = fileURLToPath(new URL('./main.js', import.meta.url));
+  const child = spawn(process.execPath, [...process.execArgv, main, ...process.argv.slice(2)], {
+    detached: true,
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+    env: { ...process.env, [READY_FD]: '3', [ARGUMENTS]: JSON.stringify(args) },
+  });
+  return new Promise((resolve) => {
+    const said: Buffer[] = [];
+    const pipe = child.stdio[3] as NodeJS.ReadableStream;
+    pipe.on('data', (chunk: Buffer) => said.push(chunk));
+    pipe.on('close', () => resolve(Number(Buffer.concat(said).toString() || '1')));
+    child.on('error', () => resolve(1));
+  });
+}
+
+/** Leaves the caller's terminal, directory and standard streams. */
+export async function leaveCaller(): Promise<void> {
+  const sys = await import('../sys/index.js');
+  sys.setsid(); // EPERM: we lead a session already
+  process.chdir('/');
+  const nowhere = openSync('/dev/null', 'r+');
+  for (const fd of [0, 1, 2]) sys.dup2(nowhere, fd);
+  closeSync(nowhere);
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+/**
+ * The `plyfs` command. The drop-in form `plyfs -o options [source] mountpoint` is read here, with as little code
+ * loaded as can be: podman starts one for every container. Named commands (mount, umount) and help load yargs.
+ */
+import { parseDropIn, UsageError } from './arguments.js';
+import { argumentBytes } from './argv.js';
+import { Caller, passedArguments } from './daemon.js';
+import { printError } from './print.js';
+import { runMount, type Start, sourceAndMountpoint } from './run-mount.js';
+
+/** Exit codes: see --help. */
+const FAILED = 1;
+const NOT_UNDERSTOOD = 2;
+
+const COMMANDS = new Set(['mount', 'umount', 'unmount']);
+
+async function runNamed(args: readonly string[], caller: Caller | null): Promise<number> {
+  const { runCommand } = await import('./commands.js');
+  return await runCommand(args, caller);
+}
+
+async function run(start: Start): Promise<number> {
+  if (COMMANDS.has(start.args[0] ?? '')) return await runNamed(start.args, start.caller);
+  const line = parseDropIn(start.args);
+  if (line.help || start.args.length === 0) return await runNamed(['--help'], null);
+  if (line.version) return await runNamed(['--version'], null);
+  const [source, mountpoint] = sourceAndMountpoint(line.positionals);
+  return await runMount({ ...line, source, mountpoint }, start);
+}
+
+const caller = Caller.find();
+let code = FAILED;
+try {
+  code = await run({ args: passedArguments() ?? argumentBytes(), caller });
+} catch (error) {
+  printError(error);
+  if (error instanceof UsageError) code = NOT_UNDERSTOOD;
+}
+caller?.tell(code);
+process.exit(code);

@@ -1,0 +1,46 @@
+/** Mounting from the command line: in the foreground, here in the background, or by a process started for it. */
+import { UsageError } from './arguments.js';
+import { type Caller, startServer } from './daemon.js';
+
+/** A mount as the command line asks for it; text is latin1, one char a byte. */
+export interface MountCommand {
+  /** Option strings, comma-separated words, in order. */
+  readonly options: readonly string[];
+  readonly source: string | null;
+  readonly mountpoint: string;
+  readonly foreground: boolean;
+  readonly debug: boolean;
+  readonly logLevel: string | null;
+  readonly logFile: string | null;
+}
+
+/** How this process was started. */
+export interface Start {
+  /** The whole command line. */
+  readonly args: readonly string[];
+  /** Who waits for the mount to answer; null: nobody. */
+  readonly caller: Caller | null;
+}
+
+function asksForDebug(command: MountCommand): boolean {
+  return command.debug || command.options.some((text) => /(^|,)debug(,|$)/.test(text));
+}
+
+/** Resolves to the exit code; in the foreground that is when the mount has ended. */
+export async function runMount(command: MountCommand, start: Start): Promise<number> {
+  const debug = asksForDebug(command);
+  const foreground = command.foreground || debug; // as libfuse does
+  if (!foreground && start.caller === null) return await startServer(start.args);
+  const { serve } = await import('./serve.js');
+  return await serve({ ...command, debug, caller: foreground ? null : start.caller });
+}
+
+/** Arguments of the drop-in form: `[source] mountpoint`. */
+export function sourceAndMountpoint(positionals: readonly string[]): [string | null, string] {
+  const mountpoint = positionals.at(-1);
+  if (mountpoint === undefined) throw new UsageError("no mount point is given; see 'plyfs --help'.");
+  if (positionals.length > 2) {
+    throw new UsageError(`one source and one mount point are enough: '${positionals[0]}' is too much.`);
+  }
+  return [positionals.length === 2 ? positionals[0]! : null, mountpoint];
+}

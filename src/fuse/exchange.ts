@@ -1,0 +1,95 @@
+/** What a handler of the op table works with: one request, its reply, the filesystem, and objects to reuse. */
+import type { FileSystem } from '../vfs/filesystem.js';
+import { Attr, Entry, type Fh, FsStat, NO_FH, type NodeId, OpenReply, SetAttr } from '../vfs/types.js';
+import { MAX_DATA } from './abi.js';
+import { Dirents } from './dirents.js';
+import { type Negotiated, NOTHING } from './init.js';
+import { IoModes } from './io-modes.js';
+import { type ServerOptions, type Settings, settings } from './options.js';
+import { Reply } from './reply.js';
+import { Request } from './request.js';
+
+/** A row of the op table: all that this server knows of an opcode. */
+export interface OpRow {
+  readonly code: number;
+  readonly name: string;
+  /** Least size of the arguments in bytes. */
+  readonly args: number;
+  /**
+   * Decodes the arguments, calls the filesystem, encodes the answer. Returns the size of the reply's body, or
+   * -errno. Throws what the filesystem throws.
+   */
+  readonly handle: (x: Exchange) => number;
+  /** False: the kernel takes no reply. */
+  readonly replies?: false;
+  /** What a successful reply hands over. */
+  readonly gives?: Gift;
+  /** Arguments for the trace. */
+  readonly show?: (r: Request) => string;
+}
+
+/** Something that the kernel owns once it has the reply: a lookup count, an open handle. */
+export interface Gift {
+  /** Takes it back when the reply could not be delivered. */
+  readonly undo: (x: Exchange) => void;
+  /** Names it in the trace. */
+  readonly show: (x: Exchange) => string;
+}
+
+/** A moment that can be reused. */
+export interface MutableMoment {
+  sec: number;
+  nsec: number;
+}
+
+/** The state of one server. Everything in it is reused from request to request: no allocation on hot paths. */
+export class Exchange {
+  readonly fs: FileSystem;
+  readonly settings: Settings;
+  readonly request = new Request();
+  readonly reply: Reply;
+  /** What the kernel and this server agreed on; {@link NOTHING} before INIT. */
+  negotiated: Negotiated = NOTHING;
+
+  readonly entry = new Entry();
+  readonly attr = new Attr();
+  readonly stat = new FsStat();
+  readonly set = new SetAttr();
+  readonly atime: MutableMoment = { sec: 0, nsec: 0 };
+  readonly mtime: MutableMoment = { sec: 0, nsec: 0 };
+  readonly ctime: MutableMoment = { sec: 0, nsec: 0 };
+  readonly open = new OpenReply();
+  readonly create = { flags: 0, mode: 0 };
+  readonly from = { node: 0 as NodeId, fh: NO_FH, offset: 0 };
+  readonly to = { node: 0 as NodeId, fh: NO_FH, offset: 0 };
+  readonly dirents: Dirents;
+  /** Null when the session offers no registration of backing files. */
+  readonly ioModes: IoModes | null;
+
+  constructor(fs: FileSystem, options: ServerOptions) {
+    this.fs = fs;
+    this.settings = settings(options);
+    this.reply = new Reply(MAX_DATA, this.settings.validity);
+    this.dirents = new Dirents(fs, this.reply);
+    const { onBackingOpen, onBackingClose } = options;
+    this.ioModes =
+      onBackingOpen === undefined
+        ? null
+        : new IoModes({ onBackingOpen, onBackingClose: onBackingClose ?? (() => {}) }, options.log);
+  }
+
+  /** The reusable {@link OpenReply}, as new. */
+  freshOpen(): OpenReply {
+    const { open } = this;
+    open.fh = NO_FH;
+    open.keepCache = true;
+    open.backingFd = -1;
+    return open;
+  }
+
+  /** The handle in `fh` is gone. */
+  release(node: NodeId, fh: Fh): void {
+    this.ioModes?.release(node, fh);
+    this.fs.release(node, fh);
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Mounting from the main thread: open the layers, make the mount, run the session thread, end it again.
+ *
+ *   check options -> open layers -> mount -> session starts -> INIT answered: ready
+ *   ready -> unmount() or anyone's umount -> session ends -> closed
+ *
+ * Whatever fails on the way to "ready" leaves nothing mounted.
+ */
+import type { OpenedLayers, OverlayOptions } from './overlay/config.js';
+import { closeLayers } from './overlay/layers.js';
+import { UserError } from './overlay/user-error.js';
+import { type Attachment, attach, detach, resolveMountpoint } from './session/attach.js';
+import type { Stats } from './session/counters.js';
+import type { LogTarget } from './session/log.js';
+import type { KernelOptions } from './session/mount-options.js';
+import type { SessionEnd } from './session/protocol.js';
+import { Session } from './session/session.js';
+import * as sys from './sys/index.js';
+
+export type { Stats } from './session/counters.js';
+export type { EndReason, SessionEnd } from './session/protocol.js';
+
+/** The largest WRITE that we take: what the kernel sends at most. */
+const MAX_WRITE = 1 << 20;
+
+/** The filesystem that is mounted unless a test names another. */
+const OVERLAY = new URL('./overlay/overlay.js', import.meta.url).href;
+
+/** A mount that is alive. */
+export interface Mount {
+  /** Absolute path of the mount point. */
+  readonly mountpoint: string;
+  /** Sentences about options without effect and about what a layer's filesystem can't do. */
+  readonly warnings: readonly string[];
+  /** Resolves when the mount answers; it has, once `mount()` has resolved. */
+  readonly ready: Promise<void>;
+  /** Resolves when the mount has ended, whoever ended it. */
+  readonly closed: Promise<SessionEnd>;
+  /** Numbers since the start. */
+  stats(): Stats;
+  /** Unmounts and waits for the end. `lazy`: also when busy; it then ends with the last open file. */
+  unmount(how?: { lazy?: boolean }): Promise<void>;
+}
+
+/** Everything that a mount needs, checked; text is latin1, one char a byte. */
+export interface MountPlan {
+  readonly mountpoint: string;
+  readonly overlay: OverlayOptions;
+  readonly kernel: KernelOptions;
+  readonly log: LogTarget;
+  /** Log each request. */
+  readonly trace: boolean;
+  /** Opens what `overlay` names; throws a sentence. */
+  readonly openLayers: (options: OverlayOptions) => OpenedLayers;
+}
+
+/** Starts loading the session thread's code: call it as early as possible. */
+export function prepareSession(filesystem: string = OVERLAY): Session {
+  return new Session(filesystem);
+}
+
+function attachPlan(plan: MountPlan, target: string): Attachment {
+  const { kernel, overlay } = plan;
+  const readOnly = overlay.readOnly || overlay.upperdir === null;
+  return attach({
+    source: kernel.source ?? 'plyfs',
+    target,
+    flags: readOnly ? kernel.flags | sys.MS_RDONLY : kernel.flags,
+    allowOther: kernel.allowOther,
+    defaultPermissions: kernel.defaultPermissions,
+    maxRead: kernel.maxRead,
+    extra: kernel.extra,
+  });
+}
+
+/** Mounts by a checked plan, on a thread from {@link prepareSession}. Resolves when the mount answers. */
+export async function startMount(plan: MountPlan, session: Session): Promise<Mount> {
+  const target = resolveMountpoint(plan.mountpoint);
+  const opened = plan.openLayers(plan.overlay);
+  let attachment: Attachment;
+  try {
+    attachment = attachPlan(plan, target);
+  } catch (error) {
+    closeLayers(opened);
+    throw error;
+  }
+  const mount = new LiveMount(attachment, opened, session);
+  mount.warnings.push(...plan.kernel.warnings, ...opened.warnings);
+  session.start({
+    fd: attachment.fd,
+    options: opened.options,
+    opened,
+    dataMode: plan.kernel.data === 'passthrough' ? 'passthrough' : 'cached',
+    maxWrite: MAX_WRITE,
+    log: plan.log,
+    trace: plan.trace,
+  });
+  try {
+    await session.ready;
+  } catch (error) {
+    await mount.closed;
+    throw error;
+  }
+  return mount;
+}
+
+class LiveMount implements Mount {
+  readonly mountpoint: string;
+  readonly warnings: string[] = [];
+  readonly closed: Promise<SessionEnd>;
+  readonly #attachment: Attachment;
+  readonly #opened: OpenedLayers;
+  readonly #session: Session;
+
+  constructor(attachment: Attachment, opened: OpenedLayers, session: Session) {
+    this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
+    this.#attachment = attachment;
+    this.#opened = opened;
+    this.#session = session;
+    this.closed = session.closed.then((end) => this.#finish(end));
+  }
+
+  get ready(): Promise<void> {
+    return this.#session.ready;
+  }
+
+  stats(): Stats {
+    return this.#session.stats();
+  }
+
+  async unmount(how: { lazy?: boolean } = {}): Promise<void> {
+    const lazy = how.lazy === true;
+    await detach(this.#attachment, lazy);
+    if (!lazy) await this.closed;
+  }
+
+  /** Without a server the mount would answer ENOTCONN for ever: take it away, then give up the connection. */
+  async #finish(end: SessionEnd): Promise<SessionEnd> {
+    if (end.reason !== 'unmounted') {
+      try {
+        await detach(this.#attachment, true);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+      }
+    }
+    sys.close(this.#attachment.fd);
+    closeLayers(this.#opened);
+    return end;
+  }
+}

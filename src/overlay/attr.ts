@@ -1,0 +1,54 @@
+/** SETATTR: mode, owner, size and times, after copy-up (ovl_setattr()). */
+import * as sys from '../sys/index.js';
+import { must } from '../vfs/errors.js';
+import type { SetAttr } from '../vfs/types.js';
+import { copyUp } from './copy-up.js';
+import { dataFd } from './file.js';
+import type { Inode } from './inode.js';
+import { locate, statAt } from './locate.js';
+import type { Overlay } from './state.js';
+
+const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
+
+/** Applies a change of attributes. EROFS; what the upper's filesystem says. */
+export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
+  ov.writable();
+  const truncatesAll = change.size === 0;
+  copyUp(ov, inode, truncatesAll ? 'none' : change.size === null ? 'metacopy' : 'all');
+  if (change.size !== null) must(sys.ftruncate(dataFd(ov, inode, true), change.size), 'ftruncate');
+  locate(ov, inode);
+  const fd = ov.atFd;
+  const name = ov.atName;
+  if (change.uid !== null || change.gid !== null) {
+    const uid = change.uid ?? sys.KEEP_ID;
+    const gid = change.gid ?? sys.KEEP_ID;
+    must(name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid), 'chown');
+  }
+  if (change.mode !== null) must(chmod(fd, name, change.mode & 0o7777), 'chmod');
+  if (change.killSuidGid) killSuidGid(ov, fd, name);
+  if (change.atime !== null || change.mtime !== null) {
+    must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
+  }
+}
+
+/** chmod of a located object; an O_PATH descriptor is reached by its name in /proc. Never a symlink. */
+export function chmod(fd: number, name: string, mode: number): number {
+  return name === '' ? sys.fchmodat(sys.AT_FDCWD, `/proc/self/fd/${fd}`, mode) : sys.fchmodat(fd, name, mode);
+}
+
+function setTimes(fd: number, name: string, atime: sys.Moment, mtime: sys.Moment): number {
+  return name === '' ? sys.utimensFd(fd, atime, mtime) : sys.utimensat(fd, name, atime, mtime);
+}
+
+/**
+ * Clears set-uid, and set-gid where the group may execute, as the kernel's file_remove_privs() would if we had not
+ * CAP_FSETID. Capabilities go by themselves with the write or chown.
+ */
+export function killSuidGid(ov: Overlay, fd: number, name: string): void {
+  if (statAt(fd, name, ov.probe) < 0) return;
+  const { mode } = ov.probe;
+  if ((mode & sys.S_IFMT) !== sys.S_IFREG) return;
+  let kept = mode & ~sys.S_ISUID;
+  if ((mode & sys.S_IXGRP) !== 0) kept &= ~sys.S_ISGID;
+  if (kept !== mode) must(chmod(fd, name, kept & 0o7777), 'chmod');
+}

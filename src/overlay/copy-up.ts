@@ -1,0 +1,214 @@
+/**
+ * Copy-up: bringing an object to upper before its first change, as the kernel's fs/overlayfs/copy_up.c. Everything is
+ * built aside in work and installed by one link or rename; a crash before that leaves only garbage in work.
+ */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import { copyAttributes } from './copy-attributes.js';
+import { dirOf, type Inode, RealDir, type RealFile } from './inode.js';
+import { locate, locateDir, statAt, statInode } from './locate.js';
+import { markImpure, markMetacopy, unmarkMetacopy } from './marks.js';
+import {
+  abandon,
+  type NewFile,
+  nameFile,
+  newFileWithData,
+  openData,
+  startCopy,
+  takePending,
+} from './new-file.js';
+import { writeOrigin } from './origin-ino.js';
+import type { Overlay } from './state.js';
+import { discard, tempName } from './temp.js';
+
+/** What of a file's data must be there after its copy-up. */
+export type CopyUpData = 'all' | 'none' | 'metacopy';
+
+/** Makes sure that the object is on upper. `data`: what of a regular file's data is wanted there. */
+export function copyUp(ov: Overlay, inode: Inode, data: CopyUpData = 'all'): void {
+  ov.writable();
+  if (inode.dir !== null) copyUpDir(ov, inode);
+  else if (!inode.hasUpper) copyUpFile(ov, inode, data);
+  else if (inode.data !== null && data !== 'metacopy') copyUpMetacopyData(ov, inode, data);
+}
+
+/** The upper part of a directory, which is copied up first if need be, its ancestors before it. */
+export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
+  const { dir } = inode;
+  const present = dir!.upper;
+  if (present !== null) return present;
+  ov.writable();
+  const { parent } = inode;
+  if (parent === null || dir!.dead) return fail(sys.ENOENT, 'copy-up of a removed directory');
+  const upperParent = copyUpDir(ov, parent);
+  statInode(ov, inode);
+  const from: RealFile = { dir: dir!.real[0]!, name: '' };
+  ov.credentials.self();
+  const temp = tempName(ov);
+  must(sys.mkdirat(ov.work, temp, 0o700), 'mkdirat');
+  try {
+    locateDir(ov, from.dir);
+    copyAttributes(ov, { fd: ov.atFd, name: ov.atName }, { fd: ov.work, name: temp });
+    writeOrigin(ov, ov.atFd, ov.atName, from.dir.layer, { fd: ov.work, name: temp });
+    install(ov, inode, (upperFd) => sys.renameat2(ov.work, temp, upperFd, inode.name, 0));
+  } catch (error) {
+    discard(ov, temp, true);
+    throw error;
+  }
+  const upper = new RealDir(ov.upperLayer!, upperParent, inode.name);
+  dir!.real.unshift(upper);
+  dir!.impure = 'no';
+  inode.hasUpper = true;
+  if (dir!.listing !== null) dir!.listing.sources[0] = upper;
+  parent.dir!.listing?.setUpper(inode.name, sys.DT_DIR);
+  return upper;
+}
+
+/**
+ * Runs `commit`, which puts a finished object under `inode`'s name into the parent's upper directory, and sets the
+ * parent's times back: a copy-up is no change of the directory.
+ */
+function install(ov: Overlay, inode: Inode, commit: (upperFd: number) => number): void {
+  const parent = inode.parent!;
+  const upper = parent.dir!.upper!;
+  markImpure(ov, parent);
+  const upperFd = ov.dirs.fd(upper);
+  must(sys.fstatx(upperFd, ov.probe), 'statx');
+  const { atime, atimeNsec, mtime, mtimeNsec } = ov.probe;
+  // commit point
+  must(commit(upperFd), 'install copy-up');
+  const at = { sec: atime, nsec: atimeNsec };
+  ov.bestEffort('restore parent times', sys.utimensat(upperFd, '.', at, { sec: mtime, nsec: mtimeNsec }));
+}
+
+/** Waits for a copy-up of `inode` that is on its way: first line of whatever changes the inode or its names. */
+export function settle(ov: Overlay, inode: Inode): void {
+  if (inode.pending !== null) copyUp(ov, inode);
+}
+
+function copyUpFile(ov: Overlay, inode: Inode, data: CopyUpData): void {
+  if (inode.pending !== null) {
+    finishFile(ov, inode, takePending(ov, inode), false);
+    return;
+  }
+  if (inode.parent !== null) copyUpDir(ov, inode.parent);
+  statInode(ov, inode);
+  ov.credentials.self();
+  if (inode.type !== sys.S_IFREG) {
+    copyUpSpecial(ov, inode);
+    return;
+  }
+  const metacopy = data === 'metacopy' && ov.options.metacopy && ov.stat.size > 0 && inode.parent !== null;
+  const size = metacopy || data === 'none' ? 0 : ov.stat.size;
+  finishFile(ov, inode, newFileWithData(ov, inode, size), metacopy);
+}
+
+/** Attributes, then the name: what makes a finished copy the upper object of `inode`. */
+function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean): void {
+  ov.credentials.self();
+  const data: RealFile = inode.data ?? { dir: inode.lowerDir!, name: inode.lowerName };
+  let keepsOrigin: boolean;
+  try {
+    statInode(ov, inode);
+    keepsOrigin = ov.stat.nlink === 1 || ov.options.index;
+    const from = { fd: ov.atFd, name: ov.atName };
+    const to = { fd: copy.fd, name: '' };
+    if (metacopy) {
+      must(sys.ftruncate(copy.fd, ov.stat.size), 'ftruncate');
+      markMetacopy(ov, copy.fd, data);
+    }
+    copyAttributes(ov, from, to);
+    if (inode.parent !== null) {
+      if (keepsOrigin) writeOrigin(ov, from.fd, from.name, inode.lowerDir!.layer, to);
+      install(ov, inode, (upperFd) => nameFile(ov, copy, upperFd, inode.name));
+    }
+  } catch (error) {
+    abandon(ov, copy);
+    throw error;
+  }
+  sys.close(copy.source);
+  if (inode.parent === null) inode.orphan = copy.fd;
+  else ov.files.set(inode, copy.fd, true);
+  becomeUpper(inode, metacopy ? data : null);
+  if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);
+}
+
+/** A symlink, device, fifo or socket. */
+function copyUpSpecial(ov: Overlay, inode: Inode): void {
+  const { atFd, atName } = ov;
+  const temp = tempName(ov);
+  if (inode.type === sys.S_IFLNK) {
+    const length = must(sys.readlinkat(atFd, atName, ov.scratch), 'readlinkat');
+    must(sys.symlinkat(ov.scratch.latin1Slice(0, length), ov.work, temp), 'symlinkat');
+  } else {
+    const { mode, rdevMajor, rdevMinor } = ov.stat;
+    must(sys.mknodat(ov.work, temp, mode & ~0o7777, rdevMajor, rdevMinor), 'mknodat');
+  }
+  const keepsOrigin = ov.stat.nlink === 1;
+  try {
+    const to = { fd: ov.work, name: temp };
+    copyAttributes(ov, { fd: atFd, name: atName }, to);
+    if (inode.parent === null) {
+      inode.orphan = must(sys.openat(ov.work, temp, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+      discard(ov, temp, false);
+    } else {
+      if (keepsOrigin) writeOrigin(ov, atFd, atName, inode.lowerDir!.layer, to);
+      const { name } = inode;
+      install(ov, inode, (upperFd) => sys.renameat2(ov.work, temp, upperFd, name, sys.RENAME_NOREPLACE));
+    }
+  } catch (error) {
+    discard(ov, temp, false);
+    throw error;
+  }
+  becomeUpper(inode, null);
+  if (keepsOrigin) return;
+  locate(ov, inode);
+  takeUpperIno(ov, inode, ov.atFd, ov.atName);
+}
+
+/** After the commit point: nothing here can fail. */
+function becomeUpper(inode: Inode, data: RealFile | null): void {
+  inode.hasUpper = true;
+  inode.data = data;
+  inode.lowerDir = null;
+  inode.lowerName = '';
+  if (inode.parent !== null) dirOf(inode.parent).listing?.setUpper(inode.name, inode.type >> 12);
+}
+
+/** The copy of one of several lower links is a file of its own, with its own number (ovl_getattr()). */
+function takeUpperIno(ov: Overlay, inode: Inode, fd: number, name = ''): void {
+  if (statAt(fd, name, ov.probe) < 0) return;
+  ov.inoMap.map(ov.upperLayer!, ov.probe.inoLo, ov.probe.inoHi, inode);
+}
+
+/**
+ * Brings the data to a metacopy on upper, in place; taking the mark away is the commit point
+ * (ovl_copy_up_meta_inode_data()).
+ */
+function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
+  ov.credentials.self();
+  let copy: NewFile;
+  if (inode.pending === null) {
+    locate(ov, inode);
+    const flags = sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC;
+    const fd = must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+    copy = { fd, temp: null, source: openData(ov, inode) };
+    statInode(ov, inode);
+    if (data === 'all') startCopy(ov, inode, copy, ov.stat.size);
+  } else {
+    copy = takePending(ov, inode);
+  }
+  statInode(ov, inode);
+  const { atime, atimeNsec, mtime, mtimeNsec } = ov.stat;
+  const at = { sec: atime, nsec: atimeNsec };
+  sys.close(copy.source);
+  ov.bestEffort('keep times', sys.futimens(copy.fd, at, { sec: mtime, nsec: mtimeNsec }));
+  // commit point
+  const rc = unmarkMetacopy(ov, copy.fd);
+  if (rc < 0) {
+    sys.close(copy.fd);
+    fail(-rc, 'metacopy');
+  }
+  inode.data = null;
+  ov.files.set(inode, copy.fd, true);
+}

@@ -1,0 +1,190 @@
+/** Everything that makes a new name: files, directories, devices, symlinks, hard links; as fs/overlayfs/dir.c. */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import type { Caller, Name } from '../vfs/types.js';
+import { inheritAcl } from './acl.js';
+import { copyUp, copyUpDir, settle } from './copy-up.js';
+import { DirState, dirOf, type Inode, isMerge, RealDir } from './inode.js';
+import { isVisible, isWhitedOut } from './listing.js';
+import { locate } from './locate.js';
+import { linkKeyOf, newInode } from './lookup.js';
+import { isImpure, markImpure, markOpaque } from './marks.js';
+import { listingOf } from './merge.js';
+import { addName } from './names.js';
+import type { Overlay } from './state.js';
+import { discard, tempName } from './temp.js';
+import { isReservedName } from './whiteout.js';
+
+/** What stands at a name in the merged view, as far as making a new object there is concerned. */
+export type Occupant = 'nothing' | 'whiteout' | 'object';
+
+/**
+ * What is at `name`. A directory that is on upper only is not searched: its upper part answers EEXIST by itself, and
+ * 'nothing' then means "not known".
+ */
+export function occupant(ov: Overlay, parent: Inode, name: Name): Occupant {
+  const dir = dirOf(parent);
+  if (dir.children.has(name)) return 'object';
+  if (dir.listing === null && !isMerge(dir)) return 'nothing';
+  const info = listingOf(ov, parent).info(name);
+  if (isVisible(info)) return 'object';
+  return isWhitedOut(info) ? 'whiteout' : 'nothing';
+}
+
+/** First steps of every creator: may we, in what upper directory, and is the name free? */
+export function prepareName(ov: Overlay, parent: Inode, name: Name): Occupant {
+  ov.writable();
+  if (name.length > sys.NAME_MAX) fail(sys.ENAMETOOLONG, 'create');
+  if (dirOf(parent).dead) fail(sys.ENOENT, 'create in a removed directory');
+  if (isReservedName(ov, name)) fail(sys.EINVAL, 'name of a whiteout');
+  const there = occupant(ov, parent, name);
+  if (there === 'object') fail(sys.EEXIST, 'create');
+  copyUpDir(ov, parent);
+  return there;
+}
+
+/** How to make an object: `make` is mkdirat, mknodat, symlinkat or openat and returns its result or -errno. */
+export interface Creation {
+  readonly type: number;
+  readonly mode: number;
+  make(dirfd: number, name: string): number;
+}
+
+/** What a creation gave: the inode, and what `make` returned (a descriptor from openat). */
+export interface Created {
+  readonly inode: Inode;
+  readonly rc: number;
+}
+
+/** The one template of all creators. Afterwards `ov.stat` holds the new object's attributes. */
+export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller, what: Creation): Created {
+  let there = prepareName(ov, parent, name);
+  const dir = dirOf(parent);
+  const upper = dir.upper!;
+  const upperFd = ov.dirs.fd(upper);
+  let rc = -sys.EEXIST;
+  if (there !== 'whiteout') {
+    ov.credentials.as(caller);
+    // commit point
+    rc = what.make(upperFd, name);
+    if (rc === -sys.EEXIST && isLeftWhiteout(ov, upperFd, name)) there = 'whiteout';
+    else must(rc, 'create');
+  }
+  if (there === 'whiteout') rc = createOverWhiteout(ov, upper, name, caller, what);
+  dir.listing?.setUpper(name, what.type >> 12);
+  const inode = newUpperInode(ov, parent, name, what.type);
+  return { inode, rc };
+}
+
+function isLeftWhiteout(ov: Overlay, upperFd: number, name: string): boolean {
+  return sys.statx(upperFd, name, ov.probe) >= 0 && ov.probe.isWhiteout;
+}
+
+/** The inode of an object that was just made on upper. */
+function newUpperInode(ov: Overlay, parent: Inode, name: string, type: number): Inode {
+  const upper = dirOf(parent).upper!;
+  must(sys.statx(ov.dirs.fd(upper), name, ov.stat), 'statx');
+  const isDir = type === sys.S_IFDIR;
+  const dir = isDir ? new DirState([new RealDir(upper.layer, upper, name)]) : null;
+  if (dir !== null) dir.impure = 'no';
+  const inode = newInode(ov, type, parent, name, dir);
+  inode.hasUpper = true;
+  ov.inoMap.map(upper.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+  return inode;
+}
+
+/**
+ * Builds the object in work, with the group, set-gid bit and ACLs that its directory would have given it, and puts it
+ * in the whiteout's place in one step (ovl_create_over_whiteout()). A directory is opaque, so that nothing of what
+ * the whiteout hid comes back.
+ */
+function createOverWhiteout(
+  ov: Overlay,
+  upper: RealDir,
+  name: string,
+  caller: Caller,
+  what: Creation,
+): number {
+  const upperFd = ov.dirs.fd(upper);
+  must(sys.fstatx(upperFd, ov.probe), 'statx');
+  const setGid = (ov.probe.mode & sys.S_ISGID) !== 0;
+  const temp = tempName(ov);
+  const isDir = what.type === sys.S_IFDIR;
+  const identity = { ...caller, gid: setGid ? ov.probe.gid : caller.gid };
+  ov.credentials.as(identity);
+  const rc = must(what.make(ov.work, temp), 'create');
+  ov.credentials.self();
+  try {
+    inheritAcl(ov, upperFd, temp, what);
+    if (isDir && setGid) {
+      must(sys.statx(ov.work, temp, ov.probe), 'statx');
+      must(sys.fchmodat(ov.work, temp, (ov.probe.mode & 0o7777) | sys.S_ISGID), 'chmod');
+    }
+    if (isDir) markOpaque(ov, ov.work, temp);
+    // commit point
+    must(sys.renameat2(ov.work, temp, upperFd, name, isDir ? sys.RENAME_EXCHANGE : 0), 'renameat2');
+  } catch (error) {
+    if (what.type === sys.S_IFREG && rc > 0) sys.close(rc);
+    discard(ov, temp, isDir);
+    throw error;
+  }
+  if (isDir) discard(ov, temp, false);
+  return rc;
+}
+
+/** A further name for an inode that is not a directory (ovl_link()). */
+export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void {
+  ov.writable();
+  if (inode.dir !== null) fail(sys.EPERM, 'link to a directory');
+  settle(ov, inode);
+  const there = prepareName(ov, parent, name);
+  copyUp(ov, inode, 'metacopy');
+  const upperFd = ov.dirs.fd(dirOf(parent).upper!);
+  if (there === 'whiteout') linkOverWhiteout(ov, inode, upperFd, name);
+  else linkFree(ov, inode, upperFd, name);
+  if (inode.parent !== null && inode.parent !== parent && isImpure(ov, inode.parent)) markImpure(ov, parent);
+  dirOf(parent).listing?.setUpper(name, inode.type >> 12);
+  addName(inode, parent, name);
+  must(sys.statx(upperFd, name, ov.stat), 'statx');
+  if (inode.linkKey === 0 && ov.stat.nlink > 1) {
+    inode.linkKey = linkKeyOf(ov.stat);
+    ov.upperLinks.set(inode.linkKey, inode);
+  }
+}
+
+function linkReal(ov: Overlay, inode: Inode, toFd: number, name: string): number {
+  locate(ov, inode);
+  if (ov.atName !== '') return sys.linkat(ov.atFd, ov.atName, toFd, name);
+  return sys.linkat(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, toFd, name, sys.AT_SYMLINK_FOLLOW);
+}
+
+function linkFree(ov: Overlay, inode: Inode, upperFd: number, name: string): void {
+  // commit point
+  const rc = linkReal(ov, inode, upperFd, name);
+  if (rc === -sys.EEXIST && isLeftWhiteout(ov, upperFd, name)) linkOverWhiteout(ov, inode, upperFd, name);
+  else must(rc, 'linkat');
+}
+
+function linkOverWhiteout(ov: Overlay, inode: Inode, upperFd: number, name: string): void {
+  const temp = tempName(ov);
+  must(linkReal(ov, inode, ov.work, temp), 'linkat');
+  // commit point
+  const rc = sys.renameat2(ov.work, temp, upperFd, name);
+  if (rc < 0) discard(ov, temp, false);
+  must(rc, 'renameat2');
+}
+
+/** An unnamed file (O_TMPFILE); {@link link} may name it. The inode owns the descriptor as its `orphan`. */
+export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller): Inode {
+  ov.writable();
+  const upper = copyUpDir(ov, parent);
+  ov.credentials.as(caller);
+  const flags = sys.O_TMPFILE | sys.O_RDWR | sys.O_CLOEXEC;
+  const fd = must(sys.openat(ov.dirs.fd(upper), '.', flags, mode & 0o7777), 'openat');
+  must(sys.fstatx(fd, ov.stat), 'statx');
+  const inode = newInode(ov, sys.S_IFREG, null, '', null);
+  inode.hasUpper = true;
+  inode.orphan = fd;
+  ov.inoMap.map(upper.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+  return inode;
+}

@@ -1,0 +1,62 @@
+/** The identity under which this thread creates files: the caller's for what callers create, our own for the rest. */
+import * as sys from '../sys/index.js';
+import type { Caller } from '../vfs/types.js';
+
+/**
+ * Remembers what is in force, so that requests of one caller after another cost no system call. Only the filesystem
+ * uid and gid and the umask change; the thread keeps its capabilities (`keepCapabilities()`), since the kernel has
+ * checked the caller's permission on the merged inode already.
+ */
+export class Credentials {
+  readonly #privileged: boolean;
+  readonly #uid: number;
+  readonly #gid: number;
+  #fsuid: number;
+  #fsgid: number;
+  #umask: number;
+
+  /** `privileged`: other identities may be taken; else everything is created as ourselves. */
+  constructor(privileged: boolean) {
+    this.#privileged = privileged;
+    this.#uid = process.geteuid!();
+    this.#gid = process.getegid!();
+    this.#fsuid = this.#uid;
+    this.#fsgid = this.#gid;
+    this.#umask = sys.umask(0);
+    sys.umask(this.#umask);
+  }
+
+  /** Takes the caller's identity and umask. */
+  as(caller: Caller): void {
+    if (this.#privileged) this.#identity(caller.uid, caller.gid);
+    this.#mask(caller.umask);
+  }
+
+  /** Back to our own identity, with no umask: modes are used as given. */
+  self(): void {
+    if (this.#privileged) this.#identity(this.#uid, this.#gid);
+    this.#mask(0);
+  }
+
+  /** Group of the identity in force. */
+  get fsgid(): number {
+    return this.#fsgid;
+  }
+
+  #identity(uid: number, gid: number): void {
+    if (this.#fsgid !== gid) {
+      sys.setfsgid(gid);
+      this.#fsgid = gid;
+    }
+    if (this.#fsuid !== uid) {
+      sys.setfsuid(uid);
+      this.#fsuid = uid;
+    }
+  }
+
+  #mask(mask: number): void {
+    if (this.#umask === mask) return;
+    sys.umask(mask);
+    this.#umask = mask;
+  }
+}

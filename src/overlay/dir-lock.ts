@@ -1,0 +1,49 @@
+/**
+ * "In use" marks on upper and workdir: flock(2) on a descriptor of the directory, held for the life of the mount.
+ *
+ * The kernel gives it up with the process, however that ends, so a crash leaves nothing to clean; it writes nothing
+ * into the user's directories; and it holds for the directory itself, by whatever path another mount names it. The
+ * descriptor is opened through the layer's clone, so that it does not keep the user's own mount busy. Kernel overlayfs
+ * does not see these locks: see checkKernelMounts() for the other half.
+ */
+
+import {
+  close,
+  EAGAIN,
+  errnoName,
+  flock,
+  LOCK_EX,
+  LOCK_NB,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_RDONLY,
+  openat,
+} from '../sys/index.js';
+import type { Descriptors } from './descriptors.js';
+import type { SourceDir } from './source-dir.js';
+import { UserError } from './user-error.js';
+
+/** How long the lock of a mount that is just ending is waited for: its process may outlive umount(8) by a moment. */
+const PATIENCE_MS = 1000;
+const STEP_MS = 10;
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
+/** Locks the directory open at `root`. Returns a descriptor open for reading; closing it unlocks. */
+export function lockDirectory(root: number, dir: SourceDir, open: Descriptors): number {
+  const fd = openat(root, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) throw new UserError(`${dir.option} '${dir.path}' can't be read (${errnoName(fd)}).`);
+  for (let waited = 0; ; waited += STEP_MS) {
+    const rc = flock(fd, LOCK_EX | LOCK_NB);
+    if (rc !== -EAGAIN) {
+      // Success, or a filesystem that does not lock directories: then there is no mark, which harms no single mount.
+      return open.add(fd);
+    }
+    if (waited >= PATIENCE_MS) break;
+    Atomics.wait(sleeper, 0, 0, STEP_MS);
+  }
+  close(fd);
+  throw new UserError(
+    `${dir.option} '${dir.path}' is in use by another plyfs mount; unmount that first, or choose another directory.`,
+  );
+}

@@ -1,0 +1,134 @@
+/** File data: read, write and their relatives. */
+import * as sys from '../sys/index.js';
+import { Deferred, fail, must } from '../vfs/errors.js';
+import type { SyncJob } from '../vfs/jobs.js';
+import { killSuidGid } from './attr.js';
+import { copyUp } from './copy-up.js';
+import type { Inode } from './inode.js';
+import { locate } from './locate.js';
+import type { Overlay } from './state.js';
+
+/** Most bytes that one copy_file_range takes: callers go on from a short count, others are served in between. */
+const COPY_MAX = 4 * 1024 * 1024;
+
+/**
+ * A descriptor of the inode's data, from the cache or opened; for writing after copy-up. Valid until another file is
+ * opened; owned by the cache.
+ */
+export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
+  let file = ov.files.get(inode);
+  if (file !== undefined && (!write || file.writable)) return file.fd;
+  if (write) {
+    copyUp(ov, inode, 'all');
+    file = ov.files.get(inode);
+    if (file?.writable) return file.fd;
+  }
+  return ov.files.set(inode, openReal(ov, inode, write), write).fd;
+}
+
+function openReal(ov: Overlay, inode: Inode, write: boolean): number {
+  if (inode.type !== sys.S_IFREG && inode.dir === null) fail(sys.EINVAL, 'data of a special file');
+  const access = write ? sys.O_RDWR : sys.O_RDONLY;
+  const flags = access | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
+  if (inode.data !== null && !write) {
+    return must(sys.openat(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
+  }
+  locate(ov, inode);
+  if (ov.atName === '')
+    return must(sys.openat(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
+  return must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+}
+
+export function read(ov: Overlay, inode: Inode, offset: number, into: Uint8Array, size: number): number {
+  return must(sys.pread(dataFd(ov, inode, false), into, size, offset), 'pread');
+}
+
+/** Writes and returns bytes written. `kill`: the caller may not keep set-id bits. */
+export function write(
+  ov: Overlay,
+  inode: Inode,
+  at: { readonly offset: number; readonly kill: boolean },
+  data: Uint8Array,
+  size: number,
+): number {
+  const fd = dataFd(ov, inode, true);
+  const written = must(sys.pwrite(fd, data, size, at.offset), 'pwrite');
+  if (at.kill) killSuidGid(ov, fd, '');
+  return written;
+}
+
+/** Descriptors of flushes under way, by job: a cached one may be closed meanwhile. */
+const flushing = new Map<number, number>();
+
+/**
+ * Flushes a descriptor, which this owns, on a helper: the first call throws Deferred; the session serves the request
+ * again when the job is done, and {@link flushed} then ends it.
+ */
+function flush(ov: Overlay, kind: SyncJob['kind'], fd: number): never {
+  const job = ov.services.jobs.start({ kind, fd });
+  flushing.set(job, fd);
+  throw new Deferred(job);
+}
+
+/** Whether the request being served waited for a flush, which is over now. Throws FsError when the flush failed. */
+function flushed(ov: Overlay): boolean {
+  const { jobs } = ov.services;
+  const fd = flushing.get(jobs.resumed);
+  if (fd === undefined) return false;
+  flushing.delete(jobs.resumed);
+  sys.close(fd);
+  must(jobs.take(jobs.resumed) ?? 0, 'fsync');
+  return true;
+}
+
+function isVolatile(ov: Overlay): boolean {
+  return ov.options.volatile || ov.options.fsync === 'volatile';
+}
+
+/** Flushes an object on upper; a lower one is clean by nature. */
+export function fsync(ov: Overlay, inode: Inode, datasync: boolean): void {
+  if (flushed(ov) || !inode.hasUpper || isVolatile(ov)) return;
+  flush(ov, datasync ? 'fdatasync' : 'fsync', must(sys.dup(dataFd(ov, inode, false)), 'dup'));
+}
+
+/** Flushes the upper's filesystem. */
+export function syncfs(ov: Overlay): void {
+  if (flushed(ov) || ov.upperLayer === null || isVolatile(ov)) return;
+  flush(
+    ov,
+    'syncfs',
+    must(sys.openat(ov.upperLayer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat'),
+  );
+}
+
+export function fallocate(ov: Overlay, inode: Inode, mode: number, offset: number, length: number): void {
+  must(sys.fallocate(dataFd(ov, inode, true), mode, offset, length), 'fallocate');
+}
+
+/** SEEK_DATA and SEEK_HOLE on the real file. ENXIO. */
+export function lseek(ov: Overlay, inode: Inode, offset: number, whence: number): number {
+  return must(sys.lseek(dataFd(ov, inode, false), offset, whence), 'lseek');
+}
+
+/** One end of a copy. */
+export interface DataAt {
+  readonly inode: Inode;
+  readonly offset: number;
+}
+
+export function copyFileRange(ov: Overlay, from: DataAt, to: DataAt, length: number): number {
+  const toFd = dataFd(ov, to.inode, true);
+  const fromFd = dataFd(ov, from.inode, false);
+  const size = Math.min(length, COPY_MAX);
+  return must(sys.copyFileRange(fromFd, from.offset, toFd, to.offset, size), 'copy_file_range');
+}
+
+/** FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR change the file; their getters don't. */
+const SETTERS = new Set([0x40086602, 0x40046602, 0x401c5820]);
+
+/** The flag ioctls, on the real file. ENOTTY where it has none. */
+export function ioctl(ov: Overlay, inode: Inode, command: number, data: Uint8Array): void {
+  const sets = SETTERS.has(command);
+  if (sets) copyUp(ov, inode, 'all');
+  must(sys.ioctl(dataFd(ov, inode, false), command, data), 'ioctl');
+}

@@ -1,0 +1,128 @@
+/** The objects of the merged view, one page: real directories, inodes, and what ties them together. */
+import type { NodeId } from '../vfs/types.js';
+import type { Layer } from './config.js';
+
+import type { Listing } from './listing.js';
+import type { PendingCopyUp } from './new-file.js';
+
+/**
+ * A directory on one layer. It is reached from its parent by one component, never by a path, so that no symlink in
+ * a layer is followed. `parent` is null for the root of the layer. On a lower layer immutable; on upper, a rename
+ * moves it.
+ */
+export class RealDir {
+  readonly layer: Layer;
+  parent: RealDir | null;
+  name: string;
+  /** May hold xattr whiteouts: it is marked `overlay.opaque=x`. */
+  xwhiteouts = false;
+
+  constructor(layer: Layer, parent: RealDir | null, name: string) {
+    this.layer = layer;
+    this.parent = parent;
+    this.name = name;
+  }
+
+  get isUpper(): boolean {
+    return this.layer.kind === 'upper';
+  }
+}
+
+/** Whether an upper directory is marked `overlay.impure`: read once, when first asked for. */
+export type Impure = 'unknown' | 'yes' | 'no';
+
+/** What a directory has beyond a file. */
+export class DirState {
+  /**
+   * The directories that are merged here, top first; never empty. The first is on upper once the directory was created
+   * there or copied up. Two or more: a merge dir.
+   */
+  real: RealDir[];
+  /** Inodes that the kernel knows (or that have such children), by name. */
+  readonly children = new Map<string, Inode>();
+  /** Built on demand, kept right by our own changes, dropped when memory is short. */
+  listing: Listing | null = null;
+  impure: Impure = 'unknown';
+  /** The `redirect` of the upper part; null: its lower parts have its own path. */
+  redirect: string | null = null;
+  /** The directory was removed while something still referred to it: it lists as empty. */
+  dead = false;
+
+  constructor(real: RealDir[]) {
+    this.real = real;
+  }
+
+  /** The part on upper; null before copy-up. The root of a read-only mount has one, too. */
+  get upper(): RealDir | null {
+    const top = this.real[0]!;
+    return top.isUpper ? top : null;
+  }
+}
+
+/** A file on one layer: an entry of a real directory. */
+export interface RealFile {
+  readonly dir: RealDir;
+  readonly name: string;
+}
+
+/** One name at which an inode is linked: the kernel's dentry. */
+export interface Alias {
+  readonly parent: Inode;
+  readonly name: string;
+}
+
+/**
+ * One object of the merged view: what the kernel knows under a nodeid.
+ *
+ * Where its real object is:
+ * - a directory: `dir.real`;
+ * - on upper (`hasUpper`): under the parent's upper directory, by `name`; when the last known name is gone, `orphan`;
+ * - otherwise on a lower layer: `lowerDir` and `lowerName`, which stay valid for good.
+ */
+export class Inode {
+  /** Set once, by the node table. */
+  id: NodeId = 0 as NodeId;
+  /** S_IFMT part of the mode; never changes. */
+  readonly type: number;
+  /** References that the kernel holds. */
+  nlookup = 0;
+  /** First known name; parent is null for the root and when no name is left. */
+  parent: Inode | null;
+  name: string;
+  /** Further known names of a hard link; null almost always. */
+  aliases: Alias[] | null = null;
+  /** false → true once, by copy-up; true from the start for what is found or created on upper. */
+  hasUpper = false;
+  /** Where the data is, when the topmost object is a metacopy: it holds the metadata only. Set → null once. */
+  data: RealFile | null = null;
+  /** Directory of the topmost lower object. null for directories and for what was found on upper. */
+  lowerDir: RealDir | null = null;
+  lowerName = '';
+  /** O_PATH descriptor of an upper object without a name; -1 otherwise. Owned. */
+  orphan = -1;
+  /** Key in `Overlay.upperLinks` of an upper file with several names; 0 otherwise. */
+  linkKey = 0;
+  /** st_ino, constant over copy-up and rename; signed 32-bit halves. */
+  inoLo = 0;
+  inoHi = 0;
+  readonly dir: DirState | null;
+  /** A copy-up whose data is being copied on a helper thread. */
+  pending: PendingCopyUp | null = null;
+
+  constructor(type: number, parent: Inode | null, name: string, dir: DirState | null) {
+    this.type = type;
+    this.parent = parent;
+    this.name = name;
+    this.dir = dir;
+  }
+}
+
+/** The directory state of an inode that is known to be a directory. */
+export function dirOf(inode: Inode): DirState {
+  return inode.dir as DirState;
+}
+
+/** Whether a directory is merged from several layers. */
+export function isMerge(dir: DirState): boolean {
+  return dir.real.length > 1;
+}

@@ -1,0 +1,186 @@
+/** Which directories may be layers of one overlay: the checks of the kernel's ovl_get_workdir() and ovl_check_layer(). */
+
+import { readFileSync } from 'node:fs';
+import { AT_FDCWD, Stat, statxFollow } from '../sys/index.js';
+import type { SourceDir } from './source-dir.js';
+import { UserError } from './user-error.js';
+
+/** Directories of one overlay, before anything is opened for good. */
+export interface Sources {
+  readonly upper: SourceDir | null;
+  readonly work: SourceDir | null;
+  /** Lowers, top first, then data-only layers. */
+  readonly lowers: readonly SourceDir[];
+}
+
+const name = (dir: SourceDir): string => `${dir.option} '${dir.path}'`;
+
+/** Whether canonical path `inner` lies below `outer`. */
+function isBelow(inner: string, outer: string): boolean {
+  return inner.startsWith(outer === '/' ? '/' : `${outer}/`) && inner !== outer;
+}
+
+/** Upper and work must be separate trees between which rename(2) works. */
+export function checkUpperAndWork(upper: SourceDir, work: SourceDir): void {
+  if (upper.fs !== work.fs) {
+    throw new UserError(
+      `${name(work)} is on another filesystem than ${name(upper)}; choose a workdir beside upperdir, on the same filesystem.`,
+    );
+  }
+  if (isSameDir(upper, work)) {
+    throw new UserError(
+      `${name(work)} and upperdir are the same directory; give workdir a directory of its own.`,
+    );
+  }
+  if (upper.mntId !== work.mntId) {
+    throw new UserError(
+      `${name(work)} and ${name(upper)} are reached through different mounts of one filesystem; name both below the same mount point.`,
+    );
+  }
+  if (isBelow(work.canonical, upper.canonical) || isBelow(upper.canonical, work.canonical)) {
+    throw new UserError(
+      `${name(work)} and ${name(upper)} are nested; choose a workdir outside of upperdir, beside it.`,
+    );
+  }
+}
+
+function isSameDir(a: SourceDir, b: SourceDir): boolean {
+  return a.fs === b.fs && a.inoLo === b.inoLo && a.inoHi === b.inoHi;
+}
+
+/**
+ * No lower may be, or lie inside of, any other directory of the overlay. The reverse is allowed and common: upper and
+ * work inside a lower (`lowerdir=/`).
+ */
+export function checkOverlap(sources: Sources): void {
+  const all = [sources.upper, sources.work, ...sources.lowers].filter((dir) => dir !== null);
+  const seen = new Map<string, SourceDir>();
+  for (const dir of all) {
+    const key = `${dir.fs.devMajor}:${dir.fs.devMinor}:${dir.inoHi}:${dir.inoLo}`;
+    const other = seen.get(key);
+    if (other) {
+      const what =
+        other.option === dir.option ? 'is given twice' : `is also the ${other.option} '${other.path}'`;
+      throw new UserError(`${name(dir)} ${what}; each layer must be a directory of its own.`);
+    }
+    seen.set(key, dir);
+  }
+  const places = placesOf(all);
+  const byPlace = new Map<string, SourceDir>();
+  for (const dir of all) byPlace.set(places.get(dir)!, dir);
+  for (const dir of sources.lowers) {
+    const outer = enclosing(places.get(dir)!, byPlace);
+    if (outer) {
+      throw new UserError(
+        `${name(dir)} lies inside ${name(outer)}; layers of one overlay must not be nested.`,
+      );
+    }
+  }
+}
+
+/** The directory among `byPlace` that contains the one at `place`, if any. */
+function enclosing(place: string, byPlace: ReadonlyMap<string, SourceDir>): SourceDir | null {
+  const root = place.indexOf('/') + 1;
+  for (let end = place.length; end > root; ) {
+    // The parent of `dev:/a` is `dev:/`.
+    end = Math.max(place.lastIndexOf('/', end - 1), root);
+    const outer = byPlace.get(place.slice(0, end));
+    if (outer) return outer;
+  }
+  return null;
+}
+
+/**
+ * Where each directory is on its filesystem, as `device:/path`. Paths seen through several mounts of one filesystem
+ * (bind mounts) are made comparable by what each mount shows.
+ */
+function placesOf(dirs: readonly SourceDir[]): Map<SourceDir, string> {
+  const mountOf = new Map<SourceDir['fs'], number>();
+  let several = false;
+  for (const dir of dirs) {
+    if ((mountOf.get(dir.fs) ?? dir.mntId) !== dir.mntId) several = true;
+    mountOf.set(dir.fs, dir.mntId);
+  }
+  const mounts = several ? new Map(readMounts().map((mount) => [mount.id, mount])) : null;
+  const places = new Map<SourceDir, string>();
+  for (const dir of dirs) {
+    let path = dir.canonical;
+    const mount = mounts?.get(dir.mntId);
+    if (mount && (path === mount.point || isBelow(path, mount.point))) {
+      const rest = mount.point === '/' ? path : path.slice(mount.point.length);
+      path = `${mount.root === '/' ? '' : mount.root}${rest}` || '/';
+      if (path.length > 1 && path.endsWith('/')) path = path.slice(0, -1);
+    }
+    places.set(dir, `${dir.fs.devMajor}:${dir.fs.devMinor}:${path}`);
+  }
+  return places;
+}
+
+/** A line of /proc/self/mountinfo, as far as it matters here. */
+interface MountLine {
+  readonly id: number;
+  /** What the mount shows: a path within its filesystem. */
+  readonly root: string;
+  readonly point: string;
+  readonly type: string;
+  readonly superOptions: string;
+}
+
+const unescapeOctal = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+
+/** The mounts that this process sees. Fields are latin1. */
+export function readMounts(): MountLine[] {
+  const mounts: MountLine[] = [];
+  for (const line of readFileSync('/proc/self/mountinfo', 'latin1').split('\n')) {
+    const fields = line.split(' ');
+    const dash = fields.indexOf('-', 6);
+    if (dash < 0) continue;
+    mounts.push({
+      id: Number(fields[0]),
+      root: unescapeOctal(fields[3]!),
+      point: unescapeOctal(fields[4]!),
+      type: fields[dash + 1]!,
+      superOptions: fields[dash + 3] ?? '',
+    });
+  }
+  return mounts;
+}
+
+const stat = new Stat();
+
+/** Whether an upperdir or workdir of a kernel mount, as its options show it, is the directory `dir`. */
+function names(shown: string, dir: SourceDir): boolean {
+  const path = unescapeOctal(shown).replace(/\\(.)/g, '$1');
+  if (path === dir.canonical || path === dir.path) return true;
+  // Only paths that could be the same directory are looked at: a stale mount elsewhere must not stop us.
+  if (path.slice(path.lastIndexOf('/')) !== dir.canonical.slice(dir.canonical.lastIndexOf('/'))) return false;
+  return (
+    path.startsWith('/') &&
+    statxFollow(AT_FDCWD, path, stat) === 0 &&
+    stat.inoLo === dir.inoLo &&
+    stat.inoHi === dir.inoHi &&
+    stat.devMajor === dir.fs.devMajor &&
+    stat.devMinor === dir.fs.devMinor
+  );
+}
+
+/**
+ * Refuses an upper or work that a kernel overlay mount is using. Its own mark on the directory can't be read from
+ * outside, so this looks at the mounts that this process sees; other mounts of plyfs are found by their lock.
+ */
+export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
+  for (const mount of readMounts()) {
+    if (mount.type !== 'overlay') continue;
+    for (const option of mount.superOptions.split(',')) {
+      const [key, ...value] = option.split('=');
+      if (key !== 'upperdir' && key !== 'workdir') continue;
+      const dir = [upper, work].find((candidate) => names(value.join('='), candidate));
+      if (dir) {
+        throw new UserError(
+          `${name(dir)} is in use by the overlay mounted on '${mount.point}'; unmount that first, or choose another directory.`,
+        );
+      }
+    }
+  }
+}

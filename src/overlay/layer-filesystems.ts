@@ -1,0 +1,95 @@
+/** The filesystems under the layers: their numbers, which share inode numbers and file handles. */
+
+import {
+  close,
+  EPERM,
+  nameToHandle,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  O_RDONLY,
+  openat,
+  openByHandle,
+} from '../sys/index.js';
+import type { OverlayOptions } from './config.js';
+import type { Descriptors } from './descriptors.js';
+import type { Sources } from './layer-checks.js';
+import type { Root } from './mount-clone.js';
+import type { Filesystem, SourceDir } from './source-dir.js';
+
+/** Numbers as ovl_get_fsid() gives them: 0 is the upper's, also when there is no upper. */
+export function numberFilesystems(sources: Sources): Map<Filesystem, number> {
+  const numbers = new Map<Filesystem, number>();
+  if (sources.upper) numbers.set(sources.upper.fs, 0);
+  let next = 1;
+  for (const dir of sources.lowers) {
+    if (!numbers.has(dir.fs)) numbers.set(dir.fs, next++);
+  }
+  return numbers;
+}
+
+/**
+ * The filesystems in which an origin may be looked up by its uuid, as ovl_lower_uuid_ok(): the uuid must belong to one
+ * filesystem only; "none" is no proof after lowers were changed offline, which plain mounts allow.
+ */
+export function originFilesystems(sources: Sources, options: OverlayOptions): Set<Filesystem> {
+  const strict = options.index || options.metacopy || options.redirectDir === 'on' || options.xino === 'on';
+  const okay = new Set<Filesystem>();
+  const owners = new Map<string, Filesystem>();
+  for (const { fs } of sources.lowers) {
+    if (okay.has(fs) || fs.handles === 'none') continue;
+    // What is on the upper's own filesystem needs no uuid to be recognised.
+    if (fs === sources.upper?.fs) {
+      okay.add(fs);
+      continue;
+    }
+    if (fs.uuid === null && !strict) continue;
+    const key = fs.uuid?.toString('hex') ?? '';
+    const other = owners.get(key);
+    if (other === undefined) okay.add(fs);
+    else if (other !== fs) okay.delete(other);
+    owners.set(key, other ?? fs);
+  }
+  return okay;
+}
+
+/**
+ * Bits above inode numbers that carry the filesystem's number. As ovl_fill_super() and ovl_get_layers(): 32 when every
+ * filesystem is known to have 32-bit inode numbers, else as few as the count needs. Unlike there, xino=auto stays on
+ * where a filesystem has no uuid: see DEFAULTS in options.ts.
+ */
+export function xinoBits(sources: Sources, xino: OverlayOptions['xino']): number {
+  const merged = [sources.upper, ...sources.lowers].filter((dir) => dir !== null && dir.option !== 'datadir');
+  const filesystems = new Set(merged.map((dir) => dir!.fs));
+  if (filesystems.size === 1) return 0;
+  if (xino === 'off') return -1;
+  if ([...filesystems].every((fs) => fs.handles === 'ino32')) return 32;
+  const highest = filesystems.size - (sources.upper ? 1 : 0);
+  return Math.floor(Math.log2(highest)) + 2;
+}
+
+/**
+ * A descriptor for open_by_handle_at(2) on each filesystem, on a lower's read-only clone where there is one. Empty when
+ * this process may not open by handle; that is found by trying.
+ */
+export function openHandleFds(
+  dirs: readonly (readonly [SourceDir, Root])[],
+  open: Descriptors,
+): Map<Filesystem, number> {
+  const fds = new Map<Filesystem, number>();
+  for (const [dir, root] of dirs) {
+    if (dir.fs.handles === 'none' || fds.has(dir.fs)) continue;
+    const fd = openat(root.fd, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) continue;
+    const handle = nameToHandle(root.fd, '');
+    const again = typeof handle === 'number' ? handle : openByHandle(fd, handle, O_PATH | O_CLOEXEC);
+    if (again < 0) {
+      close(fd);
+      if (again === -EPERM) break;
+      continue;
+    }
+    close(again);
+    fds.set(dir.fs, open.add(fd));
+  }
+  return fds;
+}

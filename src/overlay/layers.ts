@@ -1,0 +1,218 @@
+/**
+ * Opens the layers of a mount, on the main thread, before anything is mounted. Whatever the user got wrong becomes one
+ * {@link UserError}; nothing is written before every check has passed.
+ */
+
+import { readlinkSync } from 'node:fs';
+import {
+  CAP_CHOWN,
+  CAP_DAC_OVERRIDE,
+  CAP_FOWNER,
+  CAP_SETGID,
+  CAP_SETUID,
+  CAP_SYS_ADMIN,
+  close,
+  effectiveCapabilities,
+  fstatfs,
+  StatFs,
+} from '../sys/index.js';
+import type { Layer, OpenedLayers, OverlayOptions, UpperFeatures } from './config.js';
+import { Descriptors } from './descriptors.js';
+import { lockDirectory } from './dir-lock.js';
+import { checkKernelMounts, checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
+import { numberFilesystems, openHandleFds, originFilesystems, xinoBits } from './layer-filesystems.js';
+import { openReadOnly, openWritable, type Root } from './mount-clone.js';
+import { checkCounts, checkUpperCan, limitTo, limitUuid, withNamespace } from './option-rules.js';
+import { markUpperRoot, verifyIndex } from './root-marks.js';
+import { type DirOption, type SourceDir, SourceDirs } from './source-dir.js';
+import { checkEntryTypes, NO_FEATURES, probeUpper } from './upper-probe.js';
+import { UserError } from './user-error.js';
+import { markVolatile, openIndex, openWork, type WorkBase } from './work-dir.js';
+
+/** What this process may do. */
+interface Powers {
+  /** `trusted.*` xattrs can be read and written: CAP_SYS_ADMIN outside of any user namespace. */
+  readonly trusted: boolean;
+  /** Modes don't bind it. */
+  readonly overridesModes: boolean;
+  readonly privileged: boolean;
+}
+
+/** The first user namespace has this inode number (PROC_USER_INIT_INO). */
+const INITIAL_USER_NAMESPACE = 'user:[4026531837]';
+
+function ownPowers(): Powers {
+  const capabilities = effectiveCapabilities();
+  const has = (capability: number): boolean => (capabilities & (1 << capability)) !== 0;
+  const identity = [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID];
+  return {
+    trusted: has(CAP_SYS_ADMIN) && readlinkSync('/proc/self/ns/user') === INITIAL_USER_NAMESPACE,
+    overridesModes: has(CAP_DAC_OVERRIDE),
+    privileged: identity.every(has),
+  };
+}
+
+/** Opens and checks all layers. Throws a {@link UserError}; then nothing stays open. */
+export function openLayers(given: OverlayOptions): OpenedLayers {
+  checkCounts(given);
+  const powers = ownPowers();
+  const options = withNamespace(given, powers.trusted);
+  const sources = lookAtAll(options);
+  if (sources.upper && sources.work) checkUpperAndWork(sources.upper, sources.work);
+  checkOverlap(sources);
+  const open = new Descriptors();
+  try {
+    return openChecked(options, sources, powers, open);
+  } catch (error) {
+    open.closeAll();
+    throw error;
+  }
+}
+
+/** Closes every descriptor of an overlay that is not served (any more); locks and clones go with them. */
+export function closeLayers(opened: OpenedLayers): void {
+  for (const fd of opened.descriptors) close(fd);
+}
+
+function lookAtAll(options: OverlayOptions): Sources {
+  const dirs = new SourceDirs();
+  const upper = options.upperdir === null ? null : dirs.look('upperdir', options.upperdir);
+  // A mount that never writes has no use for a workdir.
+  const needsWork = upper !== null && !options.readOnly && options.workdir !== null;
+  const work = needsWork ? dirs.look('workdir', options.workdir) : null;
+  const lowers = options.lowerdir.map((path) => dirs.look('lowerdir', path));
+  const data = options.datadir.map((path) => dirs.look('datadir', path));
+  return { upper, work, lowers: [...lowers, ...data] };
+}
+
+/** The roots of all directories, in the order of {@link Sources}. */
+interface Roots {
+  readonly upper: Root | null;
+  readonly work: Root | null;
+  /** The workdir, open for reading; -1 without one. */
+  readonly workdirFd: number;
+  readonly lowers: readonly Root[];
+}
+
+function openRoots(sources: Sources, open: Descriptors): Roots {
+  const { upper, work } = sources;
+  if (!upper || !work) {
+    const top = upper ? openReadOnly([upper], open)[0]! : null;
+    return { upper: top, work: null, workdirFd: -1, lowers: openReadOnly(sources.lowers, open) };
+  }
+  checkKernelMounts(upper, work);
+  const [upperRoot, workRoot] = openWritable([upper, work], open) as [Root, Root];
+  checkWritable(upperRoot.fd, upper);
+  lockDirectory(upperRoot.fd, upper, open);
+  const workdirFd = lockDirectory(workRoot.fd, work, open);
+  return { upper: upperRoot, work: workRoot, workdirFd, lowers: openReadOnly(sources.lowers, open) };
+}
+
+const statFs = new StatFs();
+const ST_RDONLY = 1;
+
+function checkWritable(root: number, upper: SourceDir): void {
+  if (fstatfs(root, statFs) === 0 && (statFs.flags & ST_RDONLY) !== 0) {
+    throw new UserError(
+      `upperdir '${upper.path}' is on a read-only filesystem; choose a writable place, or mount read-only (-o ro).`,
+    );
+  }
+}
+
+/** All that is known of a mount while it is being prepared. */
+interface Preparation {
+  readonly sources: Sources;
+  readonly roots: Roots;
+  readonly powers: Powers;
+  readonly open: Descriptors;
+  /** Sentences are added here. */
+  readonly warnings: string[];
+}
+
+/** What a mount that writes has besides layers. */
+interface Writing {
+  readonly options: OverlayOptions;
+  readonly work: number;
+  readonly indexDir: number;
+  readonly features: UpperFeatures;
+}
+
+function openChecked(
+  given: OverlayOptions,
+  sources: Sources,
+  powers: Powers,
+  open: Descriptors,
+): OpenedLayers {
+  const warnings: string[] = [];
+  const prepared: Preparation = { sources, roots: openRoots(sources, open), powers, open, warnings };
+  const writing = prepareWriting(prepared, limitUuid(given, sources, warnings));
+  const { options, work, indexDir, features } = writing;
+  const layers = layersOf(prepared, options);
+  return {
+    options,
+    warnings,
+    layers,
+    hasUpper: sources.upper !== null,
+    work,
+    indexDir,
+    features,
+    xinoBits: xinoBits(sources, options.xino),
+    canOpenByHandle: layers.some((layer) => layer.handleFd >= 0),
+    privileged: powers.privileged,
+    descriptors: [...open.list()],
+  };
+}
+
+/** From here on the workdir is written to. */
+function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
+  const { sources, roots, powers, open, warnings } = prepared;
+  if (!roots.upper || !roots.work) {
+    return { options: given, work: -1, indexDir: -1, features: NO_FEATURES };
+  }
+  const upper = sources.upper!;
+  const mode = powers.overridesModes ? 0 : 0o700;
+  const base: WorkBase = { fd: roots.work.fd, path: sources.work!.path, mode };
+  const work = openWork(base, open);
+  checkEntryTypes(roots.workdirFd, upper);
+  const features = probeUpper(work, upper, given);
+  checkUpperCan(features, upper, given);
+  const options = limitTo(given, features, sources, warnings);
+  if (features.xattr) markUpperRoot(roots.upper.fd, options);
+  let indexDir = -1;
+  if (options.index) {
+    indexDir = openIndex(base, open);
+    const lower = { dir: sources.lowers[0]!, root: roots.lowers[0]!.fd };
+    verifyIndex({ upper: { dir: upper, root: roots.upper.fd }, lower, indexDir }, options);
+  }
+  if (options.volatile) markVolatile(base, work);
+  return { options, work, indexDir, features };
+}
+
+function layersOf({ sources, roots, open }: Preparation, options: OverlayOptions): Layer[] {
+  const numbers = numberFilesystems(sources);
+  const okay = originFilesystems(sources, options);
+  const dirs: [SourceDir, Root][] = sources.lowers.map((dir, i) => [dir, roots.lowers[i]!]);
+  // Upper last: a lower's clone is the safer way to a filesystem that both are on.
+  const top: [SourceDir, Root][] = sources.upper && roots.upper ? [[sources.upper, roots.upper]] : [];
+  const handleFds = openHandleFds([...dirs, ...top], open);
+  return [...top, ...dirs].map(([dir, root], index) => ({
+    index,
+    kind: KINDS[dir.option],
+    path: dir.path,
+    root: root.fd,
+    handleFd: handleFds.get(dir.fs) ?? -1,
+    devMajor: dir.fs.devMajor,
+    devMinor: dir.fs.devMinor,
+    fsid: numbers.get(dir.fs)!,
+    uuid: options.uuid === 'off' ? null : dir.fs.uuid,
+    originOk: okay.has(dir.fs),
+    cloned: root.cloned,
+  }));
+}
+
+const KINDS: Readonly<Record<DirOption, Layer['kind']>> = {
+  upperdir: 'upper',
+  workdir: 'upper',
+  lowerdir: 'lower',
+  datadir: 'data',
+};

@@ -1,0 +1,208 @@
+/**
+ * The merged listing of a directory: it orders READDIR and, in a merge dir, answers lookups for any number of layers
+ * without a system call per layer. Built by merge.ts, kept right by our own changes.
+ */
+import { DT_DIR } from '../sys/index.js';
+import type { RealDir } from './inode.js';
+
+/**
+ * What is known of a name, in one small integer; 0: nothing, the name is free. Bits 0-9: number of the topmost
+ * object's source; 10-13: its DT_* type; then the flags below.
+ */
+export type NameInfo = number;
+
+const SOURCE_MASK = 0x3ff;
+const TYPE_SHIFT = 10;
+const TYPE_MASK = 0xf;
+/** Set in every info, so that none is 0. */
+const KNOWN = 1 << 14;
+/** Something of this name below upper is visible or would be: removing the name leaves a whiteout. */
+const LOWER = 1 << 15;
+/** Callers don't see the name. */
+const HIDDEN = 1 << 16;
+/** Upper has a whiteout at the name. */
+const WHITEOUT = 1 << 17;
+/** The first layer below upper that knows the name was seen: {@link LOWER} is decided. Only while building. */
+const LOWER_DECIDED = 1 << 18;
+/** Nothing further down is merged with this name's directory. Only while building. */
+const CLOSED = 1 << 19;
+
+/** Source number, an index into {@link Listing.sources}, of the topmost object. */
+export function sourceOf(info: NameInfo): number {
+  return info & SOURCE_MASK;
+}
+/** Whether callers see the name. */
+export function isVisible(info: NameInfo): boolean {
+  return (info & (KNOWN | HIDDEN)) === KNOWN;
+}
+/** Whether something would show through if upper had nothing at the name. */
+export function isOnLower(info: NameInfo): boolean {
+  return (info & LOWER) !== 0;
+}
+/** Whether upper has a whiteout at the name. */
+export function isWhitedOut(info: NameInfo): boolean {
+  return (info & WHITEOUT) !== 0;
+}
+
+function typeOf(info: NameInfo): number {
+  return (info >> TYPE_SHIFT) & TYPE_MASK;
+}
+
+function word(source: number, type: number): NameInfo {
+  return KNOWN | (source & SOURCE_MASK) | ((type & TYPE_MASK) << TYPE_SHIFT);
+}
+
+/**
+ * Names of a directory. Positions are stable: a removed name leaves a gap and a new one goes to the end, so an offset
+ * that a reader holds survives changes.
+ */
+export class Listing {
+  /** The real directories merged here, top first; [0] is upper's place, null while there is none. */
+  readonly sources: (RealDir | null)[];
+  /** By position; null is a gap. */
+  names: (string | null)[] = [];
+  #infos: NameInfo[] = [];
+  /** Made when first needed: a plain walk never looks a name up here. */
+  #positions: Map<string, number> | null = null;
+  /** For a directory on several layers: the sources below the topmost that have a directory there, top first. */
+  #below: Map<string, number[]> | null = null;
+  /** How many names callers see. */
+  count = 0;
+
+  constructor(sources: (RealDir | null)[]) {
+    this.sources = sources;
+  }
+
+  #index(): Map<string, number> {
+    if (this.#positions === null) {
+      this.#positions = new Map();
+      for (let i = 0; i < this.names.length; i++) this.#positions.set(this.names[i]!, i);
+    }
+    return this.#positions;
+  }
+
+  info(name: string): NameInfo {
+    const at = this.#index().get(name);
+    return at === undefined ? 0 : this.#infos[at]!;
+  }
+
+  /** Whether callers see the name at `position`. */
+  isVisibleAt(position: number): boolean {
+    return isVisible(this.#infos[position]!);
+  }
+
+  /** Sources below the topmost whose directory of this name may be merged into it, top first. */
+  below(name: string): readonly number[] {
+    return this.#below?.get(name) ?? NONE;
+  }
+
+  #put(name: string, info: NameInfo): void {
+    const index = this.#index();
+    const at = index.get(name);
+    if (at === undefined) {
+      index.set(name, this.names.length);
+      this.append(name, info);
+      return;
+    }
+    this.count += Number(isVisible(info)) - Number(isVisible(this.#infos[at]!));
+    this.#infos[at] = info;
+  }
+
+  /** Adds a name that is known to be new; for building. */
+  append(name: string, info: NameInfo): void {
+    this.names.push(name);
+    this.#infos.push(info);
+    if (isVisible(info)) this.count++;
+  }
+
+  /** Adds the only object of a name in a directory with one source. */
+  appendOnly(name: string, source: number, type: number): void {
+    this.append(name, word(source, type) | (source > 0 ? LOWER : 0));
+  }
+
+  /** Upper now has an object at the name: created, linked, moved here or copied up. */
+  setUpper(name: string, type: number): void {
+    this.#put(name, word(0, type) | (this.info(name) & LOWER));
+  }
+
+  /** The name is gone; `whiteout`: upper has a whiteout in its place. */
+  remove(name: string, whiteout: boolean): void {
+    const info = this.info(name);
+    this.#below?.delete(name);
+    if (whiteout || isOnLower(info)) {
+      this.#put(name, KNOWN | HIDDEN | (info & LOWER) | (whiteout ? WHITEOUT : 0));
+      return;
+    }
+    const index = this.#index();
+    const at = index.get(name);
+    if (at === undefined) return;
+    if (isVisible(info)) this.count--;
+    index.delete(name);
+    this.names[at] = null;
+    this.#infos[at] = 0;
+  }
+
+  /** Building, top first: an object of `type` on `source`. */
+  mergeObject(name: string, source: number, type: number): void {
+    const before = this.info(name);
+    if (before === 0) {
+      const lower = source > 0 ? LOWER | LOWER_DECIDED : 0;
+      this.#put(name, word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED));
+      return;
+    }
+    let info = before;
+    if (source > 0 && (info & LOWER_DECIDED) === 0) info |= LOWER | LOWER_DECIDED;
+    if (isVisible(info) && (info & CLOSED) === 0) {
+      if (typeOf(info) === DT_DIR && type === DT_DIR) this.#addBelow(name, source);
+      else info |= CLOSED;
+    }
+    this.#put(name, info);
+  }
+
+  /** Building, top first: a whiteout on `source`; `inPlace`: it stands at the name itself (not a `.wh.` file). */
+  mergeWhiteout(name: string, source: number, inPlace: boolean): void {
+    const before = this.info(name);
+    if (before === 0) {
+      const onUpper = source === 0 && inPlace ? WHITEOUT : LOWER_DECIDED;
+      this.#put(name, KNOWN | HIDDEN | CLOSED | onUpper);
+      return;
+    }
+    this.#put(name, before | CLOSED | LOWER_DECIDED);
+  }
+
+  #addBelow(name: string, source: number): void {
+    this.#below ??= new Map();
+    const list = this.#below.get(name);
+    if (list === undefined) this.#below.set(name, [source]);
+    else list.push(source);
+  }
+
+  /**
+   * Ends building: the names of the lowest source come first, in its order, as in the kernel's ovl_dir_read_merged();
+   * names that are hidden for good are dropped.
+   */
+  finish(lowest: readonly string[]): void {
+    const names = this.names as string[];
+    const infos = this.#infos;
+    const index = this.#index();
+    const ordered: string[] = [];
+    const taken = new Uint8Array(names.length);
+    for (const name of lowest) {
+      const at = index.get(name);
+      if (at === undefined || taken[at] === 1) continue;
+      taken[at] = 1;
+      ordered.push(name);
+    }
+    for (let i = 0; i < names.length; i++) if (taken[i] === 0) ordered.push(names[i]!);
+    this.names = [];
+    this.#infos = [];
+    this.#positions = null;
+    this.count = 0;
+    for (const name of ordered) {
+      const info = infos[index.get(name)!]! & ~(LOWER_DECIDED | CLOSED);
+      if (isVisible(info) || isWhitedOut(info)) this.append(name, info);
+    }
+  }
+}
+
+const NONE: readonly number[] = [];

@@ -1,0 +1,80 @@
+/** From an inode to its real object. */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import type { Attr } from '../vfs/types.js';
+import { type Inode, isMerge, type RealDir } from './inode.js';
+import type { Overlay } from './state.js';
+
+/** Stores in `ov.atFd` and `ov.atName` where the topmost real object of `inode` is. */
+export function locate(ov: Overlay, inode: Inode): void {
+  if (inode.orphan >= 0) {
+    ov.atFd = inode.orphan;
+    ov.atName = '';
+  } else if (inode.dir !== null) {
+    locateDir(ov, inode.dir.real[0]!);
+  } else if (!inode.hasUpper) {
+    ov.atFd = ov.dirs.fd(inode.lowerDir!);
+    ov.atName = inode.lowerName;
+  } else {
+    if (inode.parent === null) fail(sys.ESTALE, 'no name left');
+    ov.atFd = ov.dirs.fd(inode.parent.dir!.upper!);
+    ov.atName = inode.name;
+  }
+}
+
+/** The same for one real directory; its own descriptor need not be open for that. */
+export function locateDir(ov: Overlay, real: RealDir): void {
+  if (real.parent === null) {
+    ov.atFd = real.layer.root;
+    ov.atName = '';
+  } else {
+    ov.atFd = ov.dirs.fd(real.parent);
+    ov.atName = real.name;
+  }
+}
+
+/** statx of a located object, "" being the descriptor itself. Returns 0 or -errno. */
+export function statAt(fd: number, name: string, out: sys.Stat): number {
+  return name === '' ? sys.fstatx(fd, out) : sys.statx(fd, name, out);
+}
+
+/** Reads the attributes of an inode's real object into `ov.stat`. */
+export function statInode(ov: Overlay, inode: Inode): void {
+  locate(ov, inode);
+  const rc = statAt(ov.atFd, ov.atName, ov.stat);
+  // What the kernel was told is there and is not: somebody changed a layer under us.
+  if (rc < 0) must(rc === -sys.ENOENT ? -sys.ESTALE : rc, 'statx');
+}
+
+/** Fills `out` from `ov.stat`, which belongs to `inode`'s real object, as ovl_getattr(). */
+export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
+  const { stat } = ov;
+  out.inoLo = inode.inoLo;
+  out.inoHi = inode.inoHi;
+  out.size = stat.size;
+  out.blocks = stat.blocks;
+  out.atime = stat.atime;
+  out.mtime = stat.mtime;
+  out.ctime = stat.ctime;
+  out.atimeNsec = stat.atimeNsec;
+  out.mtimeNsec = stat.mtimeNsec;
+  out.ctimeNsec = stat.ctimeNsec;
+  out.btime = stat.btime;
+  out.btimeNsec = stat.btimeNsec;
+  out.hasBtime = true;
+  out.mode = stat.mode;
+  out.nlink = stat.nlink;
+  out.uid = stat.uid;
+  out.gid = stat.gid;
+  out.rdevMajor = stat.rdevMajor;
+  out.rdevMinor = stat.rdevMinor;
+  out.blksize = stat.blksize;
+  if (inode.dir === null) {
+    if (inode.parent === null && !inode.hasUpper) out.nlink = 0;
+  } else if (inode.dir.dead) {
+    out.nlink = 0;
+  } else if (isMerge(inode.dir)) {
+    // "Some tools can't cope with a merge dir's nlink" (ovl_getattr): 1 says that it means nothing.
+    out.nlink = 1;
+  }
+}

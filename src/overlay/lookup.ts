@@ -1,0 +1,191 @@
+/** From a name in the merged view to an inode, as the kernel's ovl_lookup(). */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import { DirState, Inode, isMerge, RealDir } from './inode.js';
+import { isVisible, type Listing, sourceOf } from './listing.js';
+import { locateDir, statAt, statInode } from './locate.js';
+import { isImpure, readMarks } from './marks.js';
+import { listingOf } from './merge.js';
+import { findMetacopyData } from './metacopy.js';
+import { addName, dropInode } from './names.js';
+import { originIno } from './origin-ino.js';
+import { redirectedDirs } from './redirect.js';
+import type { Overlay } from './state.js';
+import { isReservedName, isWhiteoutStat } from './whiteout.js';
+
+/** The root of the merged view: the roots of all layers but data-only ones. Its nodeid is 1. */
+export function makeRoot(ov: Overlay): Inode {
+  const layers = ov.opened.layers.filter((layer) => layer.kind !== 'data');
+  const real = layers.map((layer) => new RealDir(layer, null, ''));
+  for (const root of real) root.xwhiteouts = readMarks(ov, root.layer.root, '').xwhiteouts;
+  const root = newInode(ov, sys.S_IFDIR, null, '', new DirState(real));
+  root.nlookup = 1;
+  ov.root = root;
+  const top = real[0]!.layer;
+  must(sys.fstatx(top.root, ov.stat), 'statx');
+  ov.inoMap.map(top, ov.stat.inoLo, ov.stat.inoHi, root);
+  return root;
+}
+
+/**
+ * The inode at `name`, or null when callers see nothing there. On success `ov.stat` holds the attributes of its
+ * topmost real object. Lookup counts are the caller's business.
+ */
+export function find(ov: Overlay, parent: Inode, name: string): Inode | null {
+  const known = parent.dir!.children.get(name);
+  if (known !== undefined) {
+    statInode(ov, known);
+    return known;
+  }
+  if (name.length > sys.NAME_MAX) fail(sys.ENAMETOOLONG, 'lookup');
+  if (parent.dir!.dead || isReservedName(ov, name)) return null;
+  const { dir } = parent;
+  if (dir!.listing === null && !isMerge(dir!)) return findSingle(ov, parent, name);
+  return findMerged(ov, parent, name, listingOf(ov, parent));
+}
+
+/** The same for a name that has to be there. ENOENT. */
+export function findExisting(ov: Overlay, parent: Inode, name: string): Inode {
+  return find(ov, parent, name) ?? fail(sys.ENOENT, 'lookup');
+}
+
+/** A directory with one source: the name is there or it is not. */
+function findSingle(ov: Overlay, parent: Inode, name: string): Inode | null {
+  const real = parent.dir!.real[0]!;
+  const rc = sys.statx(ov.dirs.fd(real), name, ov.stat);
+  if (isAbsent(rc)) return null;
+  must(rc, 'statx');
+  if (isWhiteoutStat(ov, real, name, ov.stat)) return null;
+  return makeInode(ov, parent, name, real, []);
+}
+
+/** A directory whose listing knows on which layer the name is. */
+function findMerged(ov: Overlay, parent: Inode, name: string, listing: Listing): Inode | null {
+  const info = listing.info(name);
+  if (!isVisible(info)) return null;
+  const real = listing.sources[sourceOf(info)]!;
+  const rc = sys.statx(ov.dirs.fd(real), name, ov.stat);
+  if (isAbsent(rc)) return null;
+  must(rc, 'statx');
+  const below: RealDir[] = [];
+  for (const source of listing.below(name)) below.push(listing.sources[source]!);
+  return makeInode(ov, parent, name, real, below);
+}
+
+/** "Not there" is exactly this (as ovl_lookup_single()); any other failure is one. */
+export function isAbsent(rc: number): boolean {
+  return rc === -sys.ENOENT || rc === -sys.ENAMETOOLONG;
+}
+
+/** `where` holds the topmost object, whose attributes are in `ov.stat`; `below` may hold directories to merge. */
+function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode {
+  const type = ov.stat.mode & sys.S_IFMT;
+  if (type === sys.S_IFDIR) return makeDirectory(ov, parent, name, where, below);
+  if (!where.isUpper) {
+    const inode = newInode(ov, type, parent, name, null);
+    inode.lowerDir = where;
+    inode.lowerName = name;
+    ov.inoMap.map(where.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+    if (ov.options.metacopy && type === sys.S_IFREG) findMetacopyData(ov, inode, where);
+    return inode;
+  }
+  return makeUpperFile(ov, parent, name, type);
+}
+
+/** Key of an upper file in `Overlay.upperLinks`; exact up to inode numbers of 2^53. */
+export function linkKeyOf(stat: sys.Stat): number {
+  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * 4294967296;
+}
+
+function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): Inode {
+  const key = ov.stat.nlink > 1 ? linkKeyOf(ov.stat) : 0;
+  const linked = key === 0 ? undefined : ov.upperLinks.get(key);
+  if (linked !== undefined) {
+    addName(linked, parent, name);
+    return linked;
+  }
+  const inode = newInode(ov, type, parent, name, null);
+  inode.hasUpper = true;
+  if (key !== 0) {
+    inode.linkKey = key;
+    ov.upperLinks.set(key, inode);
+  }
+  const layer = ov.opened.layers[0]!;
+  ov.inoMap.map(layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+  if (isImpure(ov, parent)) {
+    originIno(ov, parent, name, inode);
+    if (type === sys.S_IFREG) findMetacopyData(ov, inode, parent.dir!.upper!);
+  }
+  return inode;
+}
+
+function makeDirectory(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode {
+  const real = [new RealDir(where.layer, where, name)];
+  const dir = new DirState(real);
+  collectBelow(ov, parent, dir, below);
+  const inode = newInode(ov, sys.S_IFDIR, parent, name, dir);
+  if (where.isUpper) inode.hasUpper = true;
+  setDirIno(ov, inode);
+  return inode;
+}
+
+/**
+ * Adds to `dir` the real directories that are merged below its first one, layer by layer, until one is opaque. A redirect
+ * sends the rest of the search elsewhere.
+ */
+function collectBelow(ov: Overlay, parent: Inode, dir: DirState, below: RealDir[]): void {
+  const { real } = dir;
+  let next = 0;
+  for (;;) {
+    const last = real[real.length - 1]!;
+    // Below the lowest layer there is nothing: its marks don't matter.
+    if (last.layer.index >= ov.lowest) return;
+    locateDir(ov, last);
+    const marks = readMarks(ov, ov.atFd, ov.atName);
+    last.xwhiteouts = marks.xwhiteouts;
+    if (marks.opaque && marks.redirect === null) return;
+    if (marks.redirect !== null) {
+      if (last.isUpper) dir.redirect = marks.redirect;
+      redirectedDirs(ov, parent, real, marks.redirect);
+      return;
+    }
+    if (next >= below.length) return;
+    const source = below[next++]!;
+    real.push(new RealDir(source.layer, source, last.name));
+  }
+}
+
+/** st_ino of a directory: that of its topmost lower part, so that copy-up does not change it (ovl_getattr()). */
+function setDirIno(ov: Overlay, inode: Inode): void {
+  const { real } = inode.dir!;
+  const top = real[0]!;
+  if (!top.isUpper || real.length === 1) {
+    ov.inoMap.map(top.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+    return;
+  }
+  const lower = real[1]!;
+  locateDir(ov, lower);
+  const rc = statAt(ov.atFd, ov.atName, ov.probe);
+  const from = rc < 0 ? ov.stat : ov.probe;
+  ov.inoMap.map(rc < 0 ? top.layer : lower.layer, from.inoLo, from.inoHi, inode);
+}
+
+/** A fresh inode under a fresh nodeid, registered with its parent. */
+export function newInode(
+  ov: Overlay,
+  type: number,
+  parent: Inode | null,
+  name: string,
+  dir: DirState | null,
+): Inode {
+  const inode = new Inode(type, parent, name, dir);
+  inode.id = ov.nodes.add(inode);
+  if (parent !== null) parent.dir!.children.set(name, inode);
+  return inode;
+}
+
+/** The kernel gives back `count` references to an inode; the last one frees it. */
+export function forget(ov: Overlay, inode: Inode, count: number): void {
+  inode.nlookup = Math.max(0, inode.nlookup - count);
+  dropInode(ov, inode);
+}

@@ -1,0 +1,145 @@
+/** The overlay's own xattrs on real objects: opaque, redirect, origin, impure, metacopy and their relatives. */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import type { Inode, RealDir, RealFile } from './inode.js';
+import { locate } from './locate.js';
+import type { Overlay } from './state.js';
+
+/** Names of our own xattrs under the prefix in force (`trusted.overlay.` or, with userxattr, `user.overlay.`). */
+export class OwnXattrs {
+  readonly prefix: string;
+  readonly opaque: string;
+  readonly redirect: string;
+  readonly origin: string;
+  readonly impure: string;
+  readonly metacopy: string;
+  readonly nlink: string;
+  readonly upper: string;
+  readonly uuid: string;
+  readonly whiteout: string;
+  readonly protattr: string;
+
+  constructor(userxattr: boolean) {
+    this.prefix = userxattr ? 'user.overlay.' : 'trusted.overlay.';
+    this.opaque = `${this.prefix}opaque`;
+    this.redirect = `${this.prefix}redirect`;
+    this.origin = `${this.prefix}origin`;
+    this.impure = `${this.prefix}impure`;
+    this.metacopy = `${this.prefix}metacopy`;
+    this.nlink = `${this.prefix}nlink`;
+    this.upper = `${this.prefix}upper`;
+    this.uuid = `${this.prefix}uuid`;
+    this.whiteout = `${this.prefix}whiteout`;
+    this.protattr = `${this.prefix}protattr`;
+  }
+}
+
+/** Opaque marks that fuse-overlayfs writes, read beside our own. */
+const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
+/** Longest origin blob: its length field is one byte. */
+const ORIGIN_MAX = 255;
+const YES = Buffer.from('y');
+
+/** What the xattrs of one real directory or metacopy say. */
+export interface Marks {
+  /** Nothing below is merged. */
+  readonly opaque: boolean;
+  /** Contains xattr whiteouts (`opaque=x`). */
+  readonly xwhiteouts: boolean;
+  /** Where the search goes on below: an entry name, or an absolute path from the overlay root. */
+  readonly redirect: string | null;
+  readonly metacopy: boolean;
+}
+
+const NO_MARKS: Marks = { opaque: false, xwhiteouts: false, redirect: null, metacopy: false };
+
+/** Reads the marks of `name` in the directory `dirfd`: one call when the object has no xattr, as is usual. */
+export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
+  const { scratch, own } = ov;
+  const length = sys.listxattr(dirfd, name, scratch, scratch.length);
+  // A symlink or a filesystem without xattrs has no marks.
+  if (length <= 0) return NO_MARKS;
+  const names = scratch.latin1Slice(0, length).split('\0');
+  let opaque = false;
+  let xwhiteouts = false;
+  let redirect: string | null = null;
+  let metacopy = false;
+  for (const xattr of names) {
+    if (xattr === own.opaque || xattr === FOREIGN_OPAQUE) {
+      const value = readText(ov, dirfd, name, xattr);
+      if (value === 'y') opaque = true;
+      if (value === 'x') xwhiteouts = true;
+    } else if (xattr === own.redirect) {
+      redirect = readText(ov, dirfd, name, xattr);
+    } else if (xattr === own.metacopy) {
+      metacopy = true;
+    }
+  }
+  return { opaque, xwhiteouts, redirect, metacopy };
+}
+
+function readText(ov: Overlay, dirfd: number, name: string, xattr: string): string {
+  const length = sys.getxattr(dirfd, name, xattr, ov.scratch, ov.scratch.length);
+  return length < 0 ? '' : ov.scratch.latin1Slice(0, length);
+}
+
+/** The origin blob of `name` in `dirfd`; null when there is none. Hostile lengths are cut off. */
+export function readOrigin(ov: Overlay, dirfd: number, name: string): Buffer | null {
+  const length = sys.getxattr(dirfd, name, ov.own.origin, ov.scratch, ORIGIN_MAX);
+  return length < 0 ? null : Buffer.from(ov.scratch.subarray(0, length));
+}
+
+/** Marks a directory opaque. EIO when the filesystem can't hold the mark, as ovl_set_opaque_xerr() does for mkdir. */
+export function markOpaque(ov: Overlay, dirfd: number, name: string): void {
+  const rc = sys.setxattr(dirfd, name, ov.own.opaque, YES, 1);
+  if (rc < 0) fail(sys.EIO, 'set opaque');
+}
+
+/** Whether the upper part of a directory is marked as holding entries with an origin. */
+export function isImpure(ov: Overlay, parent: Inode): boolean {
+  const dir = parent.dir!;
+  if (dir.impure === 'unknown') {
+    const upper = dir.upper as RealDir;
+    const rc = sys.getxattr(ov.dirs.fd(upper), '', ov.own.impure, ov.scratch, 0);
+    dir.impure = rc > 0 ? 'yes' : 'no';
+  }
+  return dir.impure === 'yes';
+}
+
+/** Marks the upper part of a directory so (ovl_set_impure()). */
+export function markImpure(ov: Overlay, parent: Inode): void {
+  const dir = parent.dir!;
+  if (isImpure(ov, parent)) return;
+  const rc = sys.setxattr(ov.dirs.fd(dir.upper as RealDir), '', ov.own.impure, YES, 1);
+  ov.bestEffort('mark impure', rc);
+  if (rc >= 0) dir.impure = 'yes';
+}
+
+/** Marks a new file in work as a metacopy of `data`; a redirect names the data where its name will not. */
+export function markMetacopy(ov: Overlay, fd: number, data: RealFile): void {
+  must(sys.setxattr(fd, '', ov.own.metacopy, YES, 0), 'set metacopy');
+  const path = pathFromRoot(data);
+  must(sys.setxattr(fd, '', ov.own.redirect, Buffer.from(path, 'latin1'), path.length), 'set redirect');
+}
+
+/** Path of a file from the root of its layer. */
+function pathFromRoot(file: RealFile): string {
+  let path = `/${file.name}`;
+  for (let dir: RealDir | null = file.dir; dir !== null && dir.parent !== null; dir = dir.parent) {
+    path = `/${dir.name}${path}`;
+  }
+  return path;
+}
+
+/** The data is here: the file is no metacopy any more. Returns 0 or -errno. */
+export function unmarkMetacopy(ov: Overlay, fd: number): number {
+  const rc = sys.removexattr(fd, '', ov.own.metacopy);
+  ov.bestEffort('remove redirect', sys.removexattr(fd, '', ov.own.redirect));
+  return rc === -sys.ENODATA ? 0 : rc;
+}
+
+/** Whether the upper object of an inode records an origin. */
+export function hasOrigin(ov: Overlay, inode: Inode): boolean {
+  locate(ov, inode);
+  return sys.getxattr(ov.atFd, ov.atName, ov.own.origin, ov.scratch, 0) >= 0;
+}

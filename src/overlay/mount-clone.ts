@@ -1,0 +1,159 @@
+/**
+ * Descriptors for layer roots, on private clones of their mounts where that is permitted.
+ *
+ * A clone (open_tree(2), not recursive) holds no other mounts: `lowerdir=/` shows neither `/proc` nor our own mount
+ * point, where a lookup would wait for ourselves, and bind mounts inside a layer show what is beneath them, as under
+ * kernel overlayfs. A clone is attached nowhere, pins no mount of the user's and is gone with the last descriptor.
+ *
+ * One clone serves all directories of one mount, taken at their deepest common ancestor:
+ * - upper and work must share one, since rename(2) between two clones of one mount fails with EXDEV;
+ * - each clone costs 50 us to dissolve when the process ends, which 128 lowers should not pay 128 times.
+ */
+
+import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  close,
+  EPERM,
+  MOUNT_ATTR__ATIME,
+  MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_RDONLY,
+  type MountAttributes,
+  MS_PRIVATE,
+  mountSetattr,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  openat,
+  openat2,
+  openTree,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+} from '../sys/index.js';
+import type { Descriptors } from './descriptors.js';
+import { isSame, type SourceDir } from './source-dir.js';
+import { UserError } from './user-error.js';
+
+const PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+
+/** An opened layer root. */
+export interface Root {
+  readonly fd: number;
+  readonly cloned: boolean;
+}
+
+/** How a clone may be used: lowers are read-only in the kernel's eyes, too. */
+export type Access = 'read-only' | 'writable';
+
+/**
+ * Private first of all: a clone of a shared mount would receive every mount made later under the original, ours
+ * included. Lowers are read-only and keep their access times, as ovl_get_layers() has it; a user namespace may not
+ * change access time settings that it inherited, hence the second try.
+ */
+const ATTRIBUTES: Readonly<Record<Access, readonly MountAttributes[]>> = {
+  'read-only': [
+    { set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME, clear: MOUNT_ATTR__ATIME, propagation: MS_PRIVATE },
+    { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: MS_PRIVATE },
+  ],
+  writable: [{ set: 0, clear: 0, propagation: MS_PRIVATE }],
+};
+
+function setAttributes(clone: number, access: Access): boolean {
+  for (const attributes of ATTRIBUTES[access]) {
+    const rc = mountSetattr(clone, attributes);
+    if (rc === 0) return true;
+    if (rc !== -EPERM) return false;
+  }
+  return false;
+}
+
+/** Deepest directory that contains (or is) every one of the canonical paths. */
+export function commonAncestor(paths: readonly string[]): string {
+  const first = paths[0]!;
+  let end = first === '/' ? 0 : first.length;
+  for (const path of paths) {
+    while (end > 0 && !(path.startsWith(first.slice(0, end)) && (path.length === end || path[end] === '/'))) {
+      end = first.lastIndexOf('/', end - 1);
+    }
+  }
+  return end <= 0 ? '/' : first.slice(0, end);
+}
+
+/** A path below `ancestor`, relative to it; "" for the ancestor itself. */
+function below(ancestor: string, path: string): string {
+  return ancestor === '/' ? path.slice(1) : path.slice(ancestor.length + 1);
+}
+
+/** Opens all of `dirs` (of one mount) on one clone. null when that can't be had; then nothing stays open. */
+function openTogether(dirs: readonly SourceDir[], access: Access, open: Descriptors): Root[] | null {
+  const ancestor = commonAncestor(dirs.map((dir) => dir.canonical));
+  const clone = openTree(AT_FDCWD, ancestor, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+  if (clone < 0) return null;
+  const mine = [clone];
+  const roots: Root[] = [];
+  if (setAttributes(clone, access)) {
+    for (const dir of dirs) {
+      const path = below(ancestor, dir.canonical);
+      const fd = path === '' ? clone : openat2(clone, path, PATH_FLAGS, BENEATH);
+      if (fd < 0) break;
+      if (fd !== clone) mine.push(fd);
+      // Another directory: something is mounted over the path that led to this one. Or it was moved just now.
+      if (!isSame(fd, dir)) break;
+      roots.push({ fd, cloned: true });
+    }
+  }
+  if (roots.length < dirs.length) {
+    for (const fd of mine) close(fd);
+    return null;
+  }
+  // The clone lives as long as its own descriptor: kept also when no root is at its top.
+  for (const fd of mine) open.add(fd);
+  return roots;
+}
+
+/** Opens a directory where it is, on the user's own mount. */
+function openPlain(dir: SourceDir, open: Descriptors): Root {
+  // The typed path leads to the directory also when the canonical one is hidden by a later mount.
+  for (const [path, flags] of [
+    [dir.canonical, PATH_FLAGS],
+    [dir.path, PATH_FLAGS & ~O_NOFOLLOW],
+  ] as const) {
+    const fd = openat(AT_FDCWD, path, flags);
+    if (fd < 0) continue;
+    if (isSame(fd, dir)) return { fd: open.add(fd), cloned: false };
+    close(fd);
+  }
+  throw new UserError(
+    `${dir.option} '${dir.path}' was moved or replaced while it was being mounted; try again.`,
+  );
+}
+
+/** Opens upper and work so that rename(2) works between them. */
+export function openWritable(dirs: readonly SourceDir[], open: Descriptors): readonly Root[] {
+  return openTogether(dirs, 'writable', open) ?? dirs.map((dir) => openPlain(dir, open));
+}
+
+/** Opens directories that are only read, in the order given. */
+export function openReadOnly(dirs: readonly SourceDir[], open: Descriptors): readonly Root[] {
+  const byMount = new Map<number, SourceDir[]>();
+  for (const dir of dirs) {
+    const group = byMount.get(dir.mntId);
+    if (group) group.push(dir);
+    else byMount.set(dir.mntId, [dir]);
+  }
+  const found = new Map<SourceDir, Root>();
+  for (const group of byMount.values()) {
+    const together = openTogether(group, 'read-only', open);
+    for (const [i, dir] of group.entries()) {
+      // In a user namespace an ancestor may hold mounts that are locked in place, which forbids to clone it.
+      const root = together?.[i] ?? openTogether([dir], 'read-only', open)?.[0] ?? openPlain(dir, open);
+      found.set(dir, root);
+    }
+  }
+  return dirs.map((dir) => found.get(dir)!);
+}

@@ -1,0 +1,62 @@
+/** The names (aliases) of an inode, and its end when neither the kernel nor a child refers to it. */
+import * as sys from '../sys/index.js';
+import type { Alias, Inode } from './inode.js';
+import type { Overlay } from './state.js';
+
+/** Records a further name of an inode. */
+export function addName(inode: Inode, parent: Inode, name: string): void {
+  parent.dir!.children.set(name, inode);
+  if (inode.parent === null) {
+    inode.parent = parent;
+    inode.name = name;
+    return;
+  }
+  inode.aliases ??= [];
+  inode.aliases.push({ parent, name });
+}
+
+/** Forgets a name of an inode; another known one takes its place. Returns whether any is left. */
+export function removeName(inode: Inode, parent: Inode, name: string): boolean {
+  const { children } = parent.dir!;
+  if (children.get(name) === inode) children.delete(name);
+  if (inode.parent === parent && inode.name === name) {
+    const next: Alias | undefined = inode.aliases?.pop();
+    inode.parent = next?.parent ?? null;
+    inode.name = next?.name ?? '';
+  } else if (inode.aliases !== null) {
+    inode.aliases = inode.aliases.filter((alias) => alias.parent !== parent || alias.name !== name);
+  }
+  if (inode.aliases?.length === 0) inode.aliases = null;
+  return inode.parent !== null;
+}
+
+/** Frees an inode that the kernel has forgotten and that has no children, then its parent if that waited for it. */
+export function dropInode(ov: Overlay, inode: Inode): void {
+  let next: Inode | null = inode;
+  while (next !== null) {
+    const gone: Inode = next;
+    next = null;
+    if (gone.nlookup > 0 || gone.parent === gone || gone === ov.root) return;
+    if (gone.pending !== null || (gone.dir !== null && gone.dir.children.size > 0)) return;
+    release(ov, gone);
+    while (gone.parent !== null) {
+      const { parent } = gone;
+      removeName(gone, parent, gone.name);
+      if (gone.parent === null) next = parent;
+      else dropInode(ov, parent);
+    }
+    ov.nodes.delete(gone.id);
+  }
+}
+
+function release(ov: Overlay, inode: Inode): void {
+  if (inode.linkKey !== 0 && ov.upperLinks.get(inode.linkKey) === inode) ov.upperLinks.delete(inode.linkKey);
+  if (inode.orphan >= 0) sys.close(inode.orphan);
+  inode.orphan = -1;
+  if (inode.dir === null) {
+    ov.files.drop(inode);
+    return;
+  }
+  ov.listings.drop(inode);
+  for (const real of inode.dir.real) ov.dirs.drop(real);
+}

@@ -1,0 +1,109 @@
+/** A regular file being built in work: its data first, on this thread or on a helper. */
+import * as sys from '../sys/index.js';
+import { Deferred, fail, must } from '../vfs/errors.js';
+import type { Job } from '../vfs/jobs.js';
+import type { Inode } from './inode.js';
+import { locate } from './locate.js';
+import type { Overlay } from './state.js';
+import { discard, tempName } from './temp.js';
+
+/** A file in work, open for writing: unnamed (O_TMPFILE) or under a temporary name. Descriptors are owned. */
+export interface NewFile {
+  readonly fd: number;
+  readonly temp: string | null;
+  /** The data that it is filled from. */
+  readonly source: number;
+}
+
+/** A copy-up whose data is on its way on a helper thread. */
+export interface PendingCopyUp {
+  readonly job: number;
+  readonly copy: NewFile;
+}
+
+/** Files up to this size (bytes) are copied on the session thread: a hop to a helper costs as much. */
+const INLINE_COPY = 256 * 1024;
+
+/** A new file with the first `size` bytes of the inode's data. Throws Deferred when that takes long. */
+export function newFileWithData(ov: Overlay, inode: Inode, size: number): NewFile {
+  const source = openData(ov, inode);
+  const copy = newFile(ov, source);
+  if (size > 0) startCopy(ov, inode, copy, size);
+  return copy;
+}
+
+/** Copies the data, and flushes it if copy-ups are to survive a crash. Throws Deferred when that takes long. */
+export function startCopy(ov: Overlay, inode: Inode, copy: NewFile, size: number): void {
+  const sync = ov.syncsCopyUp;
+  const cloned = ov.opened.features.reflink && sys.ficlone(copy.fd, copy.source) >= 0;
+  if (!cloned && size > INLINE_COPY) {
+    defer(ov, inode, copy, { kind: 'copy', from: copy.source, to: copy.fd, size, sync });
+  }
+  if (!cloned) {
+    const rc = sys.copyData(copy.source, copy.fd, size);
+    if (rc < 0) {
+      abandon(ov, copy);
+      fail(-rc, 'copy-up');
+    }
+  }
+  if (sync) defer(ov, inode, copy, { kind: 'fsync', fd: copy.fd });
+}
+
+function defer(ov: Overlay, inode: Inode, copy: NewFile, job: Job): never {
+  const number = ov.services.jobs.start(job);
+  inode.pending = { job: number, copy };
+  throw new Deferred(number);
+}
+
+/** The copy of `inode` that went on elsewhere. Throws Deferred while it does, FsError when it failed. */
+export function takePending(ov: Overlay, inode: Inode): NewFile {
+  const { job, copy } = inode.pending!;
+  const rc = ov.services.jobs.take(job);
+  if (rc === null) throw new Deferred(job);
+  inode.pending = null;
+  if (rc < 0) {
+    abandon(ov, copy);
+    fail(-rc, 'copy-up');
+  }
+  return copy;
+}
+
+/** The inode's data below upper, opened for reading. */
+export function openData(ov: Overlay, inode: Inode): number {
+  const flags = sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
+  if (inode.data !== null) {
+    return must(sys.openat(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
+  }
+  locate(ov, inode);
+  return must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+}
+
+function newFile(ov: Overlay, source: number): NewFile {
+  const flags = sys.O_RDWR | sys.O_CLOEXEC;
+  let temp: string | null = null;
+  let fd: number;
+  if (ov.opened.features.tmpfile) {
+    fd = sys.openat(ov.work, '.', flags | sys.O_TMPFILE, 0o600);
+  } else {
+    temp = tempName(ov);
+    fd = sys.openat(ov.work, temp, flags | sys.O_CREAT | sys.O_EXCL, 0o600);
+  }
+  if (fd < 0) {
+    sys.close(source);
+    fail(-fd, 'copy-up');
+  }
+  return { fd, temp, source };
+}
+
+/** Gives a finished file its name in the upper directory `upperFd`, where nothing stands. Returns 0 or -errno. */
+export function nameFile(ov: Overlay, copy: NewFile, upperFd: number, name: string): number {
+  if (copy.temp !== null) return sys.renameat2(ov.work, copy.temp, upperFd, name, sys.RENAME_NOREPLACE);
+  return sys.linkat(sys.AT_FDCWD, `/proc/self/fd/${copy.fd}`, upperFd, name, sys.AT_SYMLINK_FOLLOW);
+}
+
+/** Gives up a copy. */
+export function abandon(ov: Overlay, copy: NewFile): void {
+  sys.close(copy.source);
+  sys.close(copy.fd);
+  if (copy.temp !== null) discard(ov, copy.temp, false);
+}

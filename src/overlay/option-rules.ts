@@ -1,0 +1,92 @@
+/** What the options of one mount must satisfy together, and what is given up where a filesystem or process can't. */
+
+import type { OverlayOptions, UpperFeatures } from './config.js';
+import type { Sources } from './layer-checks.js';
+import type { SourceDir } from './source-dir.js';
+import { UserError } from './user-error.js';
+
+/** As the kernel's OVL_MAX_STACK. */
+export const MAX_LOWERS = 500;
+
+/** Counts, and directories that need each other. */
+export function checkCounts(options: OverlayOptions): void {
+  const lowers = options.lowerdir.length + options.datadir.length;
+  if (options.lowerdir.length === 0) {
+    throw new UserError("no lower directory is given; name at least one with 'lowerdir=DIR'.");
+  }
+  if (lowers > MAX_LOWERS) {
+    throw new UserError(`${lowers} lower directories are given; ${MAX_LOWERS} is the limit.`);
+  }
+  if (options.upperdir !== null && options.workdir === null && !options.readOnly) {
+    throw new UserError(
+      "upperdir needs a workdir; add 'workdir=DIR', an empty directory on the same filesystem as upperdir.",
+    );
+  }
+  if (options.upperdir === null && options.workdir !== null) {
+    throw new UserError("workdir is of no use without upperdir; add 'upperdir=DIR', or leave workdir out.");
+  }
+}
+
+/** Chooses `user.overlay.*` where this process may not use `trusted.overlay.*`. */
+export function withNamespace(options: OverlayOptions, trusted: boolean): OverlayOptions {
+  if (options.userxattr || trusted) return options;
+  // As an explicit userxattr, see options.ts: in user.* anybody who may write a layer could redirect lookups.
+  if (options.metacopy || options.redirectDir === 'on') {
+    const which = options.metacopy ? 'metacopy=on' : 'redirect_dir=on';
+    throw new UserError(
+      `${which} needs trusted.* xattrs, which this user may not use; leave it out, or mount as root outside of a user namespace.`,
+    );
+  }
+  return { ...options, userxattr: true, redirectDir: 'nofollow' };
+}
+
+/** Refuses an upper that can't express deletions. */
+export function checkUpperCan(features: UpperFeatures, upper: SourceDir, options: OverlayOptions): void {
+  if (features.xattr || options.whiteout === 'aufs') return;
+  throw new UserError(
+    `upperdir '${upper.path}' is on a filesystem that can't hold the xattrs that mark replaced directories; choose another filesystem, or write marks as file names with whiteout=aufs.`,
+  );
+}
+
+/** uuid=off is for one filesystem alone, as ovl_fill_super() has it: an origin without uuid says nothing among several. */
+export function limitUuid(options: OverlayOptions, sources: Sources, warnings: string[]): OverlayOptions {
+  if (options.uuid !== 'off') return options;
+  const dirs = [sources.upper, ...sources.lowers].filter((dir) => dir !== null && dir.option !== 'datadir');
+  if (new Set(dirs.map((dir) => dir!.fs)).size === 1) return options;
+  warnings.push('uuid=off needs all layers on one filesystem: it is uuid=null.');
+  return { ...options, uuid: 'null' };
+}
+
+/** Less what upper or lowers can't do: as ovl_make_workdir() and ovl_lower_dir(), which warn and go on. */
+export function limitTo(
+  options: OverlayOptions,
+  features: UpperFeatures,
+  sources: Sources,
+  warnings: string[],
+): OverlayOptions {
+  let { redirectDir, metacopy, index, whiteout } = options;
+  if (!features.xattr) {
+    if (redirectDir === 'on' || metacopy || index) {
+      warnings.push('upperdir holds no xattrs: redirect_dir, metacopy and index are off.');
+    }
+    redirectDir = 'nofollow';
+    metacopy = false;
+    index = false;
+  }
+  if (index) {
+    const without = [sources.upper, ...sources.lowers].find((dir) => dir?.fs.handles === 'none');
+    if (without) {
+      warnings.push(
+        `${without.option} '${without.path}' is on a filesystem without file handles: index is off.`,
+      );
+      index = false;
+    }
+  }
+  if (whiteout === 'chardev' && !features.chardev) {
+    warnings.push(
+      'upperdir can hold no device nodes here: whiteouts are written as xattr files (whiteout=xattr).',
+    );
+    whiteout = 'xattr';
+  }
+  return { ...options, redirectDir, metacopy, index, whiteout };
+}

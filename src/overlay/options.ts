@@ -1,0 +1,376 @@
+/**
+ * Every option of an overlay, in one table that reads and prints them: the kernel's names with the kernel's meanings,
+ * fuse-overlayfs's, and a few of our own. What is not in the table (`ro`, `nosuid`, `allow_other`, `context=`, ...)
+ * belongs to the mount and is handed on.
+ */
+
+import { readlinkSync } from 'node:fs';
+import type { OverlayOptions } from './config.js';
+import { escapeValue, type Option, splitLowers, splitOptions, unescapeValue } from './option-text.js';
+import { UserError } from './user-error.js';
+
+/**
+ * What holds when an option is not given: the kernel's defaults, but for `xino`. Through FUSE all objects have one
+ * st_dev, so where layers are on several filesystems only xino keeps their inode numbers apart; the kernel, which
+ * reports a device per filesystem, can afford `off`.
+ */
+export const DEFAULTS: OverlayOptions = {
+  lowerdir: [],
+  datadir: [],
+  upperdir: null,
+  workdir: null,
+  readOnly: false,
+  redirectDir: 'follow',
+  metacopy: false,
+  index: false,
+  xino: 'auto',
+  userxattr: false,
+  volatile: false,
+  uuid: 'auto',
+  fsync: 'auto',
+  acl: true,
+  xattrs: true,
+  whiteout: 'chardev',
+  whPrefix: true,
+  uidmapping: null,
+  gidmapping: null,
+  squashToUid: null,
+  squashToGid: null,
+  xattrPermissions: 0,
+};
+
+/** The result of reading a command line's `-o`. */
+export interface ParsedOptions {
+  readonly overlay: OverlayOptions;
+  /** Options that are not the overlay's, as typed. `ro` and `rw` are here too. */
+  readonly rest: readonly string[];
+  /** Sentences about options that were accepted without effect. */
+  readonly warnings: readonly string[];
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Options while they are being read. */
+interface Draft extends Mutable<OverlayOptions> {
+  lowerdir: string[];
+  datadir: string[];
+  readonly cwd: string;
+  /** `lowerdir=` was given last: nothing may be appended to it. */
+  lowersClosed: boolean;
+  readonly given: Set<string>;
+  readonly warnings: string[];
+}
+
+interface Row {
+  readonly name: string;
+  /** What the value looks like; null: the option takes none. */
+  readonly value: string | null;
+  /** Stores an unquoted value ('' where there is none); false when it makes no sense. */
+  readonly read: (draft: Draft, value: string) => boolean;
+  /** Values to print, none for the default; '' prints a bare name. */
+  readonly print?: (options: OverlayOptions) => readonly string[];
+}
+
+type Key = keyof OverlayOptions;
+
+/** An option with one of a few values. */
+function choice<K extends Key>(
+  name: string,
+  key: K,
+  values: Readonly<Record<string, OverlayOptions[K]>>,
+): Row {
+  return {
+    name,
+    value: Object.keys(values).join('|'),
+    read: (draft, value) => {
+      if (!Object.hasOwn(values, value)) return false;
+      (draft as Mutable<OverlayOptions>)[key] = values[value]!;
+      return true;
+    },
+    print: (options) => {
+      if (options[key] === DEFAULTS[key]) return [];
+      return Object.keys(values)
+        .filter((text) => values[text] === options[key])
+        .slice(0, 1);
+    },
+  };
+}
+
+/** An option without a value. */
+function flag<K extends Key>(name: string, key: K, to: OverlayOptions[K]): Row {
+  return {
+    name,
+    value: null,
+    read: (draft) => {
+      (draft as Mutable<OverlayOptions>)[key] = to;
+      return true;
+    },
+    print: (options) => (options[key] === to ? [''] : []),
+  };
+}
+
+/** A user or group id. */
+function id(name: string, key: 'squashToUid' | 'squashToGid'): Row {
+  return {
+    name,
+    value: 'ID',
+    read: (draft, value) => {
+      const number = Number(value);
+      // The last id means "none" everywhere in Linux.
+      if (!/^\d+$/.test(value) || number >= 0xffffffff) return false;
+      draft[key] = number;
+      return true;
+    },
+    print: (options) => (options[key] === null ? [] : [String(options[key])]),
+  };
+}
+
+/** A map of ids as fuse-overlayfs takes it: `inside:outside:count`, repeated; a leading colon is allowed. */
+function idMap(name: string, key: 'uidmapping' | 'gidmapping'): Row {
+  return {
+    name,
+    value: 'INSIDE:OUTSIDE:COUNT[:...]',
+    read: (draft, value) => {
+      const map = /^:?((\d+:\d+:\d+)(:\d+:\d+:\d+)*):?$/.exec(value);
+      if (!map) return false;
+      draft[key] = map[1]!;
+      return true;
+    },
+    print: (options) => (options[key] === null ? [] : [options[key]]),
+  };
+}
+
+/** An option of fuse-overlayfs that changes nothing here, or that it ignores itself. */
+function without(name: string, value: string | null, why: string): Row {
+  return {
+    name,
+    value,
+    read: (draft) => {
+      if (why !== '') draft.warnings.push(`option '${name}' has no effect: ${why}.`);
+      return true;
+    },
+  };
+}
+
+/** An option that is known but can be had in one setting only. */
+function only(name: string, values: string, accepted: string, why: string): Row {
+  return {
+    name,
+    value: values,
+    read: (_draft, value) => {
+      if (value === accepted) return true;
+      if (!values.split('|').includes(value)) return false;
+      throw new UserError(`${name}=${value} is not offered: ${why}; leave it out.`);
+    },
+  };
+}
+
+function absolute(draft: Draft, path: string): string {
+  return path.startsWith('/') ? path : `${draft.cwd.replace(/\/$/, '')}/${path}`;
+}
+
+/** A writable directory: `upperdir` or `workdir`. */
+function writableDir(name: 'upperdir' | 'workdir'): Row {
+  return {
+    name,
+    value: 'DIR',
+    read: (draft, value) => {
+      if (value === '') return false;
+      draft[name] = absolute(draft, unescapeValue(value));
+      return true;
+    },
+    print: (options) => (options[name] === null ? [] : [escapeValue(options[name])]),
+  };
+}
+
+/** One lower directory after those already given; here a colon is a part of the name, as for the kernel. */
+function appendDir(name: 'lowerdir+' | 'datadir+', key: 'lowerdir' | 'datadir'): Row {
+  return {
+    name,
+    value: 'DIR',
+    read: (draft, value) => {
+      if (value === '') return false;
+      if (draft.lowersClosed)
+        throw new UserError(`${name}= can't follow lowerdir=; give all lowers one way.`);
+      if (name === 'lowerdir+' && draft.datadir.length > 0) {
+        throw new UserError('lowerdir+= can not follow datadir+=; data-only directories are the last.');
+      }
+      draft[key].push(absolute(draft, unescapeValue(value)));
+      return true;
+    },
+  };
+}
+
+const lowerdir: Row = {
+  name: 'lowerdir',
+  value: 'DIR[:DIR...][::DATADIR...]',
+  read: (draft, value) => {
+    const { lower, data } = splitLowers(value);
+    draft.lowerdir = lower.map((path) => absolute(draft, path));
+    draft.datadir = data.map((path) => absolute(draft, path));
+    draft.lowersClosed = lower.length > 0;
+    return true;
+  },
+  print: (options) => {
+    const lower = options.lowerdir.map(escapeValue).join(':');
+    const data = options.datadir.map((path) => `::${escapeValue(path)}`).join('');
+    return lower + data === '' ? [] : [lower + data];
+  },
+};
+
+const squashToRoot: Row = {
+  name: 'squash_to_root',
+  value: null,
+  read: (draft) => {
+    draft.squashToUid = 0;
+    draft.squashToGid = 0;
+    return true;
+  },
+};
+
+const onOff = { on: true, off: false };
+
+/** All of them, in the order in which they are printed. */
+const TABLE: readonly Row[] = [
+  lowerdir,
+  appendDir('lowerdir+', 'lowerdir'),
+  appendDir('datadir+', 'datadir'),
+  writableDir('upperdir'),
+  writableDir('workdir'),
+  // `off` is `follow`, as for a kernel with redirect_always_follow=Y, its default.
+  choice('redirect_dir', 'redirectDir', { on: 'on', follow: 'follow', nofollow: 'nofollow', off: 'follow' }),
+  choice('metacopy', 'metacopy', onOff),
+  choice('index', 'index', onOff),
+  choice('xino', 'xino', { on: 'on', off: 'off', auto: 'auto' }),
+  choice('uuid', 'uuid', { on: 'on', off: 'off', null: 'null', auto: 'auto' }),
+  flag('userxattr', 'userxattr', true),
+  flag('volatile', 'volatile', true),
+  only('nfs_export', 'on|off', 'off', 'a FUSE mount can not be exported by persistent file handles'),
+  only('verity', 'on|off|require', 'off', 'digests of data-only files are not checked'),
+
+  // fuse-overlayfs. Its fsync=0 is "volatile" without the kernel's mark in the workdir.
+  choice('fsync', 'fsync', {
+    auto: 'auto',
+    strict: 'strict',
+    volatile: 'volatile',
+    '0': 'volatile',
+    '1': 'auto',
+  }),
+  idMap('uidmapping', 'uidmapping'),
+  idMap('gidmapping', 'gidmapping'),
+  squashToRoot,
+  id('squash_to_uid', 'squashToUid'),
+  id('squash_to_gid', 'squashToGid'),
+  choice('xattr_permissions', 'xattrPermissions', { '0': 0, '1': 1, '2': 2 }),
+  flag('noacl', 'acl', false),
+  choice('noxattrs', 'xattrs', { '1': false, '0': true }),
+  without('static_nlink', null, ''),
+  without('ino32_t', '0|1', 'inode numbers are those of the layers'),
+  without('fast_ino', '0|1', 'inode numbers are those of the layers'),
+  without('threaded', '0|1', 'long work always leaves the main thread'),
+  without('writeback', '0|1', 'data is written through'),
+  without('timeout', 'SECONDS', 'what the kernel caches stays valid until it changes'),
+  only('plugins', 'LIST', '', 'there are no plugins here'),
+
+  // Ours.
+  choice('whiteout', 'whiteout', { chardev: 'chardev', xattr: 'xattr', aufs: 'aufs' }),
+  choice('wh', 'whPrefix', onOff),
+];
+
+const BY_NAME: ReadonlyMap<string, Row> = new Map(TABLE.map((row) => [row.name, row]));
+
+/** Bytes of the working directory's path, which need not be UTF-8. */
+function workingDirectory(): string {
+  return readlinkSync('/proc/self/cwd', 'latin1');
+}
+
+/** How an option is written, for a message. */
+function usage(row: Row): string {
+  return row.value === null ? `'${row.name}', without a value` : `'${row.name}=${row.value}'`;
+}
+
+function readOption(draft: Draft, row: Row, option: Option): void {
+  const { name, value } = option;
+  draft.given.add(name);
+  // fuse-overlayfs takes this one with and without a value.
+  const given = value ?? (name === 'noxattrs' ? '1' : null);
+  if ((given === null) !== (row.value === null)) {
+    throw new UserError(
+      `option '${name}' ${given === null ? 'needs a value' : 'takes no value'}: ${usage(row)}.`,
+    );
+  }
+  if (!row.read(draft, given ?? '')) {
+    throw new UserError(`option '${name}' has a bad value '${given}': it is ${usage(row)}.`);
+  }
+}
+
+/**
+ * Reads overlay options: the text of one or more `-o`, in order. Of an option given twice the last counts. Relative
+ * paths are made absolute against `cwd`. Throws a {@link UserError} for a bad value or a conflict; directories are
+ * not looked at.
+ */
+export function parseOptions(input: string | readonly string[], cwd = workingDirectory()): ParsedOptions {
+  const draft: Draft = {
+    ...DEFAULTS,
+    lowerdir: [],
+    datadir: [],
+    cwd,
+    lowersClosed: false,
+    given: new Set(),
+    warnings: [],
+  };
+  const rest: string[] = [];
+  for (const text of typeof input === 'string' ? [input] : input) {
+    for (const option of splitOptions(text)) {
+      const row = BY_NAME.get(option.name);
+      if (row) readOption(draft, row, option);
+      else rest.push(option.raw);
+      if (option.raw === 'ro' || option.raw === 'rw') draft.readOnly = option.raw === 'ro';
+    }
+  }
+  reconcile(draft);
+  const { cwd: _cwd, lowersClosed: _closed, given: _given, warnings, ...overlay } = draft;
+  return { overlay, rest, warnings };
+}
+
+/** Options that need or exclude each other, as ovl_fs_params_verify() of Linux 6.18. */
+function reconcile(draft: Draft): void {
+  const { given, warnings } = draft;
+  const conflict = (a: string, b: string): UserError =>
+    new UserError(`the options ${a} and ${b} exclude each other; leave one of them out.`);
+
+  if (draft.upperdir === null) {
+    draft.readOnly = true;
+    if (draft.index) warnings.push("option 'index=on' has no effect without upperdir.");
+    if (draft.volatile) warnings.push("option 'volatile' has no effect without upperdir.");
+    draft.index = false;
+    draft.volatile = false;
+    if (draft.uuid === 'on') draft.uuid = 'null';
+    // Nothing writes redirects then: to follow them is all that `on` can mean.
+    if (draft.metacopy && draft.redirectDir === 'follow') draft.redirectDir = 'on';
+  }
+  if (draft.metacopy && draft.redirectDir !== 'on') {
+    if (given.has('redirect_dir')) throw conflict('metacopy=on', `redirect_dir=${draft.redirectDir}`);
+    draft.redirectDir = 'on';
+  }
+  if (draft.userxattr) {
+    if (draft.metacopy) throw conflict('userxattr', 'metacopy=on');
+    if (given.has('redirect_dir') && draft.redirectDir !== 'nofollow') {
+      throw conflict('userxattr', `redirect_dir=${draft.redirectDir}`);
+    }
+    draft.redirectDir = 'nofollow';
+  }
+}
+
+/** The options that differ from the defaults, ready to be joined by commas and read again. */
+export function printOptions(options: OverlayOptions): string[] {
+  const printed: string[] = [];
+  for (const row of TABLE) {
+    // What userxattr and metacopy imply would be a conflict if it were spelled out.
+    if (row.name === 'redirect_dir' && options.metacopy) continue;
+    for (const value of row.print?.(options) ?? []) {
+      printed.push(row.value === null ? row.name : `${row.name}=${value}`);
+    }
+  }
+  return printed;
+}

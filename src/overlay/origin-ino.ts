@@ -1,0 +1,65 @@
+/** st_ino of what was copied up: that of the lower object it came from, remembered in the `origin` xattr. */
+import * as sys from '../sys/index.js';
+import type { Layer } from './config.js';
+import type { Target } from './copy-attributes.js';
+import type { Inode } from './inode.js';
+import { readOrigin } from './marks.js';
+import { decodeOrigin, encodeOrigin, type Origin } from './origin.js';
+import type { Overlay } from './state.js';
+
+/**
+ * Gives `inode`, an upper file just found as `name` in `parent`, the number of its origin, if the origin is known
+ * and still exists. A lower file with several links is no origin: its copies are different files (ovl_getattr()).
+ */
+export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode): void {
+  const blob = readOrigin(ov, ov.dirs.fd(parent.dir!.upper!), name);
+  const origin = blob === null ? null : decodeOrigin(blob);
+  if (origin === null) return;
+  const layer = statOrigin(ov, parent, name, origin);
+  if (layer === null) return;
+  if (ov.probe.nlink > 1 && !ov.options.index) return;
+  ov.inoMap.map(layer, ov.probe.inoLo, ov.probe.inoHi, inode);
+}
+
+/** Attributes of the origin into `ov.probe`. Returns its layer, or null when it can't be found. */
+function statOrigin(ov: Overlay, parent: Inode, name: string, origin: Origin): Layer | null {
+  if (!ov.opened.canOpenByHandle) return statNamesake(ov, parent, name, origin);
+  for (const layer of ov.opened.layers) {
+    if (layer.kind === 'upper' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
+    const fd = sys.openByHandle(layer.handleFd, origin.handle, sys.O_PATH | sys.O_CLOEXEC);
+    if (fd < 0) continue;
+    const rc = sys.fstatx(fd, ov.probe);
+    sys.close(fd);
+    if (rc >= 0) return layer;
+  }
+  return null;
+}
+
+/** Without the right to open by handle: a lower object of the same name that has this very handle. */
+function statNamesake(ov: Overlay, parent: Inode, name: string, origin: Origin): Layer | null {
+  for (const real of parent.dir!.real) {
+    if (real.isUpper) continue;
+    const fd = ov.dirs.fd(real);
+    const handle = sys.nameToHandle(fd, name);
+    if (typeof handle === 'number' || handle.type !== origin.handle.type) continue;
+    if (!handle.bytes.equals(origin.handle.bytes)) continue;
+    return sys.statx(fd, name, ov.probe) < 0 ? null : real.layer;
+  }
+  return null;
+}
+
+function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
+  if (ours === null) return theirs.every((byte) => byte === 0);
+  return theirs.equals(ours) || theirs.every((byte) => byte === 0);
+}
+
+/**
+ * Records on a copy, before it is installed, which lower object it comes from (ovl_set_origin()). A filesystem that
+ * has no handles, or refuses the xattr, leaves the origin unknown: that costs a constant st_ino after a remount.
+ */
+export function writeOrigin(ov: Overlay, fromFd: number, fromName: string, layer: Layer, to: Target): void {
+  if (!ov.opened.features.xattr) return;
+  const handle = ov.opened.features.handles ? sys.nameToHandle(fromFd, fromName) : -sys.EOPNOTSUPP;
+  const blob = typeof handle === 'number' ? Buffer.alloc(0) : encodeOrigin(layer.uuid, handle, false);
+  ov.bestEffort('set origin', sys.setxattr(to.fd, to.name, ov.own.origin, blob, blob.length));
+}

@@ -1,0 +1,104 @@
+/** unlink and rmdir, as ovl_do_remove(): what shows through from below gets a whiteout. */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import type { Name } from '../vfs/types.js';
+import { copyUpDir, settle } from './copy-up.js';
+import { dirOf, type Inode, isMerge } from './inode.js';
+import { isOnLower } from './listing.js';
+import { findExisting } from './lookup.js';
+import { listingOf } from './merge.js';
+import { removeName } from './names.js';
+import type { Overlay } from './state.js';
+import { discard, tempName } from './temp.js';
+import { makeWhiteout, whiteOutFile, whiteOutFree } from './whiteout.js';
+
+/** Whether something with this name is visible below upper, so that its removal needs a whiteout. */
+export function showsThrough(ov: Overlay, parent: Inode, name: Name): boolean {
+  const dir = dirOf(parent);
+  if (dir.upper !== null && !isMerge(dir)) return false;
+  return isOnLower(listingOf(ov, parent).info(name));
+}
+
+/** Removes a name that is not a directory's. ENOENT, EISDIR. */
+export function unlink(ov: Overlay, parent: Inode, name: Name): void {
+  ov.writable();
+  const inode = findExisting(ov, parent, name);
+  if (inode.dir !== null) fail(sys.EISDIR, 'unlink');
+  settle(ov, inode);
+  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
+  const below = showsThrough(ov, parent, name);
+  if (!inode.hasUpper) {
+    whiteOutFree(ov, upperFd, name);
+  } else {
+    keepOpen(inode, upperFd, name);
+    if (below) whiteOutFile(ov, upperFd, name);
+    // commit point
+    else must(sys.unlinkat(upperFd, name), 'unlinkat');
+  }
+  dirOf(parent).listing?.remove(name, below);
+  removeName(inode, parent, name);
+}
+
+/**
+ * Takes a descriptor of an upper object whose last known name is about to go: whoever has it open must still reach
+ * it, and under zero-message opens nobody tells us about them.
+ */
+export function keepOpen(inode: Inode, upperFd: number, name: Name): void {
+  if (inode.orphan >= 0 || inode.aliases !== null || inode.nlookup === 0) return;
+  inode.orphan = must(sys.openat(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+}
+
+/** Whether a directory shows no names; whiteouts don't count. */
+export function isEmpty(ov: Overlay, inode: Inode): boolean {
+  return listingOf(ov, inode).count === 0;
+}
+
+/** Removes an empty directory. ENOENT, ENOTDIR, ENOTEMPTY. */
+export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
+  ov.writable();
+  const inode = findExisting(ov, parent, name);
+  if (inode.dir === null) fail(sys.ENOTDIR, 'rmdir');
+  const isPure = inode.hasUpper && !isMerge(dirOf(inode));
+  // A directory on upper only is asked directly; what it still holds may be whiteouts.
+  if (!isPure && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
+  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
+  const below = showsThrough(ov, parent, name);
+  if (inode.hasUpper) keepOpen(inode, upperFd, name);
+  if (!inode.hasUpper) whiteOutFree(ov, upperFd, name);
+  else if (below) whiteOutDirectory(ov, upperFd, name);
+  else removePure(ov, inode, upperFd, name);
+  dirOf(parent).listing?.remove(name, below);
+  buryDirectory(ov, inode, parent, name);
+}
+
+/** The whiteout takes the directory's place, and the directory, with the whiteouts in it, goes from work. */
+function whiteOutDirectory(ov: Overlay, upperFd: number, name: Name): void {
+  const made = makeWhiteout(ov);
+  // commit point
+  const rc = sys.renameat2(ov.work, made, upperFd, name, sys.RENAME_EXCHANGE);
+  discard(ov, made, rc >= 0);
+  must(rc, 'renameat2');
+}
+
+function removePure(ov: Overlay, inode: Inode, upperFd: number, name: Name): void {
+  // commit point
+  const rc = sys.unlinkat(upperFd, name, sys.AT_REMOVEDIR);
+  if (rc !== -sys.ENOTEMPTY && rc !== -sys.EEXIST) {
+    must(rc, 'unlinkat');
+    return;
+  }
+  if (!isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
+  const temp = tempName(ov);
+  // commit point
+  must(sys.renameat2(upperFd, name, ov.work, temp), 'renameat2');
+  discard(ov, temp, true);
+}
+
+/** A removed directory lists as empty and takes no new names, for whoever still is in it. */
+export function buryDirectory(ov: Overlay, inode: Inode, parent: Inode, name: Name): void {
+  const dir = dirOf(inode);
+  dir.dead = true;
+  ov.listings.drop(inode);
+  if (inode.hasUpper) ov.dirs.drop(dir.upper!);
+  removeName(inode, parent, name);
+}

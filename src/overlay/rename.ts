@@ -1,0 +1,203 @@
+/** rename, as the kernel's ovl_rename(): one renameat2 on upper that leaves whiteouts where something shows through. */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import type { Name } from '../vfs/types.js';
+import { copyUp, copyUpDir, settle } from './copy-up.js';
+import { dirOf, type Inode, isMerge } from './inode.js';
+import { isWhitedOut } from './listing.js';
+import { find, findExisting } from './lookup.js';
+import { hasOrigin, markImpure, markOpaque } from './marks.js';
+import { listingOf } from './merge.js';
+import { addName, removeName } from './names.js';
+import { checkRedirectable, setRedirect } from './redirect-up.js';
+import { buryDirectory, isEmpty, keepOpen, showsThrough } from './remove.js';
+import type { Overlay } from './state.js';
+import { discard, tempName } from './temp.js';
+import { isReservedName, makeWhiteout } from './whiteout.js';
+
+/** One side of a rename. */
+interface Side {
+  readonly parent: Inode;
+  readonly name: Name;
+  /** What is there; null: nothing that callers see. */
+  readonly inode: Inode | null;
+}
+
+/**
+ * Renames. EINVAL for flags that are not offered, EXDEV for a directory with a lower part (unless redirect_dir=on),
+ * and the errors of rename(2).
+ */
+export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'inode'>, flags: number): void {
+  ov.writable();
+  if ((flags & ~(sys.RENAME_NOREPLACE | sys.RENAME_EXCHANGE)) !== 0) fail(sys.EINVAL, 'rename flags');
+  if (isReservedName(ov, to.name)) fail(sys.EINVAL, 'name of a whiteout');
+  if (dirOf(to.parent).dead) fail(sys.ENOENT, 'rename into a removed directory');
+  const inode = findExisting(ov, from.parent, from.name);
+  const target = find(ov, to.parent, to.name);
+  if (inode === target) return;
+  settle(ov, inode);
+  if (target !== null) settle(ov, target);
+  const source = { ...from, inode };
+  if ((flags & sys.RENAME_EXCHANGE) !== 0) {
+    if (target === null) fail(sys.ENOENT, 'exchange');
+    exchange(ov, source, { ...to, inode: target! });
+    return;
+  }
+  if (target !== null) {
+    if ((flags & sys.RENAME_NOREPLACE) !== 0) fail(sys.EEXIST, 'rename');
+    checkReplace(ov, inode, target);
+  }
+  move(ov, source, { ...to, inode: target });
+}
+
+function checkReplace(ov: Overlay, inode: Inode, target: Inode): void {
+  if (inode.dir === null && target.dir !== null) fail(sys.EISDIR, 'rename');
+  if (inode.dir !== null && target.dir === null) fail(sys.ENOTDIR, 'rename');
+  if (target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
+}
+
+/** Both sides on upper, and what a moved directory needs to be told beforehand. */
+function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): void {
+  const { inode, parent } = side;
+  checkRedirectable(ov, inode);
+  copyUpDir(ov, parent);
+  copyUpDir(ov, newParent);
+  copyUp(ov, inode, 'metacopy');
+  if (inode.dir !== null) {
+    if (isMerge(inode.dir)) setRedirect(ov, inode, parent === newParent);
+    // Without this, what is below the new name would be merged into it.
+    else if (isMerge(dirOf(newParent))) markOpaqueOrRefuse(ov, inode);
+  } else if (inode.data !== null) {
+    setRedirect(ov, inode, parent === newParent);
+  }
+  if (parent !== newParent && hasOrigin(ov, inode)) markImpure(ov, newParent);
+}
+
+function markOpaqueOrRefuse(ov: Overlay, inode: Inode): void {
+  if (ov.opened.features.xattr) markOpaque(ov, ov.dirs.fd(dirOf(inode).upper!), '');
+  else fail(sys.EXDEV, 'rename of a directory without xattrs');
+}
+
+/** Moves `from` to a name that is free, whited out, or taken by something that goes. */
+function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
+  const { inode } = from;
+  prepare(ov, from, to.parent);
+  const isDir = inode.dir !== null;
+  const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
+  const toFd = ov.dirs.fd(dirOf(to.parent).upper!);
+  const leavesWhiteout = showsThrough(ov, from.parent, from.name);
+  const target = to.inode;
+  const ontoWhiteout = target === null && isWhiteoutThere(ov, to, toFd);
+  if (target?.hasUpper) {
+    if (target.dir !== null) clearTarget(ov, target, toFd, to.name);
+    keepOpen(target, toFd, to.name);
+  }
+  if (leavesWhiteout) moveLeavingWhiteout(ov, from, to, { fromFd, toFd, swaps: ontoWhiteout });
+  else if (ontoWhiteout && isDir) {
+    // commit point
+    must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
+    ov.bestEffort('remove whiteout', sys.unlinkat(fromFd, from.name));
+  } else {
+    // commit point
+    must(sys.renameat2(fromFd, from.name, toFd, to.name), 'renameat2');
+  }
+  record(ov, from, to, leavesWhiteout);
+}
+
+function isWhiteoutThere(ov: Overlay, side: Side, upperFd: number): boolean {
+  const dir = dirOf(side.parent);
+  if (isMerge(dir) || dir.listing !== null) {
+    if (isWhitedOut(listingOf(ov, side.parent).info(side.name))) return true;
+    if (isMerge(dir)) return false;
+  }
+  return sys.statx(upperFd, side.name, ov.probe) >= 0 && ov.probe.isWhiteout;
+}
+
+/** Moves and leaves a whiteout at the old name in the same step. */
+function moveLeavingWhiteout(
+  ov: Overlay,
+  from: Side & { inode: Inode },
+  to: Side,
+  at: { fromFd: number; toFd: number; swaps: boolean },
+): void {
+  if (at.swaps) {
+    // commit point: the whiteout at the new name goes to the old one
+    must(sys.renameat2(at.fromFd, from.name, at.toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
+    return;
+  }
+  if (ov.opened.features.renameWhiteout) {
+    ov.credentials.self();
+    // commit point
+    must(sys.renameat2(at.fromFd, from.name, at.toFd, to.name, sys.RENAME_WHITEOUT), 'renameat2');
+    return;
+  }
+  // Without RENAME_WHITEOUT: a whiteout takes the old name as the object leaves it for work, then it gets the new one.
+  const made = makeWhiteout(ov);
+  must(sys.renameat2(ov.work, made, at.fromFd, from.name, sys.RENAME_EXCHANGE), 'renameat2');
+  // commit point
+  const rc = sys.renameat2(ov.work, made, at.toFd, to.name);
+  if (rc < 0) {
+    ov.bestEffort('undo rename', sys.renameat2(ov.work, made, at.fromFd, from.name, sys.RENAME_EXCHANGE));
+  }
+  must(rc, 'renameat2');
+}
+
+/**
+ * An upper directory that is about to be replaced may still hold whiteouts, over which rename(2) would say ENOTEMPTY:
+ * an empty opaque one takes its place (ovl_clear_empty()).
+ */
+function clearTarget(ov: Overlay, target: Inode, upperFd: number, name: Name): void {
+  const upper = dirOf(target).upper!;
+  const fd = sys.openat(ov.dirs.fd(upper), '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
+  must(fd, 'openat');
+  const left = sys.readDirectory(fd);
+  sys.close(fd);
+  if (typeof left !== 'number' && left.length === 0) return;
+  ov.credentials.self();
+  const temp = tempName(ov);
+  must(sys.mkdirat(ov.work, temp, 0o755), 'mkdirat');
+  markOpaque(ov, ov.work, temp);
+  must(sys.renameat2(ov.work, temp, upperFd, name, sys.RENAME_EXCHANGE), 'renameat2');
+  ov.dirs.drop(upper);
+  discard(ov, temp, true);
+}
+
+/** After the commit point: our picture follows. */
+function record(ov: Overlay, from: Side & { inode: Inode }, to: Side, leavesWhiteout: boolean): void {
+  const { inode } = from;
+  const target = to.inode;
+  if (target !== null) {
+    if (target.dir !== null) buryDirectory(ov, target, to.parent, to.name);
+    else removeName(target, to.parent, to.name);
+  }
+  dirOf(from.parent).listing?.remove(from.name, leavesWhiteout);
+  place(inode, from, to);
+}
+
+/** The inode, which was at `from`, is at `to` now. */
+function place(inode: Inode, from: Side, to: Side): void {
+  removeName(inode, from.parent, from.name);
+  addName(inode, to.parent, to.name);
+  dirOf(to.parent).listing?.setUpper(to.name, inode.type >> 12);
+  if (inode.dir === null) return;
+  const upper = inode.dir.upper!;
+  upper.parent = dirOf(to.parent).upper!;
+  upper.name = to.name;
+}
+
+function exchange(ov: Overlay, from: Side & { inode: Inode }, to: Side & { inode: Inode }): void {
+  prepare(ov, from, to.parent);
+  prepare(ov, to, from.parent);
+  const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
+  const toFd = ov.dirs.fd(dirOf(to.parent).upper!);
+  // commit point
+  must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
+  removeName(to.inode, to.parent, to.name);
+  place(from.inode, from, to);
+  addName(to.inode, from.parent, from.name);
+  dirOf(from.parent).listing?.setUpper(from.name, to.inode.type >> 12);
+  if (to.inode.dir === null) return;
+  const upper = to.inode.dir.upper!;
+  upper.parent = dirOf(from.parent).upper!;
+  upper.name = from.name;
+}

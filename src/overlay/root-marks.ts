@@ -1,0 +1,88 @@
+/** xattrs on the roots of upper and index, which tie an upper to its overlay. */
+
+import { readFileSync } from 'node:fs';
+import { ENODATA, errnoName, getxattr, nameToHandle, setxattr } from '../sys/index.js';
+import type { OverlayOptions } from './config.js';
+import { decodeOrigin, encodeOrigin } from './origin.js';
+import type { SourceDir } from './source-dir.js';
+import { xattrPrefix } from './upper-probe.js';
+import { UserError } from './user-error.js';
+
+const UUID_SIZE = 16;
+const value = Buffer.alloc(256);
+
+/**
+ * Gives a new upper a uuid of its own, as ovl_init_uuid_xattr(): with uuid=auto only an upper that was never used
+ * (an `impure` mark tells). It is of use to a later kernel mount, whose f_fsid it becomes; nothing depends on it.
+ */
+export function markUpperRoot(upper: number, options: OverlayOptions): void {
+  if (options.uuid === 'off' || options.uuid === 'null') return;
+  const prefix = xattrPrefix(options);
+  if (getxattr(upper, '', `${prefix}uuid`, value, 0) !== -ENODATA) return;
+  if (options.uuid === 'auto' && getxattr(upper, '', `${prefix}impure`, value, 0) !== -ENODATA) return;
+  const text = readFileSync('/proc/sys/kernel/random/uuid', 'latin1');
+  const uuid = Buffer.from(text.trim().replaceAll('-', ''), 'hex');
+  // A failure leaves the upper without a uuid, as older overlays are.
+  setxattr(upper, '', `${prefix}uuid`, uuid, UUID_SIZE);
+}
+
+interface OpenDir {
+  readonly dir: SourceDir;
+  readonly root: number;
+}
+
+/** The directories between which index=on wants proof that they belong together. */
+export interface IndexParties {
+  readonly upper: OpenDir;
+  /** The top lower. */
+  readonly lower: OpenDir;
+  readonly indexDir: number;
+}
+
+/** The index is keyed by what the lowers hold, so it must not be used with others: as ovl_get_indexdir(). */
+export function verifyIndex({ upper, lower, indexDir }: IndexParties, options: OverlayOptions): void {
+  const prefix = xattrPrefix(options);
+  const uuidOf = ({ dir }: OpenDir): Buffer | null => (options.uuid === 'off' ? null : dir.fs.uuid);
+  const lowerMark = { on: upper.root, attribute: `${prefix}origin`, of: lower.root, isUpper: false };
+  if (!verifyMark(lowerMark, uuidOf(lower))) {
+    throw new UserError(
+      `upperdir '${upper.dir.path}' was used with index=on over another lowerdir than '${lower.dir.path}'; give the same one, or mount with index=off.`,
+    );
+  }
+  const upperMark = { on: indexDir, attribute: `${prefix}upper`, of: upper.root, isUpper: true };
+  if (!verifyMark(upperMark, uuidOf(upper))) {
+    throw new UserError(
+      `the index of this workdir belongs to another upperdir than '${upper.dir.path}'; choose another workdir, or mount with index=off.`,
+    );
+  }
+}
+
+interface Mark {
+  readonly on: number;
+  readonly attribute: string;
+  readonly of: number;
+  readonly isUpper: boolean;
+}
+
+/** As ovl_verify_set_fh(): sets the mark where it is missing; false when it names another directory. */
+function verifyMark(mark: Mark, uuid: Buffer | null): boolean {
+  const handle = nameToHandle(mark.of, '');
+  if (typeof handle === 'number') return true;
+  const expected = encodeOrigin(uuid, handle, mark.isUpper);
+  const size = getxattr(mark.on, '', mark.attribute, value, value.length);
+  if (size > 0) {
+    const stored = value.subarray(0, size);
+    return decodeOrigin(stored) !== null && stored.equals(expected);
+  }
+  if (size < 0 && size !== -ENODATA) {
+    throw new UserError(
+      `the ${mark.attribute} mark can't be read (${errnoName(size)}); mount with index=off.`,
+    );
+  }
+  const rc = setxattr(mark.on, '', mark.attribute, expected, expected.length);
+  if (rc < 0)
+    throw new UserError(
+      `the ${mark.attribute} mark can't be written (${errnoName(rc)}); mount with index=off.`,
+    );
+  return true;
+}

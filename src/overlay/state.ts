@@ -1,0 +1,136 @@
+/** What the running overlay knows: one object that every part of the core is given. */
+import { LRUCache } from 'lru-cache';
+import * as sys from '../sys/index.js';
+import { fail } from '../vfs/errors.js';
+import { NodeTable } from '../vfs/node-table.js';
+import type { NodeId } from '../vfs/types.js';
+import type { Layer, OpenedLayers, OverlayOptions, OverlayServices } from './config.js';
+import { Credentials } from './credentials.js';
+import { InoMap } from './ino.js';
+import type { Inode } from './inode.js';
+import type { Listing } from './listing.js';
+import { OwnXattrs } from './marks.js';
+import { DirFds, FileFds } from './real.js';
+
+/** Listings in memory, bounded by the number of names they hold. */
+export class Listings {
+  readonly #cache: LRUCache<Inode, Listing>;
+
+  constructor(maxNames: number) {
+    this.#cache = new LRUCache({
+      maxSize: maxNames,
+      maxEntrySize: Number.MAX_SAFE_INTEGER,
+      sizeCalculation: (listing) => Math.min(listing.names.length + 8, maxNames),
+      dispose: (_listing, inode) => {
+        inode.dir!.listing = null;
+      },
+    });
+  }
+
+  set(inode: Inode, listing: Listing): void {
+    this.#cache.set(inode, listing);
+    inode.dir!.listing = listing;
+  }
+
+  /** Marks a listing as used. */
+  touch(inode: Inode): void {
+    this.#cache.get(inode);
+  }
+
+  drop(inode: Inode): void {
+    if (inode.dir!.listing !== null) this.#cache.delete(inode);
+  }
+}
+
+/** Limits of what is kept in memory or open. */
+const MAX_NAMES = 2_000_000;
+const MAX_DIR_FDS = 4096;
+const MAX_FILE_FDS = 1024;
+
+export class Overlay {
+  readonly options: OverlayOptions;
+  readonly services: OverlayServices;
+  readonly opened: OpenedLayers;
+  /** Upper layer, or null for a read-only mount. */
+  readonly upperLayer: Layer | null;
+  /** Index of the lowest layer that takes part in merging (data-only layers don't). */
+  readonly lowest: number;
+  /** nodeid 1; set by makeRoot(). */
+  root: Inode | null = null;
+  /** O_PATH descriptor of the work directory; -1 without an upper. */
+  readonly work: number;
+  readonly own: OwnXattrs;
+  readonly inoMap: InoMap;
+  readonly credentials: Credentials;
+  readonly nodes = new NodeTable<Inode>();
+  readonly dirs: DirFds;
+  readonly files: FileFds;
+  readonly listings = new Listings(MAX_NAMES);
+  /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
+  readonly upperLinks = new Map<number, Inode>();
+  /** Attributes of the object last looked at by lookup or getattr. */
+  readonly stat = new sys.Stat();
+  /** Attributes for questions on the side; any call may overwrite it. */
+  readonly probe = new sys.Stat();
+  /** Where {@link locate} found an inode's real object: a directory descriptor and a name in it ("": itself). */
+  atFd = -1;
+  atName = '';
+  /** Bytes for xattr values and lists on the side; any call may overwrite it. */
+  readonly scratch = Buffer.alloc(sys.XATTR_SIZE_MAX);
+  /** Name in work of the whiteout whose hard links whiteouts are; null until the first one. */
+  sharedWhiteout: string | null = null;
+  tempCounter = 0;
+
+  constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
+    const { options } = opened;
+    this.options = options;
+    this.services = services;
+    this.opened = opened;
+    this.upperLayer = opened.hasUpper && !options.readOnly ? opened.layers[0]! : null;
+    this.lowest = opened.layers.filter((layer) => layer.kind !== 'data').length - 1;
+    this.work = opened.work;
+    this.own = new OwnXattrs(options.userxattr);
+    this.inoMap = new InoMap(opened.xinoBits);
+    this.credentials = new Credentials(opened.privileged);
+    this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)));
+    this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(maxFds / 4)));
+  }
+
+  /** The inode of a nodeid. ESTALE for a number that we did not hand out or that was forgotten. */
+  inode(id: NodeId): Inode {
+    return this.nodes.get(id) ?? this.#stale(id);
+  }
+
+  /** The same for a directory; ENOTDIR. */
+  directory(id: NodeId): Inode {
+    const inode = this.inode(id);
+    if (inode.dir === null) fail(sys.ENOTDIR, 'directory');
+    return inode;
+  }
+
+  #stale(id: NodeId): never {
+    this.services.log.warn({ node: id }, 'unknown nodeid');
+    return fail(sys.ESTALE, 'nodeid');
+  }
+
+  /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */
+  dispose(): void {
+    this.files.clear();
+    this.dirs.clear();
+  }
+
+  /** Whether a copied-up file is flushed before it is installed (ovl_should_sync()). */
+  get syncsCopyUp(): boolean {
+    return this.options.fsync !== 'volatile' && !this.options.volatile;
+  }
+
+  /** First line of every change. EROFS without an upper. */
+  writable(): void {
+    if (this.upperLayer === null) fail(sys.EROFS, 'read-only');
+  }
+
+  /** A step whose failure changes nothing that matters: it is logged and gone. */
+  bestEffort(what: string, rc: number): void {
+    if (rc < 0) this.services.log.debug({ errno: sys.errnoName(rc) }, `${what}: tolerated`);
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Extended attributes as callers see them (fs/overlayfs/xattrs.c): the overlay's own are hidden, and what a caller
+ * stores under those names is kept one level deeper, so that overlays nest.
+ */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import type { Name } from '../vfs/types.js';
+import { chmod } from './attr.js';
+import { copyUp } from './copy-up.js';
+import type { Inode } from './inode.js';
+import { locate, statAt } from './locate.js';
+import type { Overlay } from './state.js';
+
+const ESCAPE = 'overlay.';
+const ACL_PREFIX = 'system.posix_acl_';
+
+/** The name under which a caller's attribute is stored. EOPNOTSUPP when that is too long. */
+function storedName(ov: Overlay, name: Name): Name {
+  const { prefix } = ov.own;
+  if (!name.startsWith(prefix)) return name;
+  const stored = prefix + ESCAPE + name.slice(prefix.length);
+  if (stored.length > sys.XATTR_NAME_MAX) fail(sys.EOPNOTSUPP, 'xattr name');
+  return stored;
+}
+
+/** The name that a caller sees for a stored one; null: hidden. */
+function shownName(ov: Overlay, stored: Name): Name | null {
+  const { prefix } = ov.own;
+  if (!ov.options.acl && stored.startsWith(ACL_PREFIX)) return null;
+  if (!stored.startsWith(prefix)) return stored;
+  if (!stored.startsWith(ESCAPE, prefix.length)) return null;
+  return prefix + stored.slice(prefix.length + ESCAPE.length);
+}
+
+function isOff(ov: Overlay, name: Name): boolean {
+  return !ov.options.xattrs || (!ov.options.acl && name.startsWith(ACL_PREFIX));
+}
+
+/** Value of an attribute into `into`. Returns its length or -errno: absence is an ordinary answer. */
+export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array, size: number): number {
+  if (isOff(ov, name)) return -sys.EOPNOTSUPP;
+  locate(ov, inode);
+  return sys.getxattr(ov.atFd, ov.atName, storedName(ov, name), into, size);
+}
+
+let names = Buffer.alloc(4096);
+
+/** NUL-terminated names into `into`. Returns their length, or -ERANGE when it exceeds a `size` that is not 0. */
+export function listxattr(ov: Overlay, inode: Inode, into: Uint8Array, size: number): number {
+  if (!ov.options.xattrs) return -sys.EOPNOTSUPP;
+  locate(ov, inode);
+  let length = sys.listxattr(ov.atFd, ov.atName, names, names.length);
+  if (length === -sys.ERANGE) {
+    names = Buffer.alloc(sys.XATTR_LIST_MAX);
+    length = sys.listxattr(ov.atFd, ov.atName, names, names.length);
+  }
+  if (length <= 0) return length;
+  let shown = '';
+  for (const stored of names.latin1Slice(0, length - 1).split('\0')) {
+    const name = shownName(ov, stored);
+    if (name !== null) shown += `${name}\0`;
+  }
+  if (size === 0) return shown.length;
+  if (shown.length > size) return -sys.ERANGE;
+  Buffer.from(into.buffer, into.byteOffset, into.byteLength).latin1Write(shown, 0, shown.length);
+  return shown.length;
+}
+
+/** Sets an attribute after copy-up; `killSgid`: an ACL that the caller may set, but not keep set-gid with. */
+export function setxattr(
+  ov: Overlay,
+  inode: Inode,
+  name: Name,
+  value: Uint8Array,
+  how: { readonly flags: number; readonly killSgid: boolean },
+): void {
+  ov.writable();
+  if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
+  const stored = storedName(ov, name);
+  copyUp(ov, inode, 'metacopy');
+  locate(ov, inode);
+  must(sys.setxattr(ov.atFd, ov.atName, stored, value, value.length, how.flags), 'setxattr');
+  if (!how.killSgid) return;
+  must(statAt(ov.atFd, ov.atName, ov.probe), 'statx');
+  const kept = ov.probe.mode & 0o7777 & ~sys.S_ISGID;
+  must(chmod(ov.atFd, ov.atName, kept), 'chmod');
+}
+
+/** Removes an attribute. A missing one is ENODATA, without copy-up. */
+export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
+  ov.writable();
+  if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
+  const stored = storedName(ov, name);
+  locate(ov, inode);
+  must(sys.getxattr(ov.atFd, ov.atName, stored, ov.scratch, 0), 'removexattr');
+  copyUp(ov, inode, 'metacopy');
+  locate(ov, inode);
+  must(sys.removexattr(ov.atFd, ov.atName, stored), 'removexattr');
+}

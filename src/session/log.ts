@@ -1,0 +1,70 @@
+/**
+ * The log of this process. Lines are written with write(2) as they happen: the session thread has no event loop that
+ * would flush a stream, and the last lines before a crash are the interesting ones. pino is loaded with the first JSON
+ * line: a mount that has nothing to say does not pay for it.
+ */
+import { writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Log } from '../vfs/log.js';
+
+/** Levels from talkative to quiet. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Where the log goes; plain data, so that every thread binds its own {@link Log} to the same descriptor. */
+export interface LogTarget {
+  /** -1: nowhere. */
+  readonly fd: number;
+  readonly level: LogLevel;
+  /** JSON lines for files, readable text for a terminal. */
+  readonly format: 'json' | 'text';
+}
+
+export const NO_LOG: LogTarget = { fd: -1, level: 'silent', format: 'text' };
+
+type Level = 'debug' | 'info' | 'warn' | 'error';
+type Write = (level: Level, fields: object, text: string) => void;
+
+function jsonWriter(target: LogTarget): Write {
+  const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino');
+  const destination = pino.destination({ fd: target.fd, sync: true });
+  const logger = pino({ level: target.level, base: { pid: process.pid } }, destination);
+  return (level, fields, text) => logger[level](fields, text);
+}
+
+function asText(value: unknown): string {
+  if (typeof value === 'string') return /^[\w./:@%+-]+$/.test(value) ? value : JSON.stringify(value);
+  if (value instanceof Error) return value.stack ?? value.message;
+  return JSON.stringify(value) ?? String(value);
+}
+
+function textWriter(target: LogTarget): Write {
+  return (level, fields, text) => {
+    const time = new Date().toISOString().slice(11, 23);
+    const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${asText(value)}`);
+    writeLine(target.fd, `${time} ${level.padEnd(5)} ${text}${pairs.join('')}`);
+  };
+}
+
+/** Writes a line of text; a log that can't be written (full disk, closed terminal) does not disturb the mount. */
+export function writeLine(fd: number, text: string): void {
+  try {
+    writeSync(fd, `${text}\n`);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+  }
+}
+
+/** Binds a log to its target on this thread. */
+export function openLog(target: LogTarget): Log {
+  const threshold = LOG_LEVELS.indexOf(target.level);
+  let write: Write | null = null;
+  const at =
+    (level: Level) =>
+    (fields: object, text: string): void => {
+      if (target.fd < 0 || LOG_LEVELS.indexOf(level) < threshold) return;
+      write ??= target.format === 'json' ? jsonWriter(target) : textWriter(target);
+      write(level, fields, text);
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}

@@ -1,0 +1,179 @@
+/**
+ * The loop of the session thread: read a request, handle it, write the reply.
+ *
+ * Concurrency. The whole filesystem core runs in this loop, one request at a time, and never yields: no promise, timer
+ * or event is served while it runs, so nothing in the core needs a lock. Helper threads (jobs.ts) only touch the
+ * descriptors that a job names; they write no state of ours and hand back one number. What would break this: an `await`
+ * on this thread, or a job that gets more than descriptors.
+ *
+ * A request that must wait for a job is parked: its bytes are kept, and it is handled again from the start when the
+ * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
+ */
+
+import { PARKED } from '../fuse/server.js';
+import * as sys from '../sys/index.js';
+import type { Log } from '../vfs/log.js';
+import type { Counters } from './counters.js';
+import { AGAIN, type Device, isUnwanted } from './device.js';
+import type { HelperJobs } from './jobs.js';
+import type { SessionEnd } from './protocol.js';
+
+/** What the loop needs of the protocol server (fuse/server.ts). */
+export interface RequestHandler {
+  /** Length of the answer in {@link reply}; 0: none is due; {@link PARKED}. */
+  handle(request: Buffer, length: number): number;
+  readonly reply: Buffer;
+  /** After {@link PARKED}: the job to wait for. */
+  readonly parkedOn: number;
+  /** Takes back what the last reply handed over. */
+  undoReply(): void;
+}
+
+/** FUSE_INIT: its answer makes the mount live. */
+const INIT = 26;
+/** struct fuse_in_header: length, opcode, unique. */
+const OPCODE_AT = 4;
+const UNIQUE_AT = 8;
+/** struct fuse_out_header: length, error, unique. */
+const ERROR_AT = 4;
+const REPLY_HEADER = 16;
+/** Request buffer beyond the data of a WRITE: header, arguments, and what older kernels insist on. */
+const REQUEST_OVERHEAD = 4096;
+
+/** What {@link SessionLoop} runs with. */
+export interface LoopParts {
+  readonly device: Device;
+  readonly handler: RequestHandler;
+  readonly jobs: HelperJobs;
+  readonly counters: Counters;
+  readonly log: Log;
+  readonly maxWrite: number;
+  /** Called once, when INIT was answered. */
+  readonly onReady: () => void;
+}
+
+/** Serves one mount until it ends. */
+export class SessionLoop {
+  readonly #parts: LoopParts;
+  readonly #request: Buffer;
+  /** Requests by the job that they wait for, in order of arrival. */
+  readonly #parked = new Map<number, Buffer[]>();
+  #ready = false;
+  #failed: SessionEnd | null = null;
+
+  constructor(parts: LoopParts) {
+    this.#parts = parts;
+    this.#request = Buffer.alloc(parts.maxWrite + REQUEST_OVERHEAD);
+  }
+
+  /** Returns when the mount is gone and no job is outstanding. */
+  run(): SessionEnd {
+    const { device, jobs } = this.#parts;
+    const poller = new sys.Poller([device.fd, jobs.wake]);
+    for (;;) {
+      const idle = jobs.outstanding === 0;
+      device.blocking = idle;
+      if (!idle) {
+        poller.wait(-1);
+        if (poller.ready(1)) this.#resume();
+        if (!poller.ready(0)) continue;
+      }
+      const length = device.read(this.#request);
+      if (length > 0) this.#serve(this.#request, length);
+      else if (length !== AGAIN) return this.#end(length);
+      if (this.#failed !== null) return this.#end(0);
+    }
+  }
+
+  #serve(request: Buffer, length: number): void {
+    const { counters } = this.#parts;
+    const opcode = request[OPCODE_AT]!;
+    counters.request(opcode, length);
+    this.#dispatch(request, length);
+    if (opcode === INIT && !this.#ready) this.#initialised();
+  }
+
+  #dispatch(request: Buffer, length: number): void {
+    const { device, handler, counters, log } = this.#parts;
+    const answer = this.#handle(request, length);
+    if (answer === 0) return;
+    if (answer === PARKED) {
+      this.#park(request, length);
+      return;
+    }
+    counters.reply(answer);
+    const rc = device.write(handler.reply, answer);
+    if (rc === 0) return;
+    handler.undoReply();
+    if (isUnwanted(rc)) return;
+    counters.refused();
+    const opcode = request[OPCODE_AT]!;
+    log.error({ opcode, length: answer, errno: sys.errnoName(rc) }, 'the kernel refused a reply');
+    device.write(handler.reply, this.#errorReply(request, sys.EIO));
+  }
+
+  /** The handler answers every failure itself; this is the net below it. */
+  #handle(request: Buffer, length: number): number {
+    try {
+      return this.#parts.handler.handle(request, length);
+    } catch (error) {
+      this.#parts.counters.bug();
+      const stack = error instanceof Error ? error.stack : String(error);
+      this.#parts.log.error({ opcode: request[OPCODE_AT], stack }, 'a request failed by a bug');
+      return this.#errorReply(request, sys.EIO);
+    }
+  }
+
+  #errorReply(request: Buffer, errno: number): number {
+    const { reply } = this.#parts.handler;
+    reply.writeUInt32LE(REPLY_HEADER, 0);
+    reply.writeInt32LE(-errno, ERROR_AT);
+    request.copy(reply, UNIQUE_AT, UNIQUE_AT, UNIQUE_AT + 8);
+    return REPLY_HEADER;
+  }
+
+  #park(request: Buffer, length: number): void {
+    const job = this.#parts.handler.parkedOn;
+    // The read buffer is reused; a request that is parked again has a buffer of its own already.
+    const kept = request === this.#request ? Buffer.from(request.subarray(0, length)) : request;
+    const waiting = this.#parked.get(job);
+    if (waiting === undefined) this.#parked.set(job, [kept]);
+    else waiting.push(kept);
+    this.#parts.counters.parked();
+  }
+
+  #resume(): void {
+    for (const job of this.#parts.jobs.collect()) {
+      const waiting = this.#parked.get(job) ?? [];
+      this.#parked.delete(job);
+      this.#parts.jobs.resumed = job;
+      for (const request of waiting) this.#dispatch(request, request.length);
+      this.#parts.jobs.resumed = 0;
+    }
+  }
+
+  #initialised(): void {
+    const error = this.#parts.handler.reply.readInt32LE(ERROR_AT);
+    if (error === 0) {
+      this.#ready = true;
+      this.#parts.onReady();
+    } else {
+      const text = `the kernel's FUSE version does not fit: ${sys.errnoName(error)}.`;
+      this.#failed = { reason: 'failed', text };
+    }
+  }
+
+  /** Waits for outstanding jobs, whose descriptors the filesystem is about to close. */
+  #end(rc: number): SessionEnd {
+    const { jobs } = this.#parts;
+    const poller = new sys.Poller([jobs.wake]);
+    while (jobs.outstanding > 0) {
+      poller.wait(-1);
+      this.#resume();
+    }
+    if (this.#failed !== null) return this.#failed;
+    if (rc === -sys.ENODEV) return { reason: 'unmounted', text: '' };
+    if (rc === -sys.ECONNABORTED) return { reason: 'aborted', text: 'The FUSE connection was aborted.' };
+    return { reason: 'failed', text: `reading /dev/fuse failed: ${sys.errnoName(rc)}.` };
+  }
+}

@@ -1,0 +1,137 @@
+/** The mount options that are not the overlay's: those of mount(8) and of FUSE. */
+import { UserError } from '../overlay/user-error.js';
+import * as sys from '../sys/index.js';
+
+/** One `-o` word: `key` or `key=value`; latin1. */
+export interface OptionWord {
+  readonly key: string;
+  /** null: no `=`. */
+  readonly value: string | null;
+}
+
+/** What the words add up to. */
+export interface KernelOptions {
+  /** MS_* flags. */
+  flags: number;
+  allowOther: boolean | 'auto';
+  defaultPermissions: boolean;
+  maxRead: number | null;
+  /** `fsname=`; null: not given. */
+  source: string | null;
+  /** For the kernel as they stand. */
+  extra: string[];
+  data: 'cached' | 'passthrough' | 'auto';
+  debug: boolean;
+  /** Sentences about options that have no effect here. */
+  warnings: string[];
+}
+
+/** Words that set (`true`) or clear flags. */
+const FLAGS: Readonly<Record<string, readonly [number, boolean]>> = {
+  ro: [sys.MS_RDONLY, true],
+  rw: [sys.MS_RDONLY, false],
+  nosuid: [sys.MS_NOSUID, true],
+  suid: [sys.MS_NOSUID, false],
+  nodev: [sys.MS_NODEV, true],
+  dev: [sys.MS_NODEV, false],
+  noexec: [sys.MS_NOEXEC, true],
+  exec: [sys.MS_NOEXEC, false],
+  sync: [sys.MS_SYNCHRONOUS, true],
+  async: [sys.MS_SYNCHRONOUS, false],
+  dirsync: [sys.MS_DIRSYNC, true],
+  mand: [sys.MS_MANDLOCK, true],
+  nomand: [sys.MS_MANDLOCK, false],
+  noatime: [sys.MS_NOATIME, true],
+  atime: [sys.MS_NOATIME, false],
+  nodiratime: [sys.MS_NODIRATIME, true],
+  diratime: [sys.MS_NODIRATIME, false],
+  relatime: [sys.MS_RELATIME, true],
+  norelatime: [sys.MS_RELATIME, false],
+  strictatime: [sys.MS_STRICTATIME, true],
+  nostrictatime: [sys.MS_STRICTATIME, false],
+  lazytime: [sys.MS_LAZYTIME, true],
+  nolazytime: [sys.MS_LAZYTIME, false],
+};
+
+/** Words that are notes of mount(8) to itself, or that FUSE programs take without effect. */
+const IGNORED = new Set([
+  'defaults',
+  'auto',
+  'noauto',
+  'user',
+  'nouser',
+  'users',
+  'owner',
+  'group',
+  'nofail',
+  '_netdev',
+  'silent',
+  'loud',
+  'comment',
+  'subtype',
+  'nonempty',
+  'big_writes',
+  'large_read',
+  'rootmode',
+  'user_id',
+  'group_id',
+]);
+
+/** Words of FUSE programs that ask for something that plyfs does in its own way: taken with a warning. */
+const WITHOUT_EFFECT = new Set(['clone_fd', 'max_idle_threads', 'max_threads', 'auto_unmount', 'blkdev']);
+
+const SELINUX = new Set(['context', 'fscontext', 'defcontext', 'rootcontext']);
+
+function number(word: OptionWord): number {
+  if (word.value === null || !/^\d{1,9}$/.test(word.value)) {
+    throw new UserError(`the option ${word.key} needs a number, not '${word.value ?? ''}'.`);
+  }
+  return Number(word.value);
+}
+
+function dataMode(word: OptionWord): KernelOptions['data'] {
+  if (word.value === 'cached' || word.value === 'passthrough' || word.value === 'auto') return word.value;
+  throw new UserError(`the option data is cached, passthrough or auto, not '${word.value ?? ''}'.`);
+}
+
+/** SELinux contexts are for the kernel, and it knows them only when SELinux is on. */
+function selinux(word: OptionWord, out: KernelOptions, enabled: boolean): void {
+  if (word.value === null || word.value === '') throw new UserError(`the option ${word.key} needs a value.`);
+  if (enabled) out.extra.push(`${word.key}="${word.value}"`);
+  else out.warnings.push(`the option ${word.key} has no effect: SELinux is not enabled.`);
+}
+
+function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean): void {
+  const { key, value } = word;
+  const flag = Object.hasOwn(FLAGS, key) ? FLAGS[key]! : null;
+  if (flag !== null && value === null) out.flags = flag[1] ? out.flags | flag[0] : out.flags & ~flag[0];
+  else if (SELINUX.has(key)) selinux(word, out, selinuxEnabled);
+  else if (key === 'allow_other') out.allowOther = true;
+  else if (key === 'allow_root') out.allowOther = true;
+  else if (key === 'default_permissions') out.defaultPermissions = true;
+  else if (key === 'max_read') out.maxRead = number(word);
+  else if (key === 'fsname') out.source = value ?? '';
+  else if (key === 'data') out.data = dataMode(word);
+  else if (key === 'debug') out.debug = true;
+  else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);
+  else if (!IGNORED.has(key) && !key.startsWith('x-') && !key.startsWith('X-')) {
+    throw new UserError(`unknown option '${value === null ? key : `${key}=${value}`}'.`);
+  }
+}
+
+/** Adds up the words, later ones winning. Throws a sentence for an unknown word or a bad value. */
+export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: boolean): KernelOptions {
+  const out: KernelOptions = {
+    flags: 0,
+    allowOther: 'auto',
+    defaultPermissions: true,
+    maxRead: null,
+    source: null,
+    extra: [],
+    data: 'auto',
+    debug: false,
+    warnings: [],
+  };
+  for (const word of words) applyWord(word, out, selinuxEnabled);
+  return out;
+}

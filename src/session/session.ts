@@ -1,0 +1,89 @@
+/** The session thread, seen from the main thread. */
+import { Worker } from 'node:worker_threads';
+import { UserError } from '../overlay/user-error.js';
+import { Counters, type Stats } from './counters.js';
+import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
+
+interface Waiting<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+function waiting<T>(): Waiting<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => {}); // may be rejected before anyone asks
+  return { promise, resolve, reject };
+}
+
+/**
+ * One session thread. It is created early, so that it loads its code while the main thread opens layers and mounts,
+ * and started once with {@link start}. It can't be terminated while it waits in read(2): it ends with the mount.
+ */
+export class Session {
+  readonly #worker: Worker;
+  readonly #counters = new Counters();
+  readonly #ready = waiting<void>();
+  readonly #closed = waiting<SessionEnd>();
+  #ended = false;
+
+  /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay`. */
+  constructor(filesystem: string) {
+    const workerData: SessionData = { filesystem, counters: this.#counters.shared };
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
+    this.#worker.on('message', (message: SessionMessage) => this.#hear(message));
+    this.#worker.on('error', (error) => this.#end('failed', `the session thread crashed: ${error.stack}`));
+    this.#worker.on('exit', (code) => this.#end('failed', `the session thread ended with code ${code}.`));
+  }
+
+  /** Resolves when INIT was answered; rejects when the session ends before that. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** Resolves when the session has ended, for whatever reason. */
+  get closed(): Promise<SessionEnd> {
+    return this.#closed.promise;
+  }
+
+  start(message: StartMessage): void {
+    this.#worker.postMessage(message);
+  }
+
+  /** Ends a thread that was never started. */
+  async discard(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  stats(): Stats {
+    return this.#counters.read();
+  }
+
+  #hear(message: SessionMessage): void {
+    switch (message.kind) {
+      case 'ready':
+        this.#ready.resolve();
+        break;
+      case 'refused':
+        this.#ready.reject(message.isUserError ? new UserError(message.text) : new Error(message.text));
+        this.#end('failed', message.text);
+        break;
+      case 'ended':
+        this.#end(message.end.reason, message.end.text);
+        break;
+    }
+  }
+
+  #end(reason: SessionEnd['reason'], text: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const sentence = text === '' ? 'the mount ended before it was ready.' : text;
+    this.#ready.reject(new UserError(sentence));
+    this.#closed.resolve({ reason, text });
+  }
+}

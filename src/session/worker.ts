@@ -1,0 +1,84 @@
+/** Entry of the session thread: load, wait for the mount, serve it, report how it ended. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Server } from '../fuse/server.js';
+import { UserError } from '../overlay/user-error.js';
+import * as sys from '../sys/index.js';
+import type { FileSystem } from '../vfs/filesystem.js';
+import type { Log } from '../vfs/log.js';
+import { Counters } from './counters.js';
+import { Device } from './device.js';
+import { HelperJobs } from './jobs.js';
+import { openLog, writeLine } from './log.js';
+import { SessionLoop } from './loop.js';
+import type { FileSystemFactory, SessionData, SessionMessage, StartMessage } from './protocol.js';
+
+const data = workerData as SessionData;
+const port = parentPort!;
+
+function tell(message: SessionMessage): void {
+  port.postMessage(message);
+}
+
+/** Gives this thread a umask, a working directory and capabilities of its own. */
+function becomeSessionThread(log: Log): void {
+  const unshared = sys.unshareFs();
+  if (unshared < 0) log.warn({ errno: sys.errnoName(unshared) }, 'no umask of our own');
+  else sys.umask(0);
+  const kept = sys.keepCapabilities();
+  if (kept < 0) log.debug({ errno: sys.errnoName(kept) }, 'capabilities follow the filesystem uid');
+}
+
+function serve(start: StartMessage, fs: FileSystem, jobs: HelperJobs, log: Log): void {
+  const device = new Device(start.fd);
+  const counters = new Counters(data.counters);
+  const handler = new Server(fs, {
+    log,
+    dataMode: start.dataMode,
+    maxWrite: start.maxWrite,
+    acl: start.options.acl,
+    xattrs: start.options.xattrs,
+    readOnly: start.options.readOnly,
+    onBackingOpen: (fd) => device.openBacking(fd),
+    onBackingClose: (id) => device.closeBacking(id),
+    ...(start.trace && start.log.fd >= 0 ? { trace: (line) => writeLine(start.log.fd, line) } : {}),
+  });
+  const loop = new SessionLoop({
+    device,
+    handler,
+    jobs,
+    counters,
+    log,
+    maxWrite: start.maxWrite,
+    onReady: () => tell({ kind: 'ready' }),
+  });
+  const end = loop.run();
+  log.debug({ ...end }, 'the session ended');
+  fs.destroy();
+  tell({ kind: 'ended', end });
+}
+
+function refuse(error: unknown): void {
+  const isUserError = error instanceof UserError;
+  const text = isUserError
+    ? error.message
+    : error instanceof Error
+      ? (error.stack ?? error.message)
+      : String(error);
+  tell({ kind: 'refused', text, isUserError });
+}
+
+const { createOverlay } = (await import(data.filesystem)) as { createOverlay: FileSystemFactory };
+
+port.once('message', (start: StartMessage) => {
+  const log = openLog(start.log);
+  becomeSessionThread(log);
+  const jobs = new HelperJobs(new Counters(data.counters));
+  try {
+    const fs = createOverlay(start.opened, { jobs, log, dataMode: start.dataMode });
+    serve(start, fs, jobs, log);
+  } catch (error) {
+    refuse(error);
+  }
+  jobs.close();
+  port.close();
+});

@@ -1,0 +1,78 @@
+/** Copying file data between descriptors, holes kept. */
+import { SEEK_DATA, SEEK_HOLE } from './consts.js';
+import { EINTR, EINVAL, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV } from './errno.js';
+import { copyFileRange, ftruncate, lseek, pread, pwrite } from './file.js';
+
+/** One copy_file_range(2) call: long enough to be cheap, short enough that an unmount does not wait for long. */
+const PIECE = 16 << 20;
+const BLOCK = 1 << 20;
+
+/** Errors of copy_file_range(2) that mean "not between these two files", not "the copy failed". */
+function cannotCopyInKernel(rc: number): boolean {
+  return rc === -EXDEV || rc === -EINVAL || rc === -EOPNOTSUPP || rc === -ENOSYS;
+}
+
+let block: Buffer | null = null;
+
+/** Writes the first `size` bytes of `from` at `offset`, however many calls it takes. */
+function writeAll(fd: number, from: Buffer, size: number, offset: number): number {
+  let done = 0;
+  while (done < size) {
+    const rc = pwrite(fd, from.subarray(done), size - done, offset + done);
+    if (rc === -EINTR) continue;
+    if (rc < 0) return rc;
+    done += rc;
+  }
+  return 0;
+}
+
+function copyByHand(from: number, to: number, start: number, end: number): number {
+  block ??= Buffer.allocUnsafeSlow(BLOCK);
+  for (let at = start; at < end; ) {
+    const got = pread(from, block, Math.min(BLOCK, end - at), at);
+    if (got === -EINTR) continue;
+    if (got <= 0) return got;
+    const rc = writeAll(to, block, got, at);
+    if (rc < 0) return rc;
+    at += got;
+  }
+  return 0;
+}
+
+/** Copies the bytes from `start` to `end`, which hold data. Returns 0 or -errno. */
+function copyExtent(from: number, to: number, start: number, end: number): number {
+  for (let at = start; at < end; ) {
+    const rc = copyFileRange(from, at, to, at, Math.min(PIECE, end - at));
+    if (rc === -EINTR) continue;
+    if (rc === 0 || cannotCopyInKernel(rc)) return copyByHand(from, to, at, end);
+    if (rc < 0) return rc;
+    at += rc;
+  }
+  return 0;
+}
+
+/** Where data starts at or after `at`; `size` when only a hole follows; `at` where holes are unknown. */
+function nextData(fd: number, at: number, size: number): number {
+  const rc = lseek(fd, at, SEEK_DATA);
+  if (rc === -ENXIO) return size;
+  return rc < 0 ? at : Math.min(rc, size);
+}
+
+function nextHole(fd: number, at: number, size: number): number {
+  const rc = lseek(fd, at, SEEK_HOLE);
+  return rc <= at ? size : Math.min(rc, size);
+}
+
+/**
+ * Copies the first `size` bytes of `from` to the empty file `to`, at explicit offsets. Holes stay holes where the
+ * filesystem of `from` tells them. Returns 0 or -errno.
+ */
+export function copyData(from: number, to: number, size: number): number {
+  for (let at = nextData(from, 0, size); at < size; at = nextData(from, at, size)) {
+    const end = nextHole(from, at, size);
+    const rc = copyExtent(from, to, at, end);
+    if (rc < 0) return rc;
+    at = end;
+  }
+  return ftruncate(to, size);
+}

@@ -1,0 +1,53 @@
+/** mount(2) and umount2(2). */
+import { native, path, path2, result, TOO_LONG } from './ffi.js';
+
+const mountCall = native('int', 'mount', ['void *', 'void *', 'void *', 'uint64', 'void *']);
+const umount2Call = native('int', 'umount2', ['void *', 'int']);
+
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_SYNCHRONOUS = 16;
+export const MS_MANDLOCK = 64;
+export const MS_DIRSYNC = 128;
+export const MS_NOATIME = 1024;
+export const MS_NODIRATIME = 2048;
+export const MS_SILENT = 32768;
+export const MS_RELATIME = 1 << 21;
+export const MS_STRICTATIME = 1 << 24;
+export const MS_LAZYTIME = 1 << 25;
+
+export const MNT_DETACH = 2;
+export const UMOUNT_NOFOLLOW = 8;
+
+/** The kernel takes one page of option text, NUL included. */
+export const MOUNT_DATA_MAX = 4095;
+
+function cString(text: string): Buffer {
+  return Buffer.from(`${text}\0`, 'latin1');
+}
+
+/** What mount(2) takes; all text is latin1, one char a byte. */
+export interface MountCall {
+  readonly source: string;
+  readonly target: string;
+  readonly type: string;
+  /** MS_* flags. */
+  readonly flags: number;
+  readonly data: string;
+}
+
+/** mount(2). Returns 0 or -errno. */
+export function mount(call: MountCall): number {
+  const target = path(call.target);
+  const source = path2(call.source);
+  if (target === null || source === null) return TOO_LONG;
+  return result(mountCall(source, target, cString(call.type), call.flags, cString(call.data)));
+}
+
+/** umount2(2): `flags` are MNT_DETACH, UMOUNT_NOFOLLOW. Returns 0 or -errno. */
+export function umount2(target: string, flags: number): number {
+  const p = path(target);
+  return p === null ? TOO_LONG : result(umount2Call(p, flags));
+}

@@ -1,0 +1,68 @@
+/** Waiting for descriptors: poll(2) and eventfd(2). */
+import { native, result } from './ffi.js';
+
+const pollCall = native('int', 'poll', ['void *', 'uint64', 'int']);
+const eventfdCall = native('int', 'eventfd', ['uint', 'int']);
+const readCall = native('int64', 'read', ['int', 'void *', 'uint64']);
+const writeCall = native('int64', 'write', ['int', 'void *', 'uint64']);
+
+const EFD_CLOEXEC = 0o2000000;
+const EFD_NONBLOCK = 0o4000;
+const POLLIN = 1;
+/** Bytes of one struct pollfd: int fd, short events, short revents. */
+const POLLFD = 8;
+
+/** A fixed set of descriptors to wait on, without allocation per wait. */
+export class Poller {
+  readonly #count: number;
+  readonly #raw: Buffer;
+
+  constructor(fds: readonly number[]) {
+    this.#count = fds.length;
+    this.#raw = Buffer.alloc(POLLFD * fds.length);
+    fds.forEach((fd, i) => {
+      this.#raw.writeInt32LE(fd, i * POLLFD);
+      this.#raw.writeInt16LE(POLLIN, i * POLLFD + 4);
+    });
+  }
+
+  /** Waits until one is readable, has an error or hung up; `timeout` in milliseconds, -1 for ever. */
+  wait(timeout: number): number {
+    return result(pollCall(this.#raw, this.#count, timeout));
+  }
+
+  /** Whether the descriptor at `index` had an event (an error counts: the next read tells which). */
+  ready(index: number): boolean {
+    return this.#raw.readInt16LE(index * POLLFD + 6) !== 0;
+  }
+}
+
+/** A counter that another thread can raise and {@link Poller} can wait for. Returns a descriptor or -errno. */
+export function eventfd(): number {
+  return result(eventfdCall(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+const one = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
+const count = Buffer.alloc(8);
+
+/** Raises an eventfd by one. */
+export function eventfdSignal(fd: number): number {
+  return result(writeCall(fd, one, 8));
+}
+
+/** Sets an eventfd back to zero. Returns 8 or -EAGAIN when it was zero. */
+export function eventfdClear(fd: number): number {
+  return result(readCall(fd, count, 8));
+}
+
+const fcntlCall = native('int', 'fcntl', ['int', 'int', 'int']);
+const F_GETFL = 3;
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
+
+/** Makes reads of an open file answer EAGAIN instead of waiting (or wait again). Returns 0 or -errno. */
+export function setNonblocking(fd: number, on: boolean): number {
+  const flags = result(fcntlCall(fd, F_GETFL, 0));
+  if (flags < 0) return flags;
+  return result(fcntlCall(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+}

@@ -1,0 +1,43 @@
+/** A socket pair over which another program hands us a descriptor (SCM_RIGHTS). */
+import { addressOf, native, result } from './ffi.js';
+
+const socketpairCall = native('int', 'socketpair', ['int', 'int', 'int', 'void *']);
+const recvmsgCall = native('int64', 'recvmsg', ['int', 'void *', 'int']);
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+/** Bytes of a 64-bit struct cmsghdr: size_t len, int level, int type. */
+const CMSGHDR = 16;
+
+/** Two connected sockets, close-on-exec, or -errno. */
+export function socketpair(): [number, number] | number {
+  const pair = Buffer.alloc(8);
+  const rc = result(socketpairCall(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+  return rc < 0 ? rc : [pair.readInt32LE(0), pair.readInt32LE(4)];
+}
+
+/** Descriptor carried by the next message on `socket` (close-on-exec); null when it carries none; or -errno. */
+export function receiveDescriptor(socket: number): number | null {
+  const byte = Buffer.alloc(8);
+  const control = Buffer.alloc(64);
+  const iovec = Buffer.alloc(16);
+  iovec.writeBigUInt64LE(addressOf(byte), 0);
+  iovec.writeBigUInt64LE(1n, 8);
+  // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
+  const message = Buffer.alloc(56);
+  message.writeBigUInt64LE(addressOf(iovec), 16);
+  message.writeBigUInt64LE(1n, 24);
+  message.writeBigUInt64LE(addressOf(control), 32);
+  message.writeBigUInt64LE(BigInt(control.length), 40);
+  const rc = result(recvmsgCall(socket, message, MSG_CMSG_CLOEXEC));
+  if (rc < 0) return rc;
+  const carries =
+    message.readBigUInt64LE(40) >= BigInt(CMSGHDR + 4) &&
+    control.readInt32LE(8) === SOL_SOCKET &&
+    control.readInt32LE(12) === SCM_RIGHTS;
+  return carries ? control.readInt32LE(CMSGHDR) : null;
+}
