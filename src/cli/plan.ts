@@ -1,10 +1,11 @@
 /** From option words to a checked plan of a mount. */
 import { existsSync } from 'node:fs';
 import type { MountPlan } from '../mount.js';
-import type { OverlayOptions } from '../overlay/config.js';
 import { openLayers } from '../overlay/layers.js';
+import { splitOptions } from '../overlay/option-text.js';
+import { parseOptions } from '../overlay/options.js';
 import type { LogTarget } from '../session/log.js';
-import { type OptionWord, parseMountOptions } from '../session/mount-options.js';
+import { parseMountOptions } from '../session/mount-options.js';
 
 /** What a command line says about a mount, before any check; text is latin1. */
 export interface MountWords {
@@ -15,49 +16,11 @@ export interface MountWords {
   readonly debug: boolean;
 }
 
-// INTERIM until options.ts lands.
-function interim(options: readonly string[]): { overlay: OverlayOptions; rest: OptionWord[] } {
-  const all = options.flatMap((o) => o.split(','));
-  const rest: OptionWord[] = [];
-  const known: Record<string, string> = {};
-  for (const word of all.filter((w) => w !== '')) {
-    const at = word.indexOf('=');
-    const key = at < 0 ? word : word.slice(0, at);
-    const value = at < 0 ? null : word.slice(at + 1);
-    if (['lowerdir', 'upperdir', 'workdir'].includes(key) && value !== null) known[key] = value;
-    else rest.push({ key, value });
-  }
-  const overlay = {
-    lowerdir: known['lowerdir']?.split(':') ?? [],
-    datadir: [],
-    upperdir: known['upperdir'] ?? null,
-    workdir: known['workdir'] ?? null,
-    readOnly: rest.some((w) => w.key === 'ro'),
-    redirectDir: 'nofollow',
-    metacopy: false,
-    index: false,
-    xino: 'auto',
-    userxattr: false,
-    volatile: false,
-    uuid: 'auto',
-    fsync: 'auto',
-    acl: true,
-    xattrs: true,
-    whiteout: 'chardev',
-    whPrefix: false,
-    uidmapping: null,
-    gidmapping: null,
-    squashToUid: null,
-    squashToGid: null,
-    xattrPermissions: 0,
-  } as OverlayOptions;
-  return { overlay, rest };
-}
-
 /** Checks all words. Throws a sentence. */
 export function planMount(words: MountWords, log: LogTarget): MountPlan {
-  const { overlay, rest } = interim(words.options);
-  const kernel = parseMountOptions(rest, existsSync('/sys/fs/selinux/enforce'));
+  const { overlay, rest } = parseOptions(words.options);
+  const words2 = rest.flatMap((text) => splitOptions(text)).map(({ name, value }) => ({ key: name, value }));
+  const kernel = parseMountOptions(words2, existsSync('/sys/fs/selinux/enforce'));
   kernel.source ??= words.source;
   return {
     mountpoint: words.mountpoint,
