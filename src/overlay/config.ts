@@ -6,6 +6,7 @@
 
 import type { Jobs } from '../vfs/jobs.js';
 import type { Log } from '../vfs/log.js';
+import type { Notifier } from '../vfs/notify.js';
 
 /** Options with the kernel's names and meanings; see options.ts for the table that parses and prints them. */
 export interface OverlayOptions {
@@ -86,6 +87,14 @@ export interface UpperFeatures {
   readonly handles: boolean;
 }
 
+/** A directory by its identity. Inode halves as Stat has them. */
+export interface Trap {
+  readonly devMajor: number;
+  readonly devMinor: number;
+  readonly inoLo: number;
+  readonly inoHi: number;
+}
+
 /** All layers opened and checked. */
 export interface OpenedLayers {
   /** The options in force: as given, less what the upper's filesystem or this process can't do (see `warnings`). */
@@ -100,6 +109,11 @@ export interface OpenedLayers {
   /** O_PATH descriptor of `workdir/index`; -1 unless index=on. */
   readonly indexDir: number;
   readonly features: UpperFeatures;
+  /**
+   * upperdir and workdir, which may lie inside a lower (`lowerdir=/`): a lookup that finds one of them there must fail
+   * with ELOOP, as the kernel's traps make it, else the overlay would show what it is made of.
+   */
+  readonly traps: readonly Trap[];
   /**
    * Bits above the inode numbers for the fsid when layers span filesystems; 0: all on one, -1: xino off. The number
    * is `ino | fsid << (64 - xinoBits + 1)`: the lowest of these bits is kept for numbers that had to be made up.
@@ -119,6 +133,7 @@ export type DataMode = 'cached' | 'passthrough';
 /** What the core is given by its surroundings. */
 export interface OverlayServices {
   readonly jobs: Jobs;
+  readonly notify: Notifier;
   readonly log: Log;
   readonly dataMode: DataMode;
 }

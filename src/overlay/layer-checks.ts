@@ -1,7 +1,6 @@
 /** Which directories may be layers of one overlay: the checks of the kernel's ovl_get_workdir() and ovl_check_layer(). */
 
-import { readFileSync } from 'node:fs';
-import { AT_FDCWD, Stat, statxFollow } from '../sys/index.js';
+import { readMounts } from './mount-table.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
@@ -114,73 +113,4 @@ function placesOf(dirs: readonly SourceDir[]): Map<SourceDir, string> {
     places.set(dir, `${dir.fs.devMajor}:${dir.fs.devMinor}:${path}`);
   }
   return places;
-}
-
-/** A line of /proc/self/mountinfo, as far as it matters here. */
-interface MountLine {
-  readonly id: number;
-  /** What the mount shows: a path within its filesystem. */
-  readonly root: string;
-  readonly point: string;
-  readonly type: string;
-  readonly superOptions: string;
-}
-
-const unescapeOctal = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-
-/** The mounts that this process sees. Fields are latin1. */
-export function readMounts(): MountLine[] {
-  const mounts: MountLine[] = [];
-  for (const line of readFileSync('/proc/self/mountinfo', 'latin1').split('\n')) {
-    const fields = line.split(' ');
-    const dash = fields.indexOf('-', 6);
-    if (dash < 0) continue;
-    mounts.push({
-      id: Number(fields[0]),
-      root: unescapeOctal(fields[3]!),
-      point: unescapeOctal(fields[4]!),
-      type: fields[dash + 1]!,
-      superOptions: fields[dash + 3] ?? '',
-    });
-  }
-  return mounts;
-}
-
-const stat = new Stat();
-
-/** Whether an upperdir or workdir of a kernel mount, as its options show it, is the directory `dir`. */
-function names(shown: string, dir: SourceDir): boolean {
-  const path = unescapeOctal(shown).replace(/\\(.)/g, '$1');
-  if (path === dir.canonical || path === dir.path) return true;
-  // Only paths that could be the same directory are looked at: a stale mount elsewhere must not stop us.
-  if (path.slice(path.lastIndexOf('/')) !== dir.canonical.slice(dir.canonical.lastIndexOf('/'))) return false;
-  return (
-    path.startsWith('/') &&
-    statxFollow(AT_FDCWD, path, stat) === 0 &&
-    stat.inoLo === dir.inoLo &&
-    stat.inoHi === dir.inoHi &&
-    stat.devMajor === dir.fs.devMajor &&
-    stat.devMinor === dir.fs.devMinor
-  );
-}
-
-/**
- * Refuses an upper or work that a kernel overlay mount is using. Its own mark on the directory can't be read from
- * outside, so this looks at the mounts that this process sees; other mounts of plyfs are found by their lock.
- */
-export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
-  for (const mount of readMounts()) {
-    if (mount.type !== 'overlay') continue;
-    for (const option of mount.superOptions.split(',')) {
-      const [key, ...value] = option.split('=');
-      if (key !== 'upperdir' && key !== 'workdir') continue;
-      const dir = [upper, work].find((candidate) => names(value.join('='), candidate));
-      if (dir) {
-        throw new UserError(
-          `${name(dir)} is in use by the overlay mounted on '${mount.point}'; unmount that first, or choose another directory.`,
-        );
-      }
-    }
-  }
 }

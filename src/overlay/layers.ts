@@ -12,19 +12,24 @@ import {
   CAP_SETUID,
   CAP_SYS_ADMIN,
   close,
+  EACCES,
   effectiveCapabilities,
+  faccessat,
   fstatfs,
   StatFs,
+  W_OK,
+  X_OK,
 } from '../sys/index.js';
-import type { Layer, OpenedLayers, OverlayOptions, UpperFeatures } from './config.js';
+import type { Layer, OpenedLayers, OverlayOptions, Trap, UpperFeatures } from './config.js';
 import { Descriptors } from './descriptors.js';
 import { lockDirectory } from './dir-lock.js';
-import { checkKernelMounts, checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
+import { checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
 import { numberFilesystems, openHandleFds, originFilesystems, xinoBits } from './layer-filesystems.js';
 import { openReadOnly, openWritable, type Root } from './mount-clone.js';
+import { checkKernelMounts } from './mount-table.js';
 import { checkCounts, checkUpperCan, limitTo, limitUuid, withNamespace } from './option-rules.js';
 import { markUpperRoot, verifyIndex } from './root-marks.js';
-import { type DirOption, type SourceDir, SourceDirs } from './source-dir.js';
+import { cannotUse, type DirOption, type SourceDir, SourceDirs } from './source-dir.js';
 import { checkEntryTypes, NO_FEATURES, probeUpper } from './upper-probe.js';
 import { UserError } from './user-error.js';
 import { markVolatile, openIndex, openWork, type WorkBase } from './work-dir.js';
@@ -94,7 +99,7 @@ interface Roots {
   readonly lowers: readonly Root[];
 }
 
-function openRoots(sources: Sources, open: Descriptors): Roots {
+function openRoots(sources: Sources, powers: Powers, open: Descriptors): Roots {
   const { upper, work } = sources;
   if (!upper || !work) {
     const top = upper ? openReadOnly([upper], open)[0]! : null;
@@ -102,7 +107,7 @@ function openRoots(sources: Sources, open: Descriptors): Roots {
   }
   checkKernelMounts(upper, work);
   const [upperRoot, workRoot] = openWritable([upper, work], open) as [Root, Root];
-  checkWritable(upperRoot.fd, upper);
+  checkWritable(upperRoot.fd, upper, powers);
   lockDirectory(upperRoot.fd, upper, open);
   const workdirFd = lockDirectory(workRoot.fd, work, open);
   return { upper: upperRoot, work: workRoot, workdirFd, lowers: openReadOnly(sources.lowers, open) };
@@ -111,12 +116,15 @@ function openRoots(sources: Sources, open: Descriptors): Roots {
 const statFs = new StatFs();
 const ST_RDONLY = 1;
 
-function checkWritable(root: number, upper: SourceDir): void {
+function checkWritable(root: number, upper: SourceDir, powers: Powers): void {
   if (fstatfs(root, statFs) === 0 && (statFs.flags & ST_RDONLY) !== 0) {
     throw new UserError(
       `upperdir '${upper.path}' is on a read-only filesystem; choose a writable place, or mount read-only (-o ro).`,
     );
   }
+  if (powers.overridesModes) return;
+  const rc = faccessat(root, '.', W_OK | X_OK);
+  if (rc === -EACCES) throw cannotUse(upper, rc);
 }
 
 /** All that is known of a mount while it is being prepared. */
@@ -144,7 +152,7 @@ function openChecked(
   open: Descriptors,
 ): OpenedLayers {
   const warnings: string[] = [];
-  const prepared: Preparation = { sources, roots: openRoots(sources, open), powers, open, warnings };
+  const prepared: Preparation = { sources, roots: openRoots(sources, powers, open), powers, open, warnings };
   const writing = prepareWriting(prepared, limitUuid(given, sources, warnings));
   const { options, work, indexDir, features } = writing;
   const layers = layersOf(prepared, options);
@@ -156,6 +164,7 @@ function openChecked(
     work,
     indexDir,
     features,
+    traps: trapsOf(sources),
     xinoBits: xinoBits(sources, options.xino),
     canOpenByHandle: layers.some((layer) => layer.handleFd >= 0),
     privileged: powers.privileged,
@@ -186,6 +195,12 @@ function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
   }
   if (options.volatile) markVolatile(base, work);
   return { options, work, indexDir, features };
+}
+
+function trapsOf(sources: Sources): Trap[] {
+  return [sources.upper, sources.work]
+    .filter((dir) => dir !== null)
+    .map(({ fs, inoLo, inoHi }) => ({ devMajor: fs.devMajor, devMinor: fs.devMinor, inoLo, inoHi }));
 }
 
 function layersOf({ sources, roots, open }: Preparation, options: OverlayOptions): Layer[] {

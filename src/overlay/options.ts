@@ -65,6 +65,8 @@ interface Row {
   readonly name: string;
   /** What the value looks like; null: the option takes none. */
   readonly value: string | null;
+  /** The value that a bare name stands for, where fuse-overlayfs's users write it so. */
+  readonly bare?: string;
   /** Stores an unquoted value ('' where there is none); false when it makes no sense. */
   readonly read: (draft: Draft, value: string) => boolean;
   /** Values to print, none for the default; '' prints a bare name. */
@@ -145,6 +147,7 @@ function without(name: string, value: string | null, why: string): Row {
   return {
     name,
     value,
+    bare: '1',
     read: (draft) => {
       if (why !== '') draft.warnings.push(`option '${name}' has no effect: ${why}.`);
       return true;
@@ -222,8 +225,9 @@ const squashToRoot: Row = {
   name: 'squash_to_root',
   value: null,
   read: (draft) => {
-    draft.squashToUid = 0;
-    draft.squashToGid = 0;
+    // The two others go before this one, in any order.
+    draft.squashToUid ??= 0;
+    draft.squashToGid ??= 0;
     return true;
   },
 };
@@ -263,9 +267,10 @@ const TABLE: readonly Row[] = [
   id('squash_to_gid', 'squashToGid'),
   choice('xattr_permissions', 'xattrPermissions', { '0': 0, '1': 1, '2': 2 }),
   flag('noacl', 'acl', false),
-  choice('noxattrs', 'xattrs', { '1': false, '0': true }),
+  { ...choice('noxattrs', 'xattrs', { '1': false, '0': true }), bare: '1' },
   without('static_nlink', null, ''),
   without('ino32_t', '0|1', 'inode numbers are those of the layers'),
+  without('nfs_filehandles', '0|1', 'inode numbers are those of the layers'),
   without('fast_ino', '0|1', 'inode numbers are those of the layers'),
   without('threaded', '0|1', 'long work always leaves the main thread'),
   without('writeback', '0|1', 'data is written through'),
@@ -292,8 +297,7 @@ function usage(row: Row): string {
 function readOption(draft: Draft, row: Row, option: Option): void {
   const { name, value } = option;
   draft.given.add(name);
-  // fuse-overlayfs takes this one with and without a value.
-  const given = value ?? (name === 'noxattrs' ? '1' : null);
+  const given = value ?? (row.value === null ? null : (row.bare ?? null));
   if ((given === null) !== (row.value === null)) {
     throw new UserError(
       `option '${name}' ${given === null ? 'needs a value' : 'takes no value'}: ${usage(row)}.`,

@@ -104,7 +104,11 @@ function removeContents(fd: number): number {
   const entries = readDirectory(fd);
   if (typeof entries === 'number') return entries;
   for (const entry of entries) {
-    const rc = removeTree(fd, entry.name);
+    let rc = removeTree(fd, entry.name);
+    // A directory that may be read but not changed, by a process that modes bind.
+    if (rc === -EACCES && fchmodat(AT_FDCWD, `/proc/self/fd/${fd}`, 0o700) === 0) {
+      rc = removeTree(fd, entry.name);
+    }
     if (rc < 0) return rc;
   }
   return 0;

@@ -6,6 +6,7 @@ import { ioctl } from './file.js';
 
 const openTreeCall = nativeSyscall(['int', 'void *', 'uint']);
 const mountSetattrCall = nativeSyscall(['int', 'void *', 'uint', 'void *', 'uint64']);
+const faccessatCall = native('int', 'faccessat', ['int', 'void *', 'int', 'int']);
 const capgetCall = native('int', 'capget', ['void *', 'void *']);
 
 const SYS_OPEN_TREE = 428;
@@ -72,6 +73,16 @@ export const CAP_FOWNER = 3;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;
 export const CAP_SYS_ADMIN = 21;
+
+export const X_OK = 1;
+export const W_OK = 2;
+const AT_EACCESS = 0x200;
+
+/** Whether this process (by its effective ids) may access `name` so. Returns 0 or -errno. Symlinks are followed. */
+export function faccessat(dirfd: number, name: string, mode: number): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(faccessatCall(dirfd, p, mode, AT_EACCESS));
+}
 
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 const capHeader = Buffer.alloc(8);

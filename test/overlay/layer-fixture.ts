@@ -1,7 +1,7 @@
 /** Directories for tests of opening layers: made in a temporary place, cleaned up with all mounts in it. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -13,6 +13,10 @@ export const isRoot = process.getuid?.() === 0;
 
 /** Why a test that mounts is skipped, or false. */
 export const needsMounts = isRoot && canMount() ? false : 'needs root and permission to mount';
+
+/** Why a test that compares trusted.* xattrs with the kernel's is skipped, or false. */
+export const needsTrusted =
+  needsMounts || (readlinkSync('/proc/self/ns/user') === 'user:[4026531837]' ? false : 'in a user namespace');
 
 function canMount(): boolean {
   return spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'x', '/mnt']).status === 0;

@@ -156,6 +156,10 @@ test('options of fuse-overlayfs', () => {
     [overlay('lowerdir=/a,squash_to_root').squashToUid, overlay('lowerdir=/a,squash_to_root').squashToGid],
     [0, 0],
   );
+  assert.equal(overlay('lowerdir=/a,squash_to_uid=7,squash_to_root').squashToUid, 7);
+  assert.equal(overlay('lowerdir=/a,squash_to_root,squash_to_gid=8').squashToGid, 8);
+  assert.equal(overlay('lowerdir=/a,noxattrs').xattrs, false);
+  assert.deepEqual(parseOptions('lowerdir=/a,ino32_t,threaded').rest, []);
   const ignored = parseOptions(
     'lowerdir=/a,static_nlink,threaded=1,timeout=3,fast_ino=1,writeback=0,plugins=',
   );
