@@ -1,6 +1,7 @@
 /** The named commands and the help, by yargs. */
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
+import { escapeValue } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
 import { runMount } from './run-mount.js';
@@ -67,16 +68,13 @@ function textOrNull(value: unknown): string | null {
   return texts(value).at(-1) ?? null;
 }
 
-/** A path as it must be written in an option string. */
-function escaped(path: string): string {
-  return path.replace(/[\\,]/g, '\\$&');
-}
-
 /** `--lower` and friends as option strings. */
 function optionStrings(parsed: Parsed): string[] {
-  const lowers = texts(parsed['lower']).map((path) => escaped(path).replaceAll(':', '\\:'));
-  const one = (key: string, option: string): string[] =>
-    texts(parsed[option]).map((path) => `${key}=${escaped(path)}`);
+  const one = (key: string, option: string): string[] => {
+    const value = textOrNull(parsed[option]);
+    return value === null ? [] : [`${key}=${escapeValue(value)}`];
+  };
+  const lowers = texts(parsed['lower']).map(escapeValue);
   return [
     ...(lowers.length > 0 ? [`lowerdir=${lowers.join(':')}`] : []),
     ...one('upperdir', 'upper'),
