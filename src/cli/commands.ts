@@ -13,11 +13,13 @@ const USAGE = `plyfs: a union filesystem with the semantics and on-disk format o
   plyfs umount mountpoint`;
 
 const EPILOGUE = `The first lower directory is the topmost. Without an upper directory the mount is read-only.
--o takes the options of the kernel's overlayfs and of fuse-overlayfs, and: ro rw suid nosuid dev nodev exec noexec
-atime noatime sync dirsync allow_other default_permissions fsname=NAME max_read=N context="..."
+
+-o takes the options of the kernel's overlayfs and of fuse-overlayfs, and besides: ro rw suid nosuid dev nodev
+exec noexec atime noatime sync dirsync allow_other default_permissions fsname=NAME max_read=N context="..."
 data=cached|passthrough|auto debug.
 
-SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it.
+SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it, and it ends
+with its last open file; a third ends it all the same.
 
 Exit codes: 0 the mount answers (in the foreground: it was unmounted); 1 it failed, for the reason printed;
 2 the command line can't be understood.`;
