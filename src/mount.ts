@@ -15,7 +15,7 @@ import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import { type MountPlan, planMount } from './session/plan.js';
 import type { SessionEnd } from './session/protocol.js';
-import { Session } from './session/session.js';
+import { OVERLAY, Session } from './session/session.js';
 import * as sys from './sys/index.js';
 
 export type { Stats } from './session/counters.js';
@@ -24,9 +24,6 @@ export type { EndReason, SessionEnd } from './session/protocol.js';
 
 /** The largest WRITE that we take: what the kernel sends at most. */
 const MAX_WRITE = 1 << 20;
-
-/** The filesystem that is mounted unless a test names another. */
-const OVERLAY = new URL('./overlay/overlay.js', import.meta.url).href;
 
 /** A mount that is alive. */
 export interface Mount {
@@ -44,11 +41,6 @@ export interface Mount {
   unmount(how?: { lazy?: boolean }): Promise<void>;
 }
 
-/** Starts loading the session thread's code: call it as early as possible. */
-export function prepareSession(filesystem: string = OVERLAY): Session {
-  return new Session(filesystem);
-}
-
 function attachPlan(plan: MountPlan, target: string): Attachment {
   const { kernel, overlay } = plan;
   const readOnly = overlay.readOnly || overlay.upperdir === null;
@@ -63,7 +55,7 @@ function attachPlan(plan: MountPlan, target: string): Attachment {
   });
 }
 
-/** Mounts by a checked plan, on a thread from {@link prepareSession}. Resolves when the mount answers. */
+/** Mounts by a checked plan, on a session thread that was not started yet. Resolves when the mount answers. */
 export async function startMount(plan: MountPlan, session: Session): Promise<Mount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
@@ -201,7 +193,7 @@ function readable(error: unknown): unknown {
  * synchronous calls: nothing would then serve a signal or an unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
-  const session = prepareSession();
+  const session = new Session(OVERLAY);
   try {
     return await startMount(planFor(options), session);
   } catch (error) {

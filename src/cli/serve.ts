@@ -1,9 +1,10 @@
 /** A mount from the command line: start it, answer signals, end with it. */
 import { openSync } from 'node:fs';
-import { type Mount, prepareSession, startMount } from '../mount.js';
+import { type Mount, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
 import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
 import { planMount } from '../session/plan.js';
+import type { Session } from '../session/session.js';
 import { exitNow } from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import { UsageError } from './arguments.js';
@@ -85,8 +86,7 @@ class Signals {
 }
 
 /** Mounts and serves until the mount ends. Resolves to the exit code. */
-export async function serve(request: ServeRequest): Promise<number> {
-  const session = prepareSession();
+export async function serve(request: ServeRequest, session: Session): Promise<number> {
   const target = logTarget(request);
   const log = openLog(target);
   const signals = new Signals(log);

@@ -4,6 +4,9 @@ import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
 import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
 
+/** The filesystem that is mounted unless a test names another. */
+export const OVERLAY = new URL('../overlay/overlay.js', import.meta.url).href;
+
 interface Waiting<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
