@@ -25,10 +25,20 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
     must(name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid), 'chown');
   }
   if (change.mode !== null) must(chmod(fd, name, change.mode & 0o7777), 'chmod');
-  if (change.killSuidGid) killSuidGid(ov, fd, name);
+  if (change.killSuidGid || changesNothing(change)) killSuidGid(ov, fd, name);
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
   }
+}
+
+/**
+ * The kernel sends a SETATTR without any attribute in two cases: before a write by someone who may not keep set-id
+ * bits (file_remove_privs()), and for chown(-1, -1). Both clear them.
+ */
+function changesNothing(change: SetAttr): boolean {
+  const owner = change.uid === null && change.gid === null;
+  const times = change.atime === null && change.mtime === null;
+  return owner && times && change.mode === null && change.size === null;
 }
 
 /** chmod of a located object; an O_PATH descriptor is reached by its name in /proc. Never a symlink. */

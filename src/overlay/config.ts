@@ -6,6 +6,7 @@
 
 import type { Jobs } from '../vfs/jobs.js';
 import type { Log } from '../vfs/log.js';
+import type { Notifier } from '../vfs/notify.js';
 
 /** Options with the kernel's names and meanings; see options.ts for the table that parses and prints them. */
 export interface OverlayOptions {
@@ -132,6 +133,7 @@ export type DataMode = 'cached' | 'passthrough';
 /** What the core is given by its surroundings. */
 export interface OverlayServices {
   readonly jobs: Jobs;
+  readonly notify: Notifier;
   readonly log: Log;
   readonly dataMode: DataMode;
 }

@@ -61,6 +61,8 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   inode.hasUpper = true;
   if (dir!.listing !== null) dir!.listing.sources[0] = upper;
   parent.dir!.listing?.setUpper(inode.name, sys.DT_DIR);
+  // A merge dir's nlink is 1 (fillAttr()): what the kernel has cached is not true any more.
+  ov.services.notify.attributes(inode.id);
   return upper;
 }
 
@@ -115,7 +117,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     const to = { fd: copy.fd, name: '' };
     if (metacopy) {
       must(sys.ftruncate(copy.fd, ov.stat.size), 'ftruncate');
-      markMetacopy(ov, copy.fd, data);
+      markMetacopy(ov, copy.fd);
     }
     copyAttributes(ov, from, to);
     if (inode.parent !== null) {
@@ -179,6 +181,8 @@ function becomeUpper(inode: Inode, data: RealFile | null): void {
 function takeUpperIno(ov: Overlay, inode: Inode, fd: number, name = ''): void {
   if (statAt(fd, name, ov.probe) < 0) return;
   ov.inoMap.map(ov.upperLayer!, ov.probe.inoLo, ov.probe.inoHi, inode);
+  ov.services.notify.attributes(inode.id);
+  if (inode.parent !== null) ov.services.notify.listing(inode.parent.id);
 }
 
 /**

@@ -43,6 +43,8 @@ export function prepareName(ov: Overlay, parent: Inode, name: Name): Occupant {
   return there;
 }
 
+const YES = Buffer.from('y');
+
 /** How to make an object: `make` is mkdirat, mknodat, symlinkat or openat and returns its result or -errno. */
 export interface Creation {
   readonly type: number;
@@ -71,6 +73,11 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
     else must(rc, 'create');
   }
   if (there === 'whiteout') rc = createOverWhiteout(ov, upper, name, caller, what);
+  else if (what.type === sys.S_IFDIR && isMerge(dir) && ov.opaqueNewDirs) {
+    // No rename of a lower directory may ever merge into it (ovl_create_upper()).
+    ov.credentials.self();
+    ov.bestEffort('mark a new directory opaque', sys.setxattr(upperFd, name, ov.own.opaque, YES, 1));
+  }
   dir.listing?.setUpper(name, what.type >> 12);
   const inode = newUpperInode(ov, parent, name, what.type);
   return { inode, rc };

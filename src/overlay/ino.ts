@@ -7,26 +7,27 @@ export interface InoPair {
   inoHi: number;
 }
 
+/** High bits used for the fsid with xino=off: a FUSE mount has one st_dev, so numbers must be kept apart anyway. */
+const BITS_WITHOUT_XINO = 10;
+
 /**
  * Maps real inode numbers to ours, as the kernel's ovl_map_dev_ino() with xino: on one filesystem they are the real
- * ones; on several, the filesystem's number goes into the high bits (`fsid << (64 - bits)`), which keeps numbers
- * persistent over remounts. A FUSE mount has one st_dev, so this is done with xino=off too; a real number that uses
- * those bits already is shown as it is, and may then collide (the kernel gives up on xino there as well).
+ * ones; on several, `fsid << (64 - bits + 1)` is added, which keeps numbers persistent over remounts. A real number
+ * that uses those bits already is shown as it is, and may then collide (the kernel gives up on xino there as well).
  */
 export class InoMap {
-  readonly #bits: number;
+  /** Place of the fsid in the high half; 32: nothing is added. */
+  readonly #shift: number;
 
-  /** `bits`: high bits free for the fsid; <= 0 when all layers are on one filesystem. */
+  /** `bits`: {@link OpenedLayers.xinoBits}. */
   constructor(bits: number) {
-    this.#bits = bits;
+    this.#shift = bits === 0 ? 32 : 33 - (bits < 0 ? BITS_WITHOUT_XINO : bits);
   }
 
   /** Stores our number for the real number `lo`, `hi` on `layer` in `out`. */
   map(layer: Layer, lo: number, hi: number, out: InoPair): void {
     out.inoLo = lo;
-    out.inoHi = hi;
-    if (this.#bits <= 0 || layer.fsid === 0) return;
-    if (hi >>> (32 - this.#bits) !== 0) return;
-    out.inoHi = hi | (layer.fsid << (32 - this.#bits));
+    const fits = this.#shift < 32 && hi >>> this.#shift === 0;
+    out.inoHi = fits ? hi | (layer.fsid << this.#shift) : hi;
   }
 }

@@ -30,25 +30,22 @@ export function numberFilesystems(sources: Sources): Map<Filesystem, number> {
 
 /**
  * The filesystems in which an origin may be looked up by its uuid, as ovl_lower_uuid_ok(): the uuid must belong to one
- * filesystem only; "none" is no proof after lowers were changed offline, which plain mounts allow.
+ * filesystem only, and "none" is no proof after lowers were changed offline, which plain mounts allow.
  */
 export function originFilesystems(sources: Sources, options: OverlayOptions): Set<Filesystem> {
   const strict = options.index || options.metacopy || options.redirectDir === 'on' || options.xino === 'on';
   const okay = new Set<Filesystem>();
   const owners = new Map<string, Filesystem>();
-  for (const { fs } of sources.lowers) {
-    if (okay.has(fs) || fs.handles === 'none') continue;
-    // What is on the upper's own filesystem needs no uuid to be recognised.
-    if (fs === sources.upper?.fs) {
-      okay.add(fs);
-      continue;
-    }
-    if (fs.uuid === null && !strict) continue;
+  for (const { fs, option } of sources.lowers) {
+    // Data-only layers are reached by redirects alone.
+    if (option === 'datadir' || okay.has(fs) || fs.handles === 'none') continue;
     const key = fs.uuid?.toString('hex') ?? '';
     const other = owners.get(key);
-    if (other === undefined) okay.add(fs);
-    else if (other !== fs) okay.delete(other);
-    owners.set(key, other ?? fs);
+    // What is on the upper's own filesystem needs no uuid to be recognised.
+    const isUppers = fs === sources.upper?.fs;
+    if (isUppers || (other === undefined && (fs.uuid !== null || strict))) okay.add(fs);
+    else if (other !== undefined && other !== sources.upper?.fs) okay.delete(other);
+    if (other === undefined) owners.set(key, fs);
   }
   return okay;
 }

@@ -4,11 +4,11 @@ import { fail, must } from '../vfs/errors.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { isVisible, type Listing, sourceOf } from './listing.js';
 import { locateDir, statAt, statInode } from './locate.js';
-import { isImpure, readMarks } from './marks.js';
+import { isImpure, markImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { findMetacopyData } from './metacopy.js';
 import { addName, dropInode } from './names.js';
-import { originIno } from './origin-ino.js';
+import { originIno, writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
 import type { Overlay } from './state.js';
 import { isReservedName, isWhiteoutStat } from './whiteout.js';
@@ -120,20 +120,51 @@ function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): 
 }
 
 function makeDirectory(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode {
+  if (!where.isUpper && isTrap(ov, ov.stat)) fail(sys.ELOOP, 'upper or work inside a lower');
   const real = [new RealDir(where.layer, where, name)];
   const dir = new DirState(real);
-  collectBelow(ov, parent, dir, below);
+  const marked = { origin: false };
+  collectBelow(ov, parent, dir, below, marked);
   const inode = newInode(ov, sys.S_IFDIR, parent, name, dir);
   if (where.isUpper) inode.hasUpper = true;
   setDirIno(ov, inode);
+  if (where.isUpper && isMerge(dir) && !marked.origin) fixOrigin(ov, parent, dir);
   return inode;
+}
+
+/** Whether a lower directory is upper or work itself, as it is found inside a lower (ovl_check_trap()). */
+function isTrap(ov: Overlay, stat: sys.Stat): boolean {
+  return ov.opened.traps.some(
+    (trap) =>
+      trap.inoLo === stat.inoLo &&
+      trap.inoHi === stat.inoHi &&
+      trap.devMinor === stat.devMinor &&
+      trap.devMajor === stat.devMajor,
+  );
+}
+
+/** An upper directory that was not copied up but is merged gets its origin now (ovl_fix_origin()). */
+function fixOrigin(ov: Overlay, parent: Inode, dir: DirState): void {
+  if (ov.upperLayer === null) return;
+  const lower = dir.real[1]!;
+  locateDir(ov, lower);
+  const { atFd, atName } = ov;
+  locateDir(ov, dir.real[0]!);
+  writeOrigin(ov, atFd, atName, lower.layer, { fd: ov.atFd, name: ov.atName });
+  markImpure(ov, parent);
 }
 
 /**
  * Adds to `dir` the real directories that are merged below its first one, layer by layer, until one is opaque. A redirect
  * sends the rest of the search elsewhere.
  */
-function collectBelow(ov: Overlay, parent: Inode, dir: DirState, below: RealDir[]): void {
+function collectBelow(
+  ov: Overlay,
+  parent: Inode,
+  dir: DirState,
+  below: RealDir[],
+  marked: { origin: boolean },
+): void {
   const { real } = dir;
   let next = 0;
   for (;;) {
@@ -143,6 +174,7 @@ function collectBelow(ov: Overlay, parent: Inode, dir: DirState, below: RealDir[
     locateDir(ov, last);
     const marks = readMarks(ov, ov.atFd, ov.atName);
     last.xwhiteouts = marks.xwhiteouts;
+    if (last.isUpper) marked.origin = marks.origin;
     if (marks.opaque && marks.redirect === null) return;
     if (marks.redirect !== null) {
       if (last.isUpper) dir.redirect = marks.redirect;

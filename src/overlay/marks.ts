@@ -1,7 +1,7 @@
 /** The overlay's own xattrs on real objects: opaque, redirect, origin, impure, metacopy and their relatives. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
-import type { Inode, RealDir, RealFile } from './inode.js';
+import type { Inode, RealDir } from './inode.js';
 import { locate } from './locate.js';
 import type { Overlay } from './state.js';
 
@@ -49,9 +49,17 @@ export interface Marks {
   /** Where the search goes on below: an entry name, or an absolute path from the overlay root. */
   readonly redirect: string | null;
   readonly metacopy: boolean;
+  /** Records where it was copied up from. */
+  readonly origin: boolean;
 }
 
-const NO_MARKS: Marks = { opaque: false, xwhiteouts: false, redirect: null, metacopy: false };
+const NO_MARKS: Marks = {
+  opaque: false,
+  xwhiteouts: false,
+  redirect: null,
+  metacopy: false,
+  origin: false,
+};
 
 /** Reads the marks of `name` in the directory `dirfd`: one call when the object has no xattr, as is usual. */
 export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
@@ -64,6 +72,7 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
   let xwhiteouts = false;
   let redirect: string | null = null;
   let metacopy = false;
+  let origin = false;
   for (const xattr of names) {
     if (xattr === own.opaque || xattr === FOREIGN_OPAQUE) {
       const value = readText(ov, dirfd, name, xattr);
@@ -73,9 +82,11 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
       redirect = readText(ov, dirfd, name, xattr);
     } else if (xattr === own.metacopy) {
       metacopy = true;
+    } else if (xattr === own.origin) {
+      origin = true;
     }
   }
-  return { opaque, xwhiteouts, redirect, metacopy };
+  return { opaque, xwhiteouts, redirect, metacopy, origin };
 }
 
 function readText(ov: Overlay, dirfd: number, name: string, xattr: string): string {
@@ -115,20 +126,9 @@ export function markImpure(ov: Overlay, parent: Inode): void {
   if (rc >= 0) dir.impure = 'yes';
 }
 
-/** Marks a new file in work as a metacopy of `data`; a redirect names the data where its name will not. */
-export function markMetacopy(ov: Overlay, fd: number, data: RealFile): void {
+/** Marks a new file in work as a metacopy: its data is below, under its own name until it is renamed. */
+export function markMetacopy(ov: Overlay, fd: number): void {
   must(sys.setxattr(fd, '', ov.own.metacopy, YES, 0), 'set metacopy');
-  const path = pathFromRoot(data);
-  must(sys.setxattr(fd, '', ov.own.redirect, Buffer.from(path, 'latin1'), path.length), 'set redirect');
-}
-
-/** Path of a file from the root of its layer. */
-function pathFromRoot(file: RealFile): string {
-  let path = `/${file.name}`;
-  for (let dir: RealDir | null = file.dir; dir !== null && dir.parent !== null; dir = dir.parent) {
-    path = `/${dir.name}${path}`;
-  }
-  return path;
 }
 
 /** The data is here: the file is no metacopy any more. Returns 0 or -errno. */

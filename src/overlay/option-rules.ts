@@ -2,6 +2,7 @@
 
 import type { OverlayOptions, UpperFeatures } from './config.js';
 import type { Sources } from './layer-checks.js';
+import { originFilesystems } from './layer-filesystems.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
@@ -79,6 +80,15 @@ export function limitTo(
       warnings.push(
         `${without.option} '${without.path}' is on a filesystem without file handles: index is off.`,
       );
+      index = false;
+    }
+  }
+  if (index) {
+    // As ovl_get_fsid(): the index is keyed by origins, which must lead to one filesystem each.
+    const okay = originFilesystems(sources, options);
+    const unclear = sources.lowers.find((dir) => dir.option !== 'datadir' && !okay.has(dir.fs));
+    if (unclear) {
+      warnings.push(`the filesystem of lowerdir '${unclear.path}' has no uuid of its own: index is off.`);
       index = false;
     }
   }

@@ -11,6 +11,8 @@ import type { Overlay } from './state.js';
 
 /** Offsets 1 and 2 follow `.` and `..`; the entry at listing position p is followed by p + 3. */
 const DOTS = 2;
+/** FUSE_UNKNOWN_INO. */
+const UNKNOWN_INO = -1;
 
 /** Lists from `offset` until the sink is full or the directory ends. `entry` is scratch. */
 export function readdir(ov: Overlay, inode: Inode, offset: number, sink: DirSink, entry: Entry): void {
@@ -24,19 +26,24 @@ export function readdir(ov: Overlay, inode: Inode, offset: number, sink: DirSink
     if (name === null || name === undefined || !listing.isVisibleAt(at)) continue;
     if (!sink.fits(name)) return;
     const child = findForList(ov, inode, name);
+    if (child === 'broken') {
+      // It is listed, as the kernel lists it; a look-up will say what is wrong with it.
+      if (!sink.add(name, UNKNOWN_INO, 0, sys.DT_UNKNOWN, at + DOTS + 1)) return;
+      continue;
+    }
     if (child === null) continue;
     if (!give(ov, child, name, at + DOTS + 1, sink, entry)) return;
   }
 }
 
-/** An entry that can't be looked up is left out, and with it nothing else. */
-function findForList(ov: Overlay, parent: Inode, name: string): Inode | null {
+/** An entry that can't be looked up does not cost the others their place. */
+function findForList(ov: Overlay, parent: Inode, name: string): Inode | null | 'broken' {
   try {
     return find(ov, parent, name);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     ov.bestEffort('look up a listed name', -error.errno);
-    return null;
+    return 'broken';
   }
 }
 

@@ -1,7 +1,7 @@
 /** Writing redirects: renaming what has a lower part, with `redirect_dir=on`. */
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
-import { dirOf, type Inode, isMerge } from './inode.js';
+import { dirOf, type Inode, isMerge, type RealDir, type RealFile } from './inode.js';
 import { locate } from './locate.js';
 import type { Overlay } from './state.js';
 
@@ -23,15 +23,28 @@ export function setRedirect(ov: Overlay, inode: Inode, sameDirectory: boolean): 
   const relative = sameDirectory && inode.dir !== null;
   const old = inode.dir === null ? null : inode.dir.redirect;
   if (old !== null && (relative || old.startsWith('/'))) return;
-  // A metacopy carries the absolute path of its data from the start.
-  if (inode.dir === null) return;
-  const redirect = relative ? inode.name : absolutePath(inode);
+  const redirect = redirectFor(inode, relative);
   const value = Buffer.from(redirect, 'latin1');
   if (value.length > REDIRECT_MAX) fail(sys.EXDEV, 'redirect too long');
   locate(ov, inode);
   const rc = sys.setxattr(ov.atFd, ov.atName, ov.own.redirect, value, value.length);
   if (rc < 0) fail(sys.EXDEV, 'set redirect');
-  inode.dir.redirect = redirect;
+  if (inode.dir !== null) inode.dir.redirect = redirect;
+}
+
+/** A metacopy's redirect names its data by the path on its layer: the name alone would do only where it stays. */
+function redirectFor(inode: Inode, relative: boolean): string {
+  if (inode.data !== null) return pathOnLayer(inode.data);
+  return relative ? inode.name : absolutePath(inode);
+}
+
+/** Path of a file from the root of its layer. */
+function pathOnLayer(file: RealFile): string {
+  let path = `/${file.name}`;
+  for (let dir: RealDir | null = file.dir; dir !== null && dir.parent !== null; dir = dir.parent) {
+    path = `/${dir.name}${path}`;
+  }
+  return path;
 }
 
 /** Path of the lower part from the overlay root: redirects on the way replace names (ovl_get_redirect()). */

@@ -124,6 +124,12 @@ export class Overlay {
     return this.options.fsync !== 'volatile' && !this.options.volatile;
   }
 
+  /** Whether new directories are marked opaque although nothing is below them (!ovl_allow_offline_changes()). */
+  get opaqueNewDirs(): boolean {
+    const { index, metacopy, redirectDir, xino } = this.options;
+    return index || metacopy || redirectDir === 'on' || xino === 'on';
+  }
+
   /** First line of every change. EROFS without an upper. */
   writable(): void {
     if (this.upperLayer === null) fail(sys.EROFS, 'read-only');

@@ -1,10 +1,12 @@
 /** Entry of the session thread: load, wait for the mount, serve it, report how it ended. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { invalInode } from '../fuse/notify.js';
 import { Server } from '../fuse/server.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import type { FileSystem } from '../vfs/filesystem.js';
 import type { Log } from '../vfs/log.js';
+import type { Notifier } from '../vfs/notify.js';
 import { Counters } from './counters.js';
 import { Device } from './device.js';
 import { HelperJobs } from './jobs.js';
@@ -28,8 +30,23 @@ function becomeSessionThread(log: Log): void {
   if (kept < 0) log.debug({ errno: sys.errnoName(kept) }, 'capabilities follow the filesystem uid');
 }
 
-function serve(start: StartMessage, fs: FileSystem, jobs: HelperJobs, log: Log): void {
-  const device = new Device(start.fd);
+interface Parts {
+  readonly device: Device;
+  readonly fs: FileSystem;
+  readonly jobs: HelperJobs;
+  readonly log: Log;
+}
+
+/** The kernel may have forgotten the node meanwhile, which answers ENOENT: nothing is left to drop then. */
+function notifier(device: Device): Notifier {
+  const send = (message: Buffer): void => void device.write(message, message.length);
+  return {
+    attributes: (node) => send(invalInode(node)),
+    listing: (node) => send(invalInode(node, { offset: 0, length: 0 })),
+  };
+}
+
+function serve(start: StartMessage, { device, fs, jobs, log }: Parts): void {
   const counters = new Counters(data.counters);
   const handler = new Server(fs, {
     log,
@@ -74,8 +91,10 @@ port.once('message', (start: StartMessage) => {
   becomeSessionThread(log);
   const jobs = new HelperJobs(new Counters(data.counters));
   try {
-    const fs = createOverlay(start.opened, { jobs, log, dataMode: start.dataMode });
-    serve(start, fs, jobs, log);
+    const device = new Device(start.fd);
+    const notify = notifier(device);
+    const fs = createOverlay(start.opened, { jobs, notify, log, dataMode: start.dataMode });
+    serve(start, { device, fs, jobs, log });
   } catch (error) {
     refuse(error);
   }

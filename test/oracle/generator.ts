@@ -41,8 +41,8 @@ export class Chance {
   }
 }
 
-const NAMES = ['a', 'b', 'c', 'd'];
-const FDS = ['p', 'q', 'r'];
+const NAMES = ['a', 'b', 'c'];
+const FDS = ['p', 'q'];
 const MODES = ['600', '644', '755', '700', '4755', '2750', '1777'];
 const OWNERS = ['0:0', '1:2', '1234:1234'];
 const XATTRS = ['user.one', 'user.two', 'trusted.three', 'trusted.overlay.opaque'];
@@ -51,6 +51,8 @@ class Generator {
   readonly #chance: Chance;
   /** Paths that are there in some layer, or were made by a step: likely targets. */
   readonly #paths = new Set<string>(['a', 'b']);
+  /** Those of them that are a directory somewhere. */
+  readonly #directories = new Set<string>();
 
   constructor(chance: Chance) {
     this.#chance = chance;
@@ -102,6 +104,7 @@ class Generator {
     else if (kind === 'link') lines.push(`link ${chance.pick([...this.#paths])} ${path}`);
     else {
       lines.push(kind === 'put' ? `put ${path} ${path}-${chance.below(1000)}` : `dir ${path}`);
+      if (kind === 'dir') this.#directories.add(path);
       if (kind === 'dir') this.#directory(lines, `${path}/`, depth + 1, whiteouts);
       // Owner first: it clears set-id bits.
       if (chance.likely(0.2)) lines.push(`chown ${path} ${chance.pick(OWNERS)}`);
@@ -115,13 +118,27 @@ class Generator {
 
   #path(): string {
     const chance = this.#chance;
-    if (chance.likely(0.8)) return chance.pick([...this.#paths]);
+    if (chance.likely(0.75)) return chance.pick([...this.#paths]);
+    if (chance.likely(0.8) && this.#directories.size > 0) {
+      return `${chance.pick([...this.#directories])}/${chance.pick(NAMES)}`;
+    }
     return Array.from({ length: 1 + chance.below(3) }, () => chance.pick(NAMES)).join('/');
   }
 
   #made(): string {
     const path = this.#path();
     this.#paths.add(path);
+    return path;
+  }
+
+  #directoryPath(): string {
+    if (this.#directories.size === 0 || this.#chance.likely(0.2)) return this.#path();
+    return this.#chance.pick([...this.#directories]);
+  }
+
+  #newDirectory(): string {
+    const path = this.#made();
+    this.#directories.add(path);
     return path;
   }
 
@@ -132,9 +149,9 @@ class Generator {
 
   readonly #steps: readonly (readonly [number, () => string])[] = [
     [4, () => `put ${this.#made()} new-${this.#chance.below(1000)}`],
-    [4, () => `mkdir ${this.#made()} ${this.#chance.pick(MODES)}`],
+    [4, () => `mkdir ${this.#newDirectory()} ${this.#chance.pick(MODES)}`],
     [8, () => `unlink ${this.#path()}`],
-    [8, () => `rmdir ${this.#path()}`],
+    [8, () => `rmdir ${this.#directoryPath()}`],
     [
       9,
       () =>
@@ -155,7 +172,7 @@ class Generator {
     ],
     [1, () => `removexattr ${this.#path()} ${this.#chance.pick(XATTRS)}`],
     [1, () => `listxattr ${this.#path()}`],
-    [2, () => `list ${this.#path()}`],
+    [2, () => `list ${this.#directoryPath()}`],
     [1, () => `stat ${this.#path()} type,mode,owner,size`],
     [1, () => `cat ${this.#path()}`],
     [

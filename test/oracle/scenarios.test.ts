@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { kernel, plyfs } from '../support/drivers.js';
+import { byDesign, pending } from './known-differences.js';
 import { judge, type Verdicts } from './run.js';
 import type { Scenarios } from './scenario.js';
 import { attributes } from './scenarios/attributes.js';
@@ -22,9 +23,12 @@ for (const [title, scenarios] of Object.entries(chapters)) {
       if (reason === null) result = await judge({ kernel, plyfs }, Object.values(scenarios));
     });
     Object.keys(scenarios).forEach((name, i) => {
-      it(name, (t) => {
+      const todo = pending[name];
+      it(name, todo === undefined ? {} : { todo }, (t) => {
         if (reason !== null) return t.skip(reason);
-        assert.deepEqual(result.verdicts[i]?.differences, [], 'kernel | plyfs');
+        const differences = result.verdicts[i]?.differences;
+        if (byDesign[name] === undefined) assert.deepEqual(differences, [], 'kernel | plyfs');
+        else assert.notDeepEqual(differences, [], `no difference any more: ${byDesign[name]}`);
       });
     });
     it('changed no lower layer, left nothing in work, mounted everywhere', (t) => {

@@ -77,7 +77,8 @@ function withFd(
   mode: number,
   use: (fd: number) => string,
 ): string {
-  const opened = sys.openat(machine.root, path, openFlags | sys.O_CLOEXEC, mode);
+  // Never waits for the other end of a fifo.
+  const opened = sys.openat(machine.root, path, openFlags | sys.O_CLOEXEC | sys.O_NONBLOCK, mode);
   if (opened < 0) return sys.errnoName(opened);
   try {
     return use(opened);
@@ -171,6 +172,14 @@ const FALLOCATE = { KEEP_SIZE: 1, PUNCH_HOLE: 2, COLLAPSE: 8, ZERO_RANGE: 16, IN
 const OPEN = { NOFOLLOW: sys.O_NOFOLLOW, DIRECTORY: sys.O_DIRECTORY, TMPFILE: sys.O_TMPFILE };
 const FLOCK = { SH: 1, EX: 2, UN: 8 };
 
+/**
+ * Kernel overlayfs copies a file up when it is opened for writing, plyfs at the first change: this brings both to
+ * the same state with a change that fails afterwards.
+ */
+function forceCopyUp(opened: number): void {
+  sys.setxattr(opened, '', 'user.not-there', buffer, 1, sys.XATTR_REPLACE);
+}
+
 /** Building blocks of layers: they make missing parents. */
 const making: Record<string, Operation> = {
   put: (m, path = '', text = '', mode) => {
@@ -215,7 +224,14 @@ const naming: Record<string, Operation> = {
     const rc = sys.readlinkat(m.root, path, buffer);
     return rc < 0 ? sys.errnoName(rc) : printable(buffer.toString('latin1', 0, rc));
   },
+  /** Names in sorted order; `order` gives them as the filesystem does. */
   list: (m, path = '') =>
+    withFd(m, path, sys.O_RDONLY | sys.O_DIRECTORY, 0, (f) => {
+      const found = sys.readDirectory(f);
+      if (typeof found !== 'number') found.sort((a, b) => (a.name < b.name ? -1 : 1));
+      return names(found);
+    }),
+  order: (m, path = '') =>
     withFd(m, path, sys.O_RDONLY | sys.O_DIRECTORY, 0, (f) => names(sys.readDirectory(f))),
   dots: (m, path = '') =>
     withFd(m, path, sys.O_RDONLY | sys.O_DIRECTORY, 0, (f) => {
@@ -226,7 +242,13 @@ const naming: Record<string, Operation> = {
       text += buffer.readInt32LE(0) === self.inoLo ? ' own number' : ' other number';
       return text;
     }),
-  names: (m, name) => names(sys.readDirectory(fd(m, name))),
+  /** What an open directory still lists; with a prefix, only the names that begin so, sorted. */
+  names: (m, name, prefix) => {
+    const found = sys.readDirectory(fd(m, name));
+    if (typeof found === 'number' || prefix === undefined) return names(found);
+    const some = found.filter((entry) => entry.name.startsWith(prefix));
+    return names(some.sort((a, b) => (a.name < b.name ? -1 : 1)));
+  },
   some: (m, name) => someNames(fd(m, name)),
   setxattr: (m, path = '', name = '', value = '', flag = '') =>
     outcome(
@@ -289,8 +311,14 @@ const attributes: Record<string, Operation> = {
 
 /** Open files. */
 const files: Record<string, Operation> = {
-  open: (m, name = '', path = '', how = 'RDONLY', mode) =>
-    keep(m, name, sys.openat(m.root, path, flags(how, 'O_', OPEN) | sys.O_CLOEXEC, octal(mode, 0o666))),
+  open: (m, name = '', path = '', how = 'RDONLY', mode) => {
+    const opened = sys.openat(m.root, path, flags(how, 'O_', OPEN) | sys.O_CLOEXEC, octal(mode, 0o666));
+    if (opened >= 0 && /WRONLY|RDWR/.test(how) && !how.includes('TMPFILE')) forceCopyUp(opened);
+    return keep(m, name, opened);
+  },
+  /** An open alone. */
+  lazyopen: (m, name = '', path = '', how = 'RDONLY') =>
+    keep(m, name, sys.openat(m.root, path, flags(how, 'O_', OPEN) | sys.O_CLOEXEC)),
   close: (m, name = '') => {
     const rc = sys.close(fd(m, name));
     m.fds.delete(name);

@@ -15,6 +15,11 @@ export const data: Scenarios = {
       'append p hi',
     ],
   },
+  'open-for-writing-alone': {
+    lower: [['put f text']],
+    steps: ['lazyopen a f RDWR', 'read a 0 9', 'write a 0 T'],
+    look: 'last',
+  },
   'write-copies-up': {
     lower: [
       [

@@ -67,7 +67,7 @@ export const layers: Scenarios = {
     look: 'last',
   },
   'whiteout-of-nothing': {
-    lower: [['whiteout d/none', 'put d/f x']],
+    lower: [['whiteout d/none', 'put d/f x'], ['dir d']],
     upper: ['whiteout other'],
     steps: ['list d', 'list .', 'put other x', 'put d/none x', 'unlink d/none', 'unlink other'],
   },
@@ -80,22 +80,38 @@ export const layers: Scenarios = {
       ['put d/e x', 'put d/z x', 'put d/d x'],
       ['put d/b x', 'put d/c x', 'put d/a x', 'put d/z x'],
     ],
+    upper: ['put d/u x', 'put d/b x', 'put u/c x', 'put u/a x', 'put u/b x'],
+    steps: ['order d', 'order u', 'add d/a y', 'order d'],
+  },
+  'readdir-order-after-changes': {
+    lower: [
+      ['put d/e x', 'put d/z x', 'put d/d x'],
+      ['put d/b x', 'put d/c x'],
+    ],
+    steps: ['order d', 'put d/new x', 'unlink d/e', 'order d'],
+  },
+  'readdir-after-changes': {
+    lower: [
+      ['put d/e x', 'put d/z x', 'put d/d x'],
+      ['put d/b x', 'put d/c x', 'put d/z x'],
+    ],
     steps: [
       'list d',
       'put d/new x',
-      'list d',
       'unlink d/c',
       'list d',
       'put d/c x',
       'list d',
-      'add d/a y',
+      'rename d/z d/y',
+      'list d',
+      'unlink d/y',
       'list d',
     ],
   },
   'readdir-pure': {
     lower: [['put d/b x', 'put d/a x', 'put d/c x']],
     upper: ['put u/b x', 'put u/a x'],
-    steps: ['list d', 'list u', 'put u/c x', 'list u', 'dots d', 'dots u', 'dots .'],
+    steps: ['order d', 'order u', 'put u/c x', 'list u', 'dots d', 'dots u', 'dots .'],
   },
   'readdir-snapshot': {
     lower: [
@@ -122,6 +138,25 @@ export const layers: Scenarios = {
       'rename d/b d/y',
       'names a',
     ],
+  },
+  'readdir-while-changing': {
+    lower: [['put d/gone x', ...'abcdefghij'.split('').map((c) => `put d/s${c}*90 x`)]],
+    upper: ['put d/stays x', 'put d/late x'],
+    steps: [
+      'open a d RDONLY',
+      'some a',
+      'unlink d/gone',
+      'unlink d/late',
+      'put d/new x',
+      'names a s',
+      'lseek a 0 SET',
+      'names a ""',
+      'names a ""',
+      'lseek a 0 SET',
+      'rename d/stays d/moved',
+      'names a ""',
+    ],
+    look: 'last',
   },
   'readdir-of-removed': {
     lower: [['put d/a x']],
@@ -173,7 +208,7 @@ export const layers: Scenarios = {
       `put e/own${i} x`,
     ]),
     steps: [
-      'list d',
+      'order d',
       'cat d/common',
       'list e',
       'unlink d/common',

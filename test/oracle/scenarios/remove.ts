@@ -78,9 +78,13 @@ export const remove: Scenarios = {
     upper: ['put d/c x'],
     steps: ['unlink d/a', 'unlink d/b', 'rmdir d', 'unlink d/c', 'rmdir d', 'list .', 'mkdir d', 'list d'],
   },
-  'rmdir-only-whiteouts': {
-    lower: [['dir p']],
+  'whiteouts-in-one-layer': {
     upper: ['dir d', 'whiteout d/x', 'whiteout d/y', 'dir p/q', 'whiteout p/q/z'],
+    steps: ['list d', 'rmdir d', 'rmdir p/q', 'list .'],
+  },
+  'rmdir-only-whiteouts': {
+    lower: [['put d/x x', 'put d/y x', 'put p/q/z x', 'dir o']],
+    upper: ['whiteout d/x', 'whiteout d/y', 'whiteout p/q/z'],
     steps: ['list d', 'rmdir d', 'rmdir p/q', 'rmdir p', 'list .'],
   },
   'rmdir-whiteouts-in-lower': {

@@ -110,13 +110,14 @@ export const rename: Scenarios = {
     steps: ['rename n d', 'list d', 'rename o e', 'unlink e/x', 'rename o e', 'list e', 'rename d n'],
   },
   'rename-directory-over-whiteouts-only': {
-    upper: ['put n/f x', 'dir d', 'whiteout d/x'],
-    steps: ['rename n d', 'list d', 'list .'],
+    lower: [['put d/x x']],
+    upper: ['put n/f x', 'whiteout d/x'],
+    steps: ['list d', 'rename n d', 'list d', 'list .'],
   },
-  'rename-directory-with-whiteouts': {
-    lower: [['put m/d/x x']],
-    upper: ['opaque o', 'whiteout o/x', 'put o/y y'],
-    steps: ['rename o m/o', 'list m/o', 'rename m/o q', 'list q'],
+  'rename-directory-with-opaque-mark': {
+    lower: [['put m/d/x x', 'put o/x x']],
+    upper: ['opaque o', 'put o/y y'],
+    steps: ['rename o m/o', 'list m/o', 'rename m/o m/q', 'rename m/q q', 'list q', 'stat o'],
   },
   'rename-directory-into-merge-parent': {
     lower: [['put m/d/hidden x']],
@@ -239,6 +240,7 @@ export const rename: Scenarios = {
   'redirect-too-long': {
     options: ON,
     lower: [['dir a*200/b*200/d', 'dir t']],
+    upper: ['dir t', 'setxattr t trusted.overlay.impure y'],
     steps: ['rename a*200/b*200/d t/d', 'rename a*200/b*200 t/b', 'list t'],
   },
   'redirect-chain': {
