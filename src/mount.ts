@@ -10,7 +10,7 @@ import type { OpenedLayers } from './overlay/config.js';
 import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
 import { UserError } from './overlay/user-error.js';
-import { type Attachment, attach, detach, resolveMountpoint } from './session/attach.js';
+import { type Attachment, attach, detach, raiseReadAhead, resolveMountpoint } from './session/attach.js';
 import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import { type MountPlan, planMount } from './session/plan.js';
@@ -79,6 +79,7 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
   });
   try {
     await session.ready;
+    raiseReadAhead(attachment);
   } catch (error) {
     await mount.closed;
     throw error;

@@ -19,7 +19,7 @@ exec noexec atime noatime sync dirsync allow_other default_permissions fsname=NA
 data=cached|passthrough|auto debug.
 
 SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it, and it ends
-with its last open file; a third ends it all the same.
+with its last open file; a third ends it all the same. SIGUSR1 logs statistics.
 
 Exit codes: 0 the mount answers (in the foreground: it was unmounted); 1 it failed, for the reason printed;
 2 the command line can't be understood.`;
