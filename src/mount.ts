@@ -15,7 +15,7 @@ import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import { type MountPlan, planMount } from './session/plan.js';
 import type { SessionEnd } from './session/protocol.js';
-import { OVERLAY, Session } from './session/session.js';
+import { Session } from './session/session.js';
 import * as sys from './sys/index.js';
 
 export type { Stats } from './session/counters.js';
@@ -194,7 +194,7 @@ function readable(error: unknown): unknown {
  * synchronous calls: nothing would then serve a signal or an unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
-  const session = new Session(OVERLAY);
+  const session = new Session();
   try {
     return await startMount(planFor(options), session);
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The named commands and the help, by yargs. */
 import { readFileSync } from 'node:fs';
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
 import { escapeValue } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
@@ -110,6 +110,7 @@ async function umountCommand(parsed: Parsed): Promise<number> {
 
 /** Runs a named command, or prints help or version. Resolves to the exit code. */
 export async function runCommand(args: readonly string[], caller: Caller | null): Promise<number> {
+  const { default: yargs } = await import('yargs');
   let code = 0;
   const parser = serverOptions(yargs([...args]) as Argv)
     .scriptName('plyfs')

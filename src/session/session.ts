@@ -4,9 +4,6 @@ import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
 import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
 
-/** The filesystem that is mounted unless a test names another. */
-export const OVERLAY = new URL('../overlay/overlay.js', import.meta.url).href;
-
 interface Waiting<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
@@ -35,8 +32,8 @@ export class Session {
   readonly #closed = waiting<SessionEnd>();
   #ended = false;
 
-  /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay`. */
-  constructor(filesystem: string) {
+  /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay` (tests), null: the overlay. */
+  constructor(filesystem: string | null = null) {
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
     this.#worker.on('message', (message: SessionMessage) => this.#hear(message));
