@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Puts the compiled program into few files under dist/bundle/bin: loading some hundred small modules is a quarter of
- * the time from exec to the first answer. bin/plyfs prefers the bundle when it is newer than dist/src; everything else
+ * the time from exec to the first answer. scripts/plyfs prefers the bundle when it is newer than dist/src; everything else
  * (tests, the API) uses dist/src. Without esbuild there is no bundle, and plyfs just starts more slowly.
  */
 import { rmSync } from 'node:fs';

@@ -130,6 +130,8 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
   }
   sys.close(copy.source);
   if (inode.parent === null) inode.orphan = copy.fd;
+  // A metacopy's own data is not to be read, nor written to before it is there.
+  else if (metacopy) sys.close(copy.fd);
   else ov.files.set(inode, copy.fd, true);
   becomeUpper(inode, metacopy ? data : null);
   if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);

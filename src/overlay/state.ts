@@ -70,6 +70,8 @@ export class Overlay {
   readonly listings = new Listings(MAX_NAMES);
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
+  /** Layers in which a directory marked `opaque=x` was found. */
+  readonly xwhiteoutLayers = new Set<Layer>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */

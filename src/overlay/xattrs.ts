@@ -15,10 +15,11 @@ const ESCAPE = 'overlay.';
 const CAPABILITY = 'security.capability';
 const ACL_PREFIX = 'system.posix_acl_';
 
-/** The name under which a caller's attribute is stored. EOPNOTSUPP when that is too long. */
+/** The name under which a caller's attribute is stored. EINVAL without a name, EOPNOTSUPP when that is too long. */
 function storedName(ov: Overlay, name: Name): Name {
   const { prefix } = ov.own;
   if (!name.startsWith(prefix)) return name;
+  if (name.length === prefix.length) fail(sys.EINVAL, 'xattr name');
   const stored = prefix + ESCAPE + name.slice(prefix.length);
   if (stored.length > sys.XATTR_NAME_MAX) fail(sys.EOPNOTSUPP, 'xattr name');
   return stored;

@@ -9,7 +9,7 @@ import { Scratch } from '../support/scratch.js';
 import { isMounted } from '../support/session-server.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const COMMAND = `${ROOT}bin/plyfs`;
+const COMMAND = `${ROOT}scripts/plyfs`;
 const NOBODY = 65534;
 
 const scratch = new Scratch();
