@@ -196,6 +196,19 @@ describe('a mount in the background', () => {
   });
 });
 
+describe('a dead mount', () => {
+  mounting('is named as such, and unmounted like any other', async (mnt) => {
+    await must(COMMAND, ['-o', 'lowerdir=l1:l2', mnt], { cwd: home });
+    await must('pkill', ['-KILL', '-f', `plyfs.* ${mnt}$`]);
+    for (let i = 0; i < 50 && (await run('ls', [mnt])).code === 0; i++);
+    const again = await command(['-o', 'lowerdir=l1:l2', mnt]);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /^plyfs: the mount point \S+ holds a dead mount; [^\n]+\n$/);
+    assert.equal((await command(['umount', mnt])).code, 0);
+    assert.equal(isMounted(mnt), false);
+  });
+});
+
 describe('signals', () => {
   /** Serves in the foreground under a shell that prints the exit code. */
   async function foreground(mnt: string, script: string): Promise<RunResult> {
