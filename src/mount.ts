@@ -79,11 +79,11 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
   });
   try {
     await session.ready;
-    raiseReadAhead(attachment);
   } catch (error) {
     await mount.closed;
     throw error;
   }
+  raiseReadAhead(attachment);
   return mount;
 }
 

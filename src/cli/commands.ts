@@ -108,6 +108,12 @@ async function umountCommand(parsed: Parsed): Promise<number> {
   return 0;
 }
 
+/** A complaint of yargs in the style of ours. */
+function sentence(message: string): string {
+  if (message.startsWith('Not enough non-option')) return "no mount point is given; see 'plyfs --help'.";
+  return `${message.charAt(0).toLowerCase()}${message.slice(1)}; see 'plyfs --help'.`;
+}
+
 /** Runs a named command, or prints help or version. Resolves to the exit code. */
 export async function runCommand(args: readonly string[], caller: Caller | null): Promise<number> {
   const { default: yargs } = await import('yargs');
@@ -144,7 +150,7 @@ export async function runCommand(args: readonly string[], caller: Caller | null)
     .wrap(110)
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(`${message}.`);
+      throw error ?? new UsageError(sentence(message));
     });
   await parser.parseAsync();
   return code;
