@@ -46,6 +46,8 @@ export const byDesign: Readonly<Record<string, string>> = {
 
 /** Scenarios that differ and should not: to be fixed. */
 export const pending: Readonly<Record<string, string>> = {
+  'forgotten-merged':
+    'a directory that was copied up and forgotten keeps its layers when it is looked up again',
   'rmdir-over-lower-file': 'rmdir looks whether an upper directory over a lower file is empty',
   'rename-exdev-copies-nothing-up': 'rename finds that it can not before it copies anything up',
   'xattr-escaping': 'an empty name after the prefix is refused',
@@ -76,15 +78,15 @@ export const lineRules: readonly LineRule[] = [
     replacement: '',
     madeUp: true,
   },
+  {
+    reason:
+      'a rename may mark a directory opaque before it finds that it can not: idle with nothing below. A mark missing or too many shows in the cross mount',
+    where: 'upper',
+    pattern: / trusted\.overlay\.opaque="y"/,
+    replacement: '',
+    madeUp: true,
+  },
 ];
-
-/**
- * The kernel marks a directory that it renames opaque before it finds that it can't: the mark stays. On a directory
- * with nothing below it says nothing, so in made-up scenarios it is not compared there.
- */
-export function withoutIdleMark(line: string, hasLower: boolean): string {
-  return hasLower ? line : line.replace(' trusted.overlay.opaque="y"', '');
-}
 
 export const stepRules: readonly StepRule[] = [
   {
