@@ -1,4 +1,5 @@
 /** The mount options that are not the overlay's: those of mount(8) and of FUSE. */
+import { unescapeValue } from '../overlay/option-text.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 
@@ -110,7 +111,7 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'allow_root') out.allowOther = true;
   else if (key === 'default_permissions') out.defaultPermissions = true;
   else if (key === 'max_read') out.maxRead = number(word);
-  else if (key === 'fsname') out.source = value ?? '';
+  else if (key === 'fsname') out.source = unescapeValue(value ?? '');
   else if (key === 'data') out.data = dataMode(word);
   else if (key === 'debug') out.debug = true;
   else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);

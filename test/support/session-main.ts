@@ -2,10 +2,11 @@
  * Mounts the test filesystem at argv[2] and serves it, for tests that look at the session from outside. Prints one
  * line when the mount answers and one when it has ended. SIGUSR2 unmounts, SIGUSR1 prints the counters.
  */
-import { type MountPlan, prepareSession, startMount } from '../../src/mount.js';
+import { prepareSession, startMount } from '../../src/mount.js';
 import type { OpenedLayers, OverlayOptions } from '../../src/overlay/config.js';
 import { openLog } from '../../src/session/log.js';
 import { parseMountOptions } from '../../src/session/mount-options.js';
+import type { MountPlan } from '../../src/session/plan.js';
 
 const words = (process.argv[3] ?? '').split(',').filter((word) => word !== '');
 const plan: MountPlan = {
