@@ -10,7 +10,7 @@ import type { OpenedLayers } from './overlay/config.js';
 import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
 import { UserError } from './overlay/user-error.js';
-import { type Attachment, attach, detach, resolveMountpoint } from './session/attach.js';
+import { type Attachment, attach, detach, raiseReadAhead, resolveMountpoint } from './session/attach.js';
 import type { Control } from './session/control.js';
 import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
@@ -25,9 +25,6 @@ export type { EndReason, SessionEnd } from './session/protocol.js';
 
 /** The largest WRITE that we take: what the kernel sends at most. */
 const MAX_WRITE = 1 << 20;
-
-/** The filesystem that is mounted unless a test names another. */
-const OVERLAY = new URL('./overlay/overlay.js', import.meta.url).href;
 
 /** A mount that is alive. */
 export interface Mount {
@@ -45,11 +42,6 @@ export interface Mount {
   unmount(how?: { lazy?: boolean }): Promise<void>;
 }
 
-/** Starts loading the session thread's code: call it as early as possible. */
-export function prepareSession(filesystem: string = OVERLAY): Session {
-  return new Session(filesystem);
-}
-
 function attachPlan(plan: MountPlan, target: string): Attachment {
   const { kernel, overlay } = plan;
   const readOnly = overlay.readOnly || overlay.upperdir === null;
@@ -64,7 +56,7 @@ function attachPlan(plan: MountPlan, target: string): Attachment {
   });
 }
 
-/** Mounts by a checked plan, on a thread from {@link prepareSession}. Resolves when the mount answers. */
+/** Mounts by a checked plan, on a session thread that was not started yet. Resolves when the mount answers. */
 export async function startMount(plan: MountPlan, session: Session): Promise<Mount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
@@ -88,6 +80,7 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
   });
   try {
     await session.ready;
+    raiseReadAhead(attachment);
   } catch (error) {
     await mount.closed;
     throw error;
@@ -218,7 +211,7 @@ function readable(error: unknown): unknown {
  * synchronous calls: nothing would then serve a signal or an unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
-  const session = prepareSession();
+  const session = new Session();
   try {
     return await startMount(planFor(options), session);
   } catch (error) {

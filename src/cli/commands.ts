@@ -1,6 +1,6 @@
 /** The named commands and the help, by yargs. */
 import { readFileSync } from 'node:fs';
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
 import { escapeValue } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
@@ -31,7 +31,7 @@ exec noexec atime noatime sync dirsync allow_other default_permissions fsname=NA
 data=cached|passthrough|auto debug.
 
 SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it, and it ends
-with its last open file; a third ends it all the same.
+with its last open file; a third ends it all the same. SIGUSR1 logs statistics.
 
 Exit codes: 0 the mount answers (in the foreground: it was unmounted); 1 it failed, for the reason printed;
 2 the command line can't be understood.`;
@@ -122,6 +122,7 @@ async function umountCommand(parsed: Parsed): Promise<number> {
 
 /** Runs a named command, or prints help or version. Resolves to the exit code. */
 export async function runCommand(args: readonly string[], caller: Caller | null): Promise<number> {
+  const { default: yargs } = await import('yargs');
   let code = 0;
   const parser = serverOptions(yargs([...args]) as Argv)
     .scriptName('plyfs')

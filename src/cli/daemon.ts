@@ -40,9 +40,15 @@ export class Caller {
   /** Lets the caller go on with an exit code. Only the first call counts. */
   tell(code: number): void {
     if (this.#fd < 0) return;
-    writeSync(this.#fd, `${code}\n`);
-    closeSync(this.#fd);
+    const fd = this.#fd;
     this.#fd = -1;
+    try {
+      writeSync(fd, `${code}\n`);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
+      // The caller was killed meanwhile; the mount is there, and stays.
+    }
+    closeSync(fd);
   }
 }
 

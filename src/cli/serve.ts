@@ -1,9 +1,10 @@
 /** A mount from the command line: start it, answer signals, end with it. */
 import { openSync } from 'node:fs';
-import { type Mount, prepareSession, startMount } from '../mount.js';
+import { type Mount, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
 import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
 import { planMount } from '../session/plan.js';
+import type { Session } from '../session/session.js';
 import { exitNow } from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import { UsageError } from './arguments.js';
@@ -44,7 +45,8 @@ function logTarget(request: ServeRequest): LogTarget {
 
 /**
  * SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays, and says so; the second signal detaches it: it leaves the
- * tree at once and is served until its last open file is closed; the third ends the process all the same.
+ * tree at once and is served until its last open file is closed; the third ends the process all the same. SIGUSR1
+ * logs statistics.
  */
 class Signals {
   readonly #log: Log;
@@ -59,6 +61,8 @@ class Signals {
         void this.#unmount(s);
       });
     }
+    // Without a listener Node would open a debugger's port at this signal.
+    process.on('SIGUSR1', () => this.#log.info({ ...this.#mount?.stats() }, 'statistics'));
   }
 
   /** The mount is there; a signal that came before takes it away again. */
@@ -84,13 +88,22 @@ class Signals {
   }
 }
 
+/** A bug on this thread must not end the mount, which another thread serves. */
+function surviveBugs(log: Log): void {
+  const report = (error: unknown): void => {
+    log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'a bug on the main thread');
+  };
+  process.on('uncaughtException', report);
+  process.on('unhandledRejection', report);
+}
+
 /** Mounts and serves until the mount ends. Resolves to the exit code. */
-export async function serve(request: ServeRequest): Promise<number> {
-  const session = prepareSession();
+export async function serve(request: ServeRequest, session: Session): Promise<number> {
   const target = logTarget(request);
   const log = openLog(target);
   const signals = new Signals(log);
   const mount = await startMount(planMount(request, target), session);
+  surviveBugs(log);
   signals.mounted(mount);
   for (const warning of mount.warnings) {
     log.warn({}, warning);

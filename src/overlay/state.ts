@@ -10,6 +10,7 @@ import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
 import type { Listing } from './listing.js';
 import { OwnXattrs } from './marks.js';
+import { OpenFiles } from './open-files.js';
 import { DirFds, FileFds } from './real.js';
 
 /** Listings in memory, bounded by the number of names they hold. */
@@ -65,6 +66,7 @@ export class Overlay {
   readonly nodes = new NodeTable<Inode>();
   readonly dirs: DirFds;
   readonly files: FileFds;
+  readonly openFiles = new OpenFiles();
   readonly listings = new Listings(MAX_NAMES);
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
@@ -115,6 +117,7 @@ export class Overlay {
 
   /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */
   dispose(): void {
+    this.openFiles.clear();
     this.files.clear();
     this.dirs.clear();
   }
