@@ -6,6 +6,7 @@ import type { ToolCommand } from './tools/command.js';
 /** Name -> its command. */
 const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
   diff: async () => (await import('./tools/diff.js')).diffCommand,
+  inspect: async () => (await import('./tools/inspect.js')).inspectCommand,
 };
 
 /** Runs the command `args[0]` with the rest of `args`. Resolves to the exit code. */

@@ -1,5 +1,5 @@
 /** A stack of layers opened for reading: the merged view, by the very code that serves mounts. */
-import type { OpenedLayers } from '../overlay/config.js';
+import type { Layer, OpenedLayers } from '../overlay/config.js';
 import { dataFd } from '../overlay/file.js';
 import type { Inode } from '../overlay/inode.js';
 import { closeLayers, mayUseTrusted, openLayers } from '../overlay/layers.js';
@@ -87,11 +87,14 @@ export class View {
   /** Opens a stack; throws a {@link UserError}. Nothing is locked and nothing is written, so it may be mounted. */
   static open(stack: Stack): View {
     const userxattr = usesUserXattrs(stack);
+    const upper = stack.upper ?? null;
+    // An upper alone is read like any other layer.
+    const alone = upper !== null && stack.lower.length === 0;
     const opened = openLayers({
       ...DEFAULTS,
-      lowerdir: stack.lower.map(absolute),
+      lowerdir: (alone ? [upper] : stack.lower).map(absolute),
       datadir: (stack.data ?? []).map(absolute),
-      upperdir: stack.upper === undefined || stack.upper === null ? null : absolute(stack.upper),
+      upperdir: upper === null || alone ? null : absolute(upper),
       readOnly: true,
       userxattr,
       metacopy: !userxattr,
@@ -103,6 +106,11 @@ export class View {
   [Symbol.dispose](): void {
     this.ov.dispose();
     closeLayers(this.#opened);
+  }
+
+  /** All layers, top first. */
+  get layers(): readonly Layer[] {
+    return this.#opened.layers;
   }
 
   /** The inode of `name`, null when the merged view has none; its attributes are in {@link stat}. */
