@@ -38,6 +38,8 @@ export const byDesign: Readonly<Record<string, string>> = {
     'the kernel finds holes in steps of a mebibyte when it copies up, plyfs finds them all',
   'readdir-snapshot':
     'with zero-message opens a directory is not opened: a listing that goes on shows the names of that moment',
+  'index-changed-by-another-name':
+    'a change comes with the number of an inode, not with its name: with index=on, the name last used gets the link on upper',
   'readdir-order-after-changes':
     'names that came while mounted are listed last, until the listing is read again',
 };
@@ -52,7 +54,6 @@ export const pending: Readonly<Record<string, string>> = {
   'set-id-cleared-by-chown': 'chown to the same owner clears set-id bits',
   'xattr-escaping': 'an empty name after the prefix is refused',
   'xattr-whiteout-without-mark': 'a whiteout in xattr form hides without a mark on its directory too',
-  'index-hard-links': 'index=on is not there yet',
   'metacopy-chmod': 'a redirect is written at copy-up, the kernel writes it at the first rename or link',
 };
 
