@@ -193,34 +193,40 @@ function takeUpperIno(ov: Overlay, inode: Inode, fd: number, name = ''): void {
   if (inode.parent !== null) ov.services.notify.listing(inode.parent.id);
 }
 
+/** File capabilities, which the kernel takes away from whatever is written to. */
+const CAPABILITY = 'security.capability';
+
 /**
  * Brings the data to a metacopy on upper, in place; taking the mark away is the commit point
  * (ovl_copy_up_meta_inode_data()).
  */
 function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
   ov.credentials.self();
-  let copy: NewFile;
-  if (inode.pending === null) {
-    locate(ov, inode);
-    const flags = sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC;
-    const fd = must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
-    copy = { fd, temp: null, source: openData(ov, inode) };
-    statInode(ov, inode);
-    if (data === 'all') startCopy(ov, inode, copy, ov.stat.size);
-  } else {
-    copy = takePending(ov, inode);
-  }
-  statInode(ov, inode);
-  const { atime, atimeNsec, mtime, mtimeNsec } = ov.stat;
-  const at = { sec: atime, nsec: atimeNsec };
+  const copy = inode.pending === null ? startDataCopy(ov, inode, data) : takePending(ov, inode);
   sys.close(copy.source);
-  ov.bestEffort('keep times', sys.futimens(copy.fd, at, { sec: mtime, nsec: mtimeNsec }));
+  let rc = 0;
+  if (copy.capability !== undefined) {
+    rc = sys.setxattr(copy.fd, '', CAPABILITY, copy.capability, copy.capability.length);
+  }
   // commit point
-  const rc = unmarkMetacopy(ov, copy.fd);
+  if (rc >= 0) rc = unmarkMetacopy(ov, copy.fd);
   if (rc < 0) {
     sys.close(copy.fd);
     fail(-rc, 'metacopy');
   }
   inode.data = null;
   ov.files.set(inode, copy.fd, true);
+}
+
+function startDataCopy(ov: Overlay, inode: Inode, data: CopyUpData): NewFile {
+  const source = openData(ov, inode);
+  locate(ov, inode);
+  const size = sys.getxattr(ov.atFd, ov.atName, CAPABILITY, ov.scratch, ov.scratch.length);
+  const fd = sys.openat(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+  if (fd < 0) sys.close(source);
+  const copy: NewFile = { fd: must(fd, 'openat'), temp: null, source };
+  if (size > 0) copy.capability = Buffer.from(ov.scratch.subarray(0, size));
+  statInode(ov, inode);
+  if (data === 'all' && ov.stat.size > 0) startCopy(ov, inode, copy, ov.stat.size);
+  return copy;
 }

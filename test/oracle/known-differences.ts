@@ -54,7 +54,6 @@ export const pending: Readonly<Record<string, string>> = {
   'set-id-cleared-by-chown': 'chown to the same owner clears set-id bits',
   'xattr-escaping': 'an empty name after the prefix is refused',
   'xattr-whiteout-without-mark': 'a whiteout in xattr form hides without a mark on its directory too',
-  'metacopy-chmod': 'a redirect is written at copy-up, the kernel writes it at the first rename or link',
 };
 
 export const lineRules: readonly LineRule[] = [

@@ -10,6 +10,7 @@ import { create } from './scenarios/create.js';
 import { data } from './scenarios/data.js';
 import { layers } from './scenarios/layers.js';
 import { linkIndex } from './scenarios/link-index.js';
+import { metacopies } from './scenarios/metacopy.js';
 import { remove } from './scenarios/remove.js';
 import { rename } from './scenarios/rename.js';
 
@@ -21,6 +22,7 @@ const chapters: Readonly<Record<string, Scenarios>> = {
   attributes,
   layers,
   'link-index': linkIndex,
+  metacopy: metacopies,
 };
 
 for (const [title, scenarios] of Object.entries(chapters)) {

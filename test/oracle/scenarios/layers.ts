@@ -286,7 +286,7 @@ export const layers: Scenarios = {
       'stat f',
       'cat f',
       'chown g 5:6',
-      'open a g RDWR',
+      'lazyopen a g RDWR',
       'write a 3 NEW',
       'read a 0 9',
       'rename f r',
