@@ -6,25 +6,24 @@
  *
  * Whatever fails on the way to "ready" leaves nothing mounted.
  */
-import type { OpenedLayers, OverlayOptions } from './overlay/config.js';
+import type { OpenedLayers } from './overlay/config.js';
 import { closeLayers } from './overlay/layers.js';
+import { escapeValue } from './overlay/option-text.js';
 import { UserError } from './overlay/user-error.js';
-import { type Attachment, attach, detach, resolveMountpoint } from './session/attach.js';
+import { type Attachment, attach, detach, raiseReadAhead, resolveMountpoint } from './session/attach.js';
 import type { Stats } from './session/counters.js';
-import type { LogTarget } from './session/log.js';
-import type { KernelOptions } from './session/mount-options.js';
+import { type LogTarget, NO_LOG } from './session/log.js';
+import { type MountPlan, planMount } from './session/plan.js';
 import type { SessionEnd } from './session/protocol.js';
 import { Session } from './session/session.js';
 import * as sys from './sys/index.js';
 
 export type { Stats } from './session/counters.js';
+export type { LogLevel, LogTarget } from './session/log.js';
 export type { EndReason, SessionEnd } from './session/protocol.js';
 
 /** The largest WRITE that we take: what the kernel sends at most. */
 const MAX_WRITE = 1 << 20;
-
-/** The filesystem that is mounted unless a test names another. */
-const OVERLAY = new URL('./overlay/overlay.js', import.meta.url).href;
 
 /** A mount that is alive. */
 export interface Mount {
@@ -42,23 +41,6 @@ export interface Mount {
   unmount(how?: { lazy?: boolean }): Promise<void>;
 }
 
-/** Everything that a mount needs, checked; text is latin1, one char a byte. */
-export interface MountPlan {
-  readonly mountpoint: string;
-  readonly overlay: OverlayOptions;
-  readonly kernel: KernelOptions;
-  readonly log: LogTarget;
-  /** Log each request. */
-  readonly trace: boolean;
-  /** Opens what `overlay` names; throws a sentence. */
-  readonly openLayers: (options: OverlayOptions) => OpenedLayers;
-}
-
-/** Starts loading the session thread's code: call it as early as possible. */
-export function prepareSession(filesystem: string = OVERLAY): Session {
-  return new Session(filesystem);
-}
-
 function attachPlan(plan: MountPlan, target: string): Attachment {
   const { kernel, overlay } = plan;
   const readOnly = overlay.readOnly || overlay.upperdir === null;
@@ -73,7 +55,7 @@ function attachPlan(plan: MountPlan, target: string): Attachment {
   });
 }
 
-/** Mounts by a checked plan, on a thread from {@link prepareSession}. Resolves when the mount answers. */
+/** Mounts by a checked plan, on a session thread that was not started yet. Resolves when the mount answers. */
 export async function startMount(plan: MountPlan, session: Session): Promise<Mount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
@@ -101,6 +83,7 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
     await mount.closed;
     throw error;
   }
+  raiseReadAhead(attachment);
   return mount;
 }
 
@@ -146,5 +129,76 @@ class LiveMount implements Mount {
     sys.close(this.#attachment.fd);
     closeLayers(this.#opened);
     return end;
+  }
+}
+
+/** What {@link mount} is asked for. Paths are ordinary strings. */
+export interface MountOptions {
+  /** An existing directory. */
+  readonly mountpoint: string;
+  /** Lower directories, topmost first. */
+  readonly lower: readonly string[];
+  /** Where changes go; without it the mount is read-only. */
+  readonly upper?: string;
+  /** A directory for our use, on the upper's filesystem. Needed with `upper`. */
+  readonly work?: string;
+  readonly readOnly?: boolean;
+  /** First column of the mount table. */
+  readonly source?: string;
+  /** Further options as on the command line, e.g. `['nosuid,nodev', 'data=passthrough']`. */
+  readonly options?: readonly string[];
+  /** Where the log goes; default: nowhere. */
+  readonly log?: LogTarget;
+  /** One line per request in the log. */
+  readonly trace?: boolean;
+}
+
+/** Strings are UTF-8 on disk; the rooms below take one char a byte. */
+function bytesOf(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+/** A list of paths as an option value. */
+function pathList(paths: readonly string[]): string {
+  return paths.map((path) => escapeValue(bytesOf(path))).join(':');
+}
+
+function planFor(options: MountOptions): MountPlan {
+  const words = [
+    ...(options.lower.length > 0 ? [`lowerdir=${pathList(options.lower)}`] : []),
+    ...(options.upper === undefined ? [] : [`upperdir=${pathList([options.upper])}`]),
+    ...(options.work === undefined ? [] : [`workdir=${pathList([options.work])}`]),
+    ...(options.readOnly === true ? ['ro'] : []),
+    ...(options.options ?? []).map(bytesOf),
+  ];
+  return planMount(
+    {
+      options: words,
+      source: options.source === undefined ? null : bytesOf(options.source),
+      mountpoint: bytesOf(options.mountpoint),
+      debug: options.trace === true,
+    },
+    options.log ?? NO_LOG,
+  );
+}
+
+/** Messages of the rooms below carry paths as bytes. */
+function readable(error: unknown): unknown {
+  if (error instanceof UserError) error.message = Buffer.from(error.message, 'latin1').toString('utf8');
+  return error;
+}
+
+/**
+ * Mounts an overlay and resolves when it answers. Rejects with a {@link UserError} for what the caller can put right;
+ * then nothing is mounted. This process must stay alive, and should not use the mount from its main thread by
+ * synchronous calls: nothing would then serve a signal or an unmount.
+ */
+export async function mount(options: MountOptions): Promise<Mount> {
+  const session = new Session();
+  try {
+    return await startMount(planFor(options), session);
+  } catch (error) {
+    await session.discard();
+    throw readable(error);
   }
 }

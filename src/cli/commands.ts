@@ -1,6 +1,7 @@
 /** The named commands and the help, by yargs. */
 import { readFileSync } from 'node:fs';
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
+import { escapeValue } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
 import { runMount } from './run-mount.js';
@@ -12,11 +13,13 @@ const USAGE = `plyfs: a union filesystem with the semantics and on-disk format o
   plyfs umount mountpoint`;
 
 const EPILOGUE = `The first lower directory is the topmost. Without an upper directory the mount is read-only.
--o takes the options of the kernel's overlayfs and of fuse-overlayfs, and: ro rw suid nosuid dev nodev exec noexec
-atime noatime sync dirsync allow_other default_permissions fsname=NAME max_read=N context="..."
+
+-o takes the options of the kernel's overlayfs and of fuse-overlayfs, and besides: ro rw suid nosuid dev nodev
+exec noexec atime noatime sync dirsync allow_other default_permissions fsname=NAME max_read=N context="..."
 data=cached|passthrough|auto debug.
 
-SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it.
+SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it, and it ends
+with its last open file; a third ends it all the same. SIGUSR1 logs statistics.
 
 Exit codes: 0 the mount answers (in the foreground: it was unmounted); 1 it failed, for the reason printed;
 2 the command line can't be understood.`;
@@ -67,16 +70,13 @@ function textOrNull(value: unknown): string | null {
   return texts(value).at(-1) ?? null;
 }
 
-/** A path as it must be written in an option string. */
-function escaped(path: string): string {
-  return path.replace(/[\\,]/g, '\\$&');
-}
-
 /** `--lower` and friends as option strings. */
 function optionStrings(parsed: Parsed): string[] {
-  const lowers = texts(parsed['lower']).map((path) => escaped(path).replaceAll(':', '\\:'));
-  const one = (key: string, option: string): string[] =>
-    texts(parsed[option]).map((path) => `${key}=${escaped(path)}`);
+  const one = (key: string, option: string): string[] => {
+    const value = textOrNull(parsed[option]);
+    return value === null ? [] : [`${key}=${escapeValue(value)}`];
+  };
+  const lowers = texts(parsed['lower']).map(escapeValue);
   return [
     ...(lowers.length > 0 ? [`lowerdir=${lowers.join(':')}`] : []),
     ...one('upperdir', 'upper'),
@@ -108,8 +108,15 @@ async function umountCommand(parsed: Parsed): Promise<number> {
   return 0;
 }
 
+/** A complaint of yargs in the style of ours. */
+function sentence(message: string): string {
+  if (message.startsWith('Not enough non-option')) return "no mount point is given; see 'plyfs --help'.";
+  return `${message.charAt(0).toLowerCase()}${message.slice(1)}; see 'plyfs --help'.`;
+}
+
 /** Runs a named command, or prints help or version. Resolves to the exit code. */
 export async function runCommand(args: readonly string[], caller: Caller | null): Promise<number> {
+  const { default: yargs } = await import('yargs');
   let code = 0;
   const parser = serverOptions(yargs([...args]) as Argv)
     .scriptName('plyfs')
@@ -143,7 +150,7 @@ export async function runCommand(args: readonly string[], caller: Caller | null)
     .wrap(110)
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(`${message}.`);
+      throw error ?? new UsageError(sentence(message));
     });
   await parser.parseAsync();
   return code;

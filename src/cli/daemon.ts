@@ -1,10 +1,10 @@
 /**
- * Going to the background. The caller waits for another process: the launcher `bin/plyfs` (a shell), or, when this file
+ * Going to the background. The caller waits for another process: the launcher `scripts/plyfs` (a shell), or, when this file
  * was started by Node directly, a Node process that starts a second one. Either way the serving process gets a
  * descriptor on which it writes its exit code once: `0` when the mount answers, else why there is none.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const READY_FD = 'PLYFS_READY_FD';
@@ -32,12 +32,23 @@ export class Caller {
     return fd === null ? null : new Caller(Number(fd));
   }
 
+  /** Where the exit code is written; -1 when it has been. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   /** Lets the caller go on with an exit code. Only the first call counts. */
   tell(code: number): void {
     if (this.#fd < 0) return;
-    writeSync(this.#fd, `${code}\n`);
-    closeSync(this.#fd);
+    const fd = this.#fd;
     this.#fd = -1;
+    try {
+      writeSync(fd, `${code}\n`);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
+      // The caller was killed meanwhile; the mount is there, and stays.
+    }
+    closeSync(fd);
   }
 }
 
@@ -64,12 +75,38 @@ export function startServer(args: readonly string[]): Promise<number> {
   });
 }
 
-/** Leaves the caller's terminal, directory and standard streams. */
-export async function leaveCaller(): Promise<void> {
+/** Close-on-exec, as /proc/self/fdinfo shows it in octal. */
+const CLOEXEC = 0o2000000;
+
+/** Descriptors beyond stderr that came from the caller: all that this process opens itself are close-on-exec. */
+function inheritedDescriptors(): number[] {
+  return readdirSync('/proc/self/fdinfo')
+    .map(Number)
+    .filter((fd) => fd > 2 && isInheritable(fd));
+}
+
+function isInheritable(fd: number): boolean {
+  try {
+    const flags = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
+    return (Number.parseInt(flags, 8) & CLOEXEC) === 0;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return false; // the descriptor of that listing itself
+    throw error;
+  }
+}
+
+/**
+ * Leaves the caller's terminal, directory and descriptors. A pipe that stayed open here would keep its reader waiting:
+ * `$(plyfs ...)` would never return.
+ */
+export async function leaveCaller(caller: Caller): Promise<void> {
   const sys = await import('../sys/index.js');
   sys.setsid(); // EPERM: we lead a session already
   process.chdir('/');
-  const nowhere = openSync('/dev/null', 'r+');
+  for (const fd of inheritedDescriptors()) {
+    if (fd !== caller.fd) sys.close(fd);
+  }
+  const nowhere = sys.openat(sys.AT_FDCWD, '/dev/null', sys.O_RDWR | sys.O_CLOEXEC);
   for (const fd of [0, 1, 2]) sys.dup2(nowhere, fd);
-  closeSync(nowhere);
+  sys.close(nowhere);
 }

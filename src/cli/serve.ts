@@ -1,12 +1,14 @@
 /** A mount from the command line: start it, answer signals, end with it. */
 import { openSync } from 'node:fs';
-import { type Mount, prepareSession, startMount } from '../mount.js';
+import { type Mount, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
 import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
+import { planMount } from '../session/plan.js';
+import type { Session } from '../session/session.js';
+import { exitNow } from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import { UsageError } from './arguments.js';
 import { type Caller, leaveCaller } from './daemon.js';
-import { planMount } from './plan.js';
 import { printWarning } from './print.js';
 import type { MountCommand } from './run-mount.js';
 
@@ -17,6 +19,7 @@ export interface ServeRequest extends MountCommand {
 }
 
 const STDERR = 2;
+const FAILED = 1;
 
 function logLevel(request: ServeRequest): LogLevel {
   const given = request.logLevel ?? (request.debug ? 'debug' : 'info');
@@ -41,45 +44,78 @@ function logTarget(request: ServeRequest): LogTarget {
 }
 
 /**
- * SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays, and says so; a second signal detaches it: it leaves the
- * tree at once and ends with the last open file.
+ * SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays, and says so; the second signal detaches it: it leaves the
+ * tree at once and is served until its last open file is closed; the third ends the process all the same. SIGUSR1
+ * logs statistics.
  */
-function unmountOnSignals(mount: Mount, log: Log): void {
-  let asked = 0;
-  const onSignal = async (signal: NodeJS.Signals): Promise<void> => {
-    const lazy = ++asked > 1;
-    log.info({ signal, lazy }, 'unmounting');
+class Signals {
+  readonly #log: Log;
+  #mount: Mount | null = null;
+  #asked = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.on(signal, (s) => {
+        this.#asked++;
+        void this.#unmount(s);
+      });
+    }
+    // Without a listener Node would open a debugger's port at this signal.
+    process.on('SIGUSR1', () => this.#log.info({ ...this.#mount?.stats() }, 'statistics'));
+  }
+
+  /** The mount is there; a signal that came before takes it away again. */
+  mounted(mount: Mount): void {
+    this.#mount = mount;
+    if (this.#asked > 0) void this.#unmount('SIGTERM');
+  }
+
+  async #unmount(signal: NodeJS.Signals): Promise<void> {
+    if (this.#mount === null) return;
+    if (this.#asked > 2) {
+      this.#log.warn({ signal }, 'ending although files are still open');
+      exitNow(FAILED);
+    }
+    const lazy = this.#asked > 1;
+    this.#log.info({ signal, lazy }, 'unmounting');
     try {
-      await mount.unmount({ lazy });
+      await this.#mount.unmount({ lazy });
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      log.warn({}, `${error.message} Signal again to detach it all the same.`);
+      this.#log.warn({}, `${error.message} Signal again to detach it all the same.`);
     }
-  };
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(signal, (s) => void onSignal(s));
   }
 }
 
+/** A bug on this thread must not end the mount, which another thread serves. */
+function surviveBugs(log: Log): void {
+  const report = (error: unknown): void => {
+    log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'a bug on the main thread');
+  };
+  process.on('uncaughtException', report);
+  process.on('unhandledRejection', report);
+}
+
 /** Mounts and serves until the mount ends. Resolves to the exit code. */
-export async function serve(request: ServeRequest): Promise<number> {
-  const session = prepareSession();
+export async function serve(request: ServeRequest, session: Session): Promise<number> {
   const target = logTarget(request);
   const log = openLog(target);
-  const plan = planMount(request, target);
-  const mount = await startMount(plan, session);
-  unmountOnSignals(mount, log);
+  const signals = new Signals(log);
+  const mount = await startMount(planMount(request, target), session);
+  surviveBugs(log);
+  signals.mounted(mount);
   for (const warning of mount.warnings) {
     log.warn({}, warning);
     if (request.caller !== null) printWarning(warning);
   }
   log.info({ mountpoint: mount.mountpoint }, 'mounted');
   if (request.caller !== null) {
-    await leaveCaller();
+    await leaveCaller(request.caller);
     request.caller.tell(0);
   }
   const end = await mount.closed;
   if (end.reason === 'unmounted') log.info({}, 'unmounted');
   else log.error({ reason: end.reason }, end.text);
-  return end.reason === 'unmounted' ? 0 : 1;
+  return end.reason === 'unmounted' ? 0 : FAILED;
 }

@@ -98,6 +98,7 @@ function newUpperInode(ov: Overlay, parent: Inode, name: string, type: number): 
   if (dir !== null) dir.impure = 'no';
   const inode = newInode(ov, type, parent, name, dir);
   inode.hasUpper = true;
+  inode.lacksCapability = true;
   ov.inoMap.map(upper.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
   return inode;
 }

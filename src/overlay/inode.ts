@@ -121,6 +121,8 @@ export class Inode {
   lowerName = '';
   /** O_PATH descriptor of an upper object without a name; -1 otherwise. Owned. */
   orphan = -1;
+  /** It has no file capability: the kernel asks before the first write to every file. Set and cleared by xattrs.ts. */
+  lacksCapability = false;
   /** Key in `Overlay.upperLinks` of an upper file with several names; 0 otherwise. */
   linkKey = 0;
   /**

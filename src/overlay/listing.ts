@@ -125,6 +125,16 @@ export class Listing {
     this.#put(name, word(0, type) | (this.info(name) & LOWER));
   }
 
+  /** A directory was copied up: what was there before is merged below it now. */
+  copiedUp(name: string): void {
+    const source = sourceOf(this.info(name));
+    if (source > 0) {
+      this.#below ??= new Map();
+      this.#below.set(name, [source, ...this.below(name)]);
+    }
+    this.setUpper(name, DT_DIR);
+  }
+
   /** The name is gone; `whiteout`: upper has a whiteout in its place. */
   remove(name: string, whiteout: boolean): void {
     const info = this.info(name);

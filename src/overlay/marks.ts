@@ -142,3 +142,10 @@ export function hasOrigin(ov: Overlay, inode: Inode): boolean {
   locate(ov, inode);
   return sys.getxattr(ov.atFd, ov.atName, ov.own.origin, ov.scratch, 0) >= 0;
 }
+
+/** Remembers that a directory may hold xattr whiteouts. */
+export function noteXwhiteouts(ov: Overlay, real: RealDir, marks: Marks): void {
+  if (!marks.xwhiteouts) return;
+  real.xwhiteouts = true;
+  ov.xwhiteoutLayers.add(real.layer);
+}

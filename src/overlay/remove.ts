@@ -62,10 +62,10 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   const inode = findExisting(ov, parent, name);
   if (inode.dir === null) fail(sys.ENOTDIR, 'rmdir');
   const isPure = inode.hasUpper && !isMerge(dirOf(inode));
-  // A directory on upper only is asked directly; what it still holds may be whiteouts.
-  if (!isPure && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
-  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
   const below = showsThrough(ov, parent, name);
+  // Where rmdir(2) on upper alone does it, upper answers for itself: what it still holds may be whiteouts.
+  if (!(isPure && !below) && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
+  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
   if (inode.hasUpper) keepOpen(inode, upperFd, name);
   if (!inode.hasUpper) whiteOutFree(ov, upperFd, name);
   else if (below) whiteOutDirectory(ov, upperFd, name);

@@ -41,26 +41,29 @@ export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'i
   const source = { ...from, inode };
   if ((flags & sys.RENAME_EXCHANGE) !== 0) {
     if (target === null) fail(sys.ENOENT, 'exchange');
+    checkRedirectable(ov, inode);
+    checkRedirectable(ov, target!);
     exchange(ov, source, { ...to, inode: target! });
     return;
   }
   if (target !== null) {
     if ((flags & sys.RENAME_NOREPLACE) !== 0) fail(sys.EEXIST, 'rename');
-    checkReplace(ov, inode, target);
+    checkKinds(inode, target);
   }
+  checkRedirectable(ov, inode);
+  if (target !== null && target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
+
   move(ov, source, { ...to, inode: target });
 }
 
-function checkReplace(ov: Overlay, inode: Inode, target: Inode): void {
+function checkKinds(inode: Inode, target: Inode): void {
   if (inode.dir === null && target.dir !== null) fail(sys.EISDIR, 'rename');
   if (inode.dir !== null && target.dir === null) fail(sys.ENOTDIR, 'rename');
-  if (target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
 }
 
 /** Both sides on upper, and what a moved directory needs to be told beforehand. */
 function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): void {
   const { inode, parent } = side;
-  checkRedirectable(ov, inode);
   copyUpDir(ov, parent);
   copyUpDir(ov, newParent);
   if (inode.index !== null) copyUpName(ov, inode, parent, side.name);
@@ -72,7 +75,7 @@ function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): 
   } else if (inode.data !== null) {
     setRedirect(ov, inode, side, parent === newParent);
   }
-  if (parent !== newParent && hasOrigin(ov, inode)) markImpure(ov, newParent);
+  if (parent !== newParent && (inode.data?.hardLinked === false || hasOrigin(ov, inode))) markImpure(ov, newParent);
 }
 
 function markOpaqueOrRefuse(ov: Overlay, inode: Inode): void {

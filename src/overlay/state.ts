@@ -10,6 +10,7 @@ import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
 import type { Listing } from './listing.js';
 import { OwnXattrs } from './marks.js';
+import { OpenFiles } from './open-files.js';
 import { DirFds, FileFds } from './real.js';
 
 /** Listings in memory, bounded by the number of names they hold. */
@@ -67,11 +68,14 @@ export class Overlay {
   readonly nodes = new NodeTable<Inode>();
   readonly dirs: DirFds;
   readonly files: FileFds;
+  readonly openFiles = new OpenFiles();
   readonly listings = new Listings(MAX_NAMES);
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
   /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
   readonly lowerLinks = new Map<string, Inode>();
+  /** Layers in which a directory marked `opaque=x` was found. */
+  readonly xwhiteoutLayers = new Set<Layer>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */
@@ -120,6 +124,7 @@ export class Overlay {
 
   /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */
   dispose(): void {
+    this.openFiles.clear();
     this.files.clear();
     this.dirs.clear();
   }

@@ -2,12 +2,15 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
-import type { Job, Jobs } from '../vfs/jobs.js';
+import type { Job, Jobs, SyncJob } from '../vfs/jobs.js';
 import type { Counters } from './counters.js';
 import type { HelperData, JobMessage, ResultMessage } from './helper.js';
 
 /** More would not copy faster: they share the same disks, and the machine is needed by the callers. */
 const MAX_HELPERS = 2;
+
+/** Flushes under way at a time; more go to a helper. */
+const MAX_FLUSHES = 64;
 
 interface Helper {
   readonly port: MessagePort;
@@ -22,6 +25,8 @@ export class HelperJobs implements Jobs {
   readonly #helpers: Helper[] = [];
   readonly #owner = new Map<number, Helper>();
   readonly #results = new Map<number, number>();
+  /** Flushes need no thread of ours where the kernel has AIO. Opened by the first; null: it has none. */
+  #flusher: sys.AioFlusher | null | undefined;
   resumed = 0;
   #last = 0;
 
@@ -32,17 +37,27 @@ export class HelperJobs implements Jobs {
 
   /** Jobs whose result has not come yet. */
   get outstanding(): number {
-    return this.#owner.size;
+    return this.#owner.size + (this.#flusher?.running ?? 0);
   }
 
   start(job: Job): number {
     const number = ++this.#last;
+    this.#counters.job();
+    if (job.kind !== 'copy' && job.kind !== 'syncfs' && this.#flush(job, number)) return number;
     const helper = this.#idleHelper();
     helper.waiting++;
     this.#owner.set(number, helper);
     helper.port.postMessage({ number, job } satisfies JobMessage);
-    this.#counters.job();
     return number;
+  }
+
+  #flush(job: SyncJob, number: number): boolean {
+    if (this.#flusher === undefined) {
+      const opened = sys.AioFlusher.open(MAX_FLUSHES);
+      this.#flusher = typeof opened === 'number' ? null : opened;
+    }
+    const rc = this.#flusher?.submit(job.fd, job.kind === 'fdatasync', number, this.wake);
+    return rc === 0;
   }
 
   take(job: number): number | null {
@@ -56,6 +71,10 @@ export class HelperJobs implements Jobs {
   collect(): readonly number[] {
     sys.eventfdClear(this.wake);
     const finished: number[] = [];
+    this.#flusher?.collect((number, rc) => {
+      this.#results.set(number, rc);
+      finished.push(number);
+    });
     for (const helper of this.#helpers) {
       for (
         let m = receiveMessageOnPort(helper.port);
@@ -75,6 +94,7 @@ export class HelperJobs implements Jobs {
   /** Ends the helper threads; nothing may be outstanding. */
   close(): void {
     for (const helper of this.#helpers) helper.port.close();
+    this.#flusher?.close();
     sys.close(this.wake);
   }
 

@@ -1,4 +1,5 @@
 /** The mount options that are not the overlay's: those of mount(8) and of FUSE. */
+import { unescapeValue } from '../overlay/option-text.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 
@@ -101,16 +102,22 @@ function selinux(word: OptionWord, out: KernelOptions, enabled: boolean): void {
   else out.warnings.push(`the option ${word.key} has no effect: SELinux is not enabled.`);
 }
 
+/** libfuse lets everybody in and turns all but root away; what is left to the kernel's own check is the mounting user. */
+function allowRoot(out: KernelOptions): void {
+  out.allowOther = false;
+  if (process.geteuid!() !== 0) out.warnings.push('the option allow_root lets in this user only, not root.');
+}
+
 function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean): void {
   const { key, value } = word;
   const flag = Object.hasOwn(FLAGS, key) ? FLAGS[key]! : null;
   if (flag !== null && value === null) out.flags = flag[1] ? out.flags | flag[0] : out.flags & ~flag[0];
   else if (SELINUX.has(key)) selinux(word, out, selinuxEnabled);
   else if (key === 'allow_other') out.allowOther = true;
-  else if (key === 'allow_root') out.allowOther = true;
+  else if (key === 'allow_root') allowRoot(out);
   else if (key === 'default_permissions') out.defaultPermissions = true;
   else if (key === 'max_read') out.maxRead = number(word);
-  else if (key === 'fsname') out.source = value ?? '';
+  else if (key === 'fsname') out.source = unescapeValue(value ?? '');
   else if (key === 'data') out.data = dataMode(word);
   else if (key === 'debug') out.debug = true;
   else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);

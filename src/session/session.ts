@@ -32,8 +32,8 @@ export class Session {
   readonly #closed = waiting<SessionEnd>();
   #ended = false;
 
-  /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay`. */
-  constructor(filesystem: string) {
+  /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay` (tests), null: the overlay. */
+  constructor(filesystem: string | null = null) {
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
     this.#worker.on('message', (message: SessionMessage) => this.#hear(message));

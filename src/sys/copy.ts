@@ -55,7 +55,7 @@ function copyExtent(from: number, to: number, start: number, end: number): numbe
 function nextData(fd: number, at: number, size: number): number {
   const rc = lseek(fd, at, SEEK_DATA);
   if (rc === -ENXIO) return size;
-  return rc < 0 ? at : Math.min(rc, size);
+  return rc < at ? at : Math.min(rc, size); // a device answers 0
 }
 
 function nextHole(fd: number, at: number, size: number): number {

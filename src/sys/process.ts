@@ -1,14 +1,10 @@
 /** What a daemon does to its own process. */
-import { native, nativeSyscall, result } from './ffi.js';
+import { native, result } from './ffi.js';
 
 const setsidCall = native('int', 'setsid', []);
 const dup3Call = native('int', 'dup3', ['int', 'int', 'int']);
 const exitCall = native('void', '_exit', ['int']);
 const setAffinityCall = native('int', 'sched_setaffinity', ['int', 'uint64', 'void *']);
-const killCall = native('int', 'kill', ['int', 'int']);
-const closeRangeCall = nativeSyscall(['uint', 'uint', 'uint']);
-
-const SYS_CLOSE_RANGE = 436;
 
 /** Starts a session of its own, away from the caller's terminal. Returns its id or -errno. */
 export function setsid(): number {
@@ -25,19 +21,9 @@ export function exitNow(code: number): void {
   exitCall(code);
 }
 
-/** Marks descriptors `first` to `last` close-on-exec (Linux 5.11). */
-export function closeOnExecRange(first: number, last: number): number {
-  return result(closeRangeCall(SYS_CLOSE_RANGE, first, last, 4));
-}
-
 /** Lets thread `tid` (0: this one) run on one CPU only. */
 export function setAffinity(tid: number, cpu: number): number {
   const mask = Buffer.alloc(128);
   mask[cpu >> 3] = 1 << (cpu & 7);
   return result(setAffinityCall(tid, mask.length, mask));
-}
-
-/** Sends a signal; 0 only asks whether the process exists. */
-export function kill(pid: number, signal: number): number {
-  return result(killCall(pid, signal));
 }

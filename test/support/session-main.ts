@@ -2,10 +2,12 @@
  * Mounts the test filesystem at argv[2] and serves it, for tests that look at the session from outside. Prints one
  * line when the mount answers and one when it has ended. SIGUSR2 unmounts, SIGUSR1 prints the counters.
  */
-import { type MountPlan, prepareSession, startMount } from '../../src/mount.js';
+import { startMount } from '../../src/mount.js';
 import type { OpenedLayers, OverlayOptions } from '../../src/overlay/config.js';
 import { openLog } from '../../src/session/log.js';
 import { parseMountOptions } from '../../src/session/mount-options.js';
+import type { MountPlan } from '../../src/session/plan.js';
+import { Session } from '../../src/session/session.js';
 
 const words = (process.argv[3] ?? '').split(',').filter((word) => word !== '');
 const plan: MountPlan = {
@@ -20,15 +22,15 @@ const plan: MountPlan = {
   openLayers: (options) => ({ options, warnings: [], descriptors: [] }) as unknown as OpenedLayers,
 };
 
-const session = prepareSession(new URL('./session-fs.js', import.meta.url).href);
+const session = new Session(new URL('./session-fs.js', import.meta.url).href);
 const log = openLog(plan.log);
 try {
   const mount = await startMount(plan, session);
-  console.log('ready');
   process.on('SIGUSR1', () => console.log(`stats ${JSON.stringify(mount.stats())}`));
   process.on('SIGUSR2', () => {
     mount.unmount().catch((error: Error) => console.log(`refused ${error.message}`));
   });
+  console.log('ready');
   const end = await mount.closed;
   console.log(`ended ${end.reason}`);
   process.exitCode = end.reason === 'unmounted' ? 0 : 1;

@@ -1,0 +1,46 @@
+/** From option words to a checked plan of a mount. */
+import { existsSync } from 'node:fs';
+import type { OpenedLayers, OverlayOptions } from '../overlay/config.js';
+import { openLayers } from '../overlay/layers.js';
+import { splitOptions } from '../overlay/option-text.js';
+import { parseOptions } from '../overlay/options.js';
+import type { LogTarget } from './log.js';
+import { type KernelOptions, parseMountOptions } from './mount-options.js';
+
+/** Everything that a mount needs, checked; text is latin1, one char a byte. */
+export interface MountPlan {
+  readonly mountpoint: string;
+  readonly overlay: OverlayOptions;
+  readonly kernel: KernelOptions;
+  readonly log: LogTarget;
+  /** Log each request. */
+  readonly trace: boolean;
+  /** Opens what `overlay` names; throws a sentence. */
+  readonly openLayers: (options: OverlayOptions) => OpenedLayers;
+}
+
+/** What is asked for, before any check; text is latin1, one char a byte. */
+export interface MountWords {
+  /** Option strings, comma-separated words, in order. */
+  readonly options: readonly string[];
+  readonly source: string | null;
+  readonly mountpoint: string;
+  readonly debug: boolean;
+}
+
+/** Checks all words; no directory is looked at. Throws a sentence. */
+export function planMount(words: MountWords, log: LogTarget): MountPlan {
+  const { overlay, rest, warnings } = parseOptions(words.options);
+  const others = rest.flatMap((text) => splitOptions(text)).map(({ name, value }) => ({ key: name, value }));
+  const kernel = parseMountOptions(others, existsSync('/sys/fs/selinux/enforce'));
+  kernel.warnings.unshift(...warnings);
+  kernel.source ??= words.source;
+  return {
+    mountpoint: words.mountpoint,
+    overlay,
+    kernel,
+    log,
+    trace: words.debug || kernel.debug,
+    openLayers,
+  };
+}

@@ -1,0 +1,242 @@
+/** The command as a user meets it: what it prints, how it ends, what is mounted then. */
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { plyfs } from '../support/drivers.js';
+import { must, type RunOptions, type RunResult, run, sh } from '../support/exec.js';
+import { Scratch } from '../support/scratch.js';
+import { isMounted } from '../support/session-server.js';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const COMMAND = `${ROOT}scripts/plyfs`;
+const NOBODY = 65534;
+
+const scratch = new Scratch();
+let reason: string | null = null;
+/** Layers in one directory, which is the working directory of most commands. */
+const home = scratch.directory('home');
+
+before(async () => {
+  reason = await plyfs.unavailable();
+  for (const name of ['l1', 'l2', 'up', 'work', 'mnt']) mkdirSync(`${home}/${name}`);
+  writeFileSync(`${home}/l1/one`, 'one\n');
+  writeFileSync(`${home}/l2/two`, 'two\n');
+  writeFileSync(`${home}/file`, '');
+  chmodSync(scratch.path, 0o755);
+});
+after(() => scratch.dispose());
+
+function command(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  return run(COMMAND, args, { cwd: home, timeout: 30_000, ...options });
+}
+
+/** Waits until no process has `text` on its command line. */
+async function gone(text: string): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const { code } = await run('pgrep', ['-f', text]);
+    if (code !== 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`a process for ${text} is left`);
+}
+
+/** A test that mounts at `mnt`; nothing is mounted there afterwards. */
+function mounting(name: string, test: (mnt: string, t: TestContext) => Promise<void>): void {
+  it(name, async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const mnt = `${home}/mnt`;
+    try {
+      await test(mnt, t);
+    } finally {
+      if (isMounted(mnt)) await run('umount', ['-l', mnt]);
+    }
+  });
+}
+
+const WRITABLE = 'lowerdir=l1:l2,upperdir=up,workdir=work';
+
+describe('plyfs', () => {
+  it('prints help with examples, and its version', async () => {
+    const help = await command(['--help']);
+    assert.equal(help.code, 0);
+    for (const word of ['mount', 'umount', '--lower', 'Exit codes', 'Examples:', 'mount -t fuse.plyfs']) {
+      const text = word === '--lower' ? (await command(['mount', '--help'])).stdout : help.stdout;
+      assert.ok(text.includes(word), `${word} is missing in\n${text}`);
+    }
+    const { version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as { version: string };
+    for (const word of ['-V', '--version']) {
+      assert.ok((await command([word])).stdout.includes(version), word);
+    }
+  });
+
+  const usage: Record<string, readonly string[]> = {
+    'no mount point': ['-o', 'lowerdir=l1'],
+    'too many words': ['-o', 'lowerdir=l1', 'a', 'b', 'mnt'],
+    'an unknown option': ['--frobnicate', 'mnt'],
+    'a command without its mount point': ['mount', '--lower', 'l1'],
+    'a bad log level': ['--log-level', 'loud', '-o', 'lowerdir=l1', 'mnt'],
+  };
+  for (const [name, args] of Object.entries(usage)) {
+    it(`ends with 2 for ${name}`, async () => expectSentence(await command(args), 2, /./));
+  }
+});
+
+function expectSentence(result: RunResult, code: number, sentence: RegExp): void {
+  assert.equal(result.code, code, result.stderr);
+  assert.match(result.stderr, sentence);
+  assert.match(result.stderr, /^plyfs: [^\n]+\.\n$/, 'exactly one sentence');
+  assert.equal(isMounted(`${home}/mnt`), false);
+}
+
+describe('a mount that fails', () => {
+  const cases: Record<string, readonly [readonly string[], RegExp]> = {
+    'an unknown mount option': [['-o', 'lowerdir=l1:l2,frob=1', 'mnt'], /unknown option 'frob=1'/],
+    'a bad value': [['-o', 'lowerdir=l1:l2,xino=maybe', 'mnt'], /xino.*maybe/],
+    'a missing lower': [['-o', 'lowerdir=l1:l9', 'mnt'], /l9.*does not exist/],
+    'a missing mount point': [['-o', 'lowerdir=l1:l2', 'nowhere'], /mount point nowhere does not exist/],
+    'a mount point that is a file': [['-o', 'lowerdir=l1:l2', 'file'], /file is not a directory/],
+    'an upper without work': [['-o', 'lowerdir=l1,upperdir=up', 'mnt'], /workdir/],
+    'a log file that can not be made': [
+      ['--log-file', 'nowhere/log', '-o', 'lowerdir=l1:l2', 'mnt'],
+      /log file nowhere\/log/,
+    ],
+  };
+  for (const [name, [args, sentence]] of Object.entries(cases)) {
+    it(`says so: ${name}`, async (t) => {
+      if (reason !== null) return t.skip(reason);
+      expectSentence(await command(args), 1, sentence);
+    });
+  }
+
+  it('says so when started by node itself', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+    const result = await run(process.execPath, [main, '-o', 'lowerdir=l1:l9', 'mnt'], { cwd: home });
+    expectSentence(result, 1, /l9.*does not exist/);
+  });
+
+  mounting('says so: a mount is there already', async (mnt) => {
+    await must(COMMAND, ['-o', 'lowerdir=l1:l2', mnt], { cwd: home });
+    const second = await command(['-o', 'lowerdir=l1:l2', mnt]);
+    assert.equal(second.code, 1);
+    assert.match(second.stderr, /has a plyfs mount already/);
+  });
+
+  it('says so: a user who may not', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    if ((statSync('/dev/fuse').mode & 0o007) === 0o006) return t.skip('everyone may use /dev/fuse here');
+    const drop = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups'];
+    const result = await run('setpriv', [...drop, COMMAND, '-o', 'lowerdir=l1:l2', 'mnt'], { cwd: home });
+    expectSentence(result, 1, /mnt.*(denied|permitted)/i);
+  });
+});
+
+describe('a mount in the background', () => {
+  mounting('answers when the command has ended, and shows in mountinfo', async (mnt) => {
+    const result = await command(['-o', WRITABLE, '-o', 'nosuid,noatime', 'source', mnt]);
+    assert.deepEqual([result.code, result.stdout, result.stderr], [0, '', '']);
+    assert.equal(await must('cat', [`${mnt}/one`, `${mnt}/two`]), 'one\ntwo\n');
+    const line = readFileSync('/proc/self/mountinfo', 'latin1')
+      .split('\n')
+      .find((l) => l.includes(mnt));
+    assert.match(line!, / rw,nosuid,noatime - fuse\.plyfs source rw,.*default_permissions,allow_other/);
+    await must('sh', ['-c', `echo new >${mnt}/three`]);
+    assert.equal(readFileSync(`${home}/up/three`, 'utf8'), 'new\n');
+    await must('umount', [mnt]);
+    await gone(`main.js .*${mnt}$`);
+  });
+
+  mounting('takes the long form, and ends by plyfs umount', async (mnt) => {
+    const words = ['--lower', 'l1', '--lower', 'l2', '--upper', 'up', '--work', 'work'];
+    assert.equal((await command(['mount', ...words, 'mnt'])).code, 0);
+    assert.equal(await must('cat', [`${mnt}/two`]), 'two\n');
+    const busy = await run(COMMAND, ['umount', mnt], { cwd: mnt });
+    assert.equal(busy.code, 1);
+    assert.match(busy.stderr, /^plyfs: .*mnt is busy: [^\n]+\.\n$/);
+    assert.equal((await command(['umount', 'mnt'])).code, 0);
+    assert.equal(isMounted(mnt), false);
+    expectSentence(await command(['umount', 'mnt']), 1, /nothing is mounted/);
+  });
+
+  mounting('holds no descriptor and no directory of its caller', async (mnt) => {
+    // The pipe of $(...) stays open as long as anyone has it, by whatever number.
+    const script = `exec 7>&1 30>&1; x=$(${COMMAND} -o lowerdir=l1:l2 ${mnt} 7>&1 30>&1 2>&1); echo "done $x"`;
+    const result = await run('bash', ['-c', script], { cwd: home, timeout: 20_000 });
+    assert.equal(result.stdout, 'done \n', result.stderr);
+    assert.equal(result.timedOut, false);
+    assert.equal(await must('cat', [`${mnt}/one`]), 'one\n');
+    const server = (await must('pgrep', ['-f', `main.js -o lowerdir=l1:l2 ${mnt}`])).trim();
+    assert.equal((await must('readlink', [`/proc/${server}/cwd`])).trim(), '/');
+  });
+
+  mounting('takes names that are not UTF-8', async () => {
+    const script = `d=$(printf 'caf\\351,x:y'); mkdir "$d" "$d/l"; echo hi >"$d/l/f"
+      ${COMMAND} -o "lowerdir=$(printf 'caf\\351\\\\,x\\\\:y')/l,ro" mnt && cat mnt/f`;
+    const result = await sh(script, { cwd: home });
+    assert.equal(result.stdout, 'hi\n', result.stderr);
+  });
+
+  mounting('writes JSON lines to its log file', async (mnt) => {
+    assert.equal((await command(['--log-file', 'log', '-o', 'lowerdir=l1:l2', mnt])).code, 0);
+    await must('umount', [mnt]);
+    await gone(`main.js .*${mnt}$`);
+    const lines = readFileSync(`${home}/log`, 'utf8').trim().split('\n');
+    const texts = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
+    // The first comes from the session thread, which has no event loop turns.
+    for (const text of ['FUSE connection', 'mounted', 'unmounted'])
+      assert.ok(texts.includes(text), texts.join());
+  });
+
+  mounting('is a mount helper of mount(8)', async (mnt, t) => {
+    if (!existsSync('/sbin/mount.fuse3')) return t.skip('there is no mount.fuse3');
+    const lowers = `lowerdir=${home}/l1:${home}/l2`;
+    await must('mount', ['-t', 'fuse3', `${COMMAND}#overlay`, mnt, '-o', `${lowers},ro,nofail`]);
+    assert.equal(await must('cat', [`${mnt}/one`]), 'one\n');
+  });
+});
+
+describe('a dead mount', () => {
+  mounting('is named as such, and unmounted like any other', async (mnt) => {
+    await must(COMMAND, ['-o', 'lowerdir=l1:l2', mnt], { cwd: home });
+    await must('pkill', ['-KILL', '-f', `main.js .*${mnt}$`]);
+    for (let i = 0; i < 50 && (await run('ls', [mnt])).code === 0; i++);
+    const again = await command(['-o', 'lowerdir=l1:l2', mnt]);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /^plyfs: the mount point \S+ holds a dead mount; [^\n]+\n$/);
+    assert.equal((await command(['umount', mnt])).code, 0);
+    assert.equal(isMounted(mnt), false);
+  });
+});
+
+describe('signals', () => {
+  /** Serves in the foreground under a shell that prints the exit code. */
+  async function foreground(mnt: string, script: string): Promise<RunResult> {
+    const start = `${COMMAND} -f -o lowerdir=l1:l2 mnt & p=$!; until mountpoint -q ${mnt}; do sleep 0.05; done; `;
+    return await sh(`${start}${script}; wait $p; echo "code $?"`, { cwd: home, timeout: 20_000 });
+  }
+
+  for (const signal of ['TERM', 'INT', 'HUP']) {
+    mounting(`SIG${signal} unmounts`, async (mnt) => {
+      const result = await foreground(mnt, `kill -${signal} $p`);
+      assert.equal(result.stdout, 'code 0\n', result.stderr);
+      assert.equal(isMounted(mnt), false);
+    });
+  }
+
+  mounting('a busy mount says so; the second signal detaches it', async (mnt) => {
+    const script = `cd ${mnt}; kill $p; sleep 0.5; cat one; kill $p; sleep 0.5; cat two; cd /`;
+    const result = await foreground(mnt, script);
+    assert.equal(result.stdout, 'one\ntwo\ncode 0\n', result.stderr);
+    assert.match(result.stderr, /is busy/);
+    assert.equal(isMounted(mnt), false);
+  });
+
+  mounting('the debug option traces requests, and stays in the foreground', async (mnt) => {
+    const script = `${COMMAND} -d -o lowerdir=l1:l2 mnt & p=$!; until mountpoint -q ${mnt}; do sleep 0.05; done
+      cat ${mnt}/one; umount ${mnt}; wait $p; echo "code $?"`;
+    const result = await sh(script, { cwd: home, timeout: 20_000 });
+    assert.equal(result.stdout, 'one\ncode 0\n', result.stderr);
+    assert.match(result.stderr, /LOOKUP node 1 "one"/);
+  });
+});

@@ -1,0 +1,18 @@
+/** A Node program that uses plyfs: argv is lower, upper, work, mount point. Prints what the handle says. */
+import { mount, UserError } from '../../src/index.js';
+
+const [lower = '', upper = '', work = '', mountpoint = ''] = process.argv.slice(2);
+try {
+  const handle = await mount({ mountpoint, lower: [lower], upper, work, source: 'api', options: ['nosuid'] });
+  await handle.ready;
+  console.log(`ready ${handle.mountpoint}`);
+  process.stdin.once('data', async () => {
+    console.log(`requests ${handle.stats().totalRequests > 0}`);
+    await handle.unmount();
+    const end = await handle.closed;
+    console.log(`ended ${end.reason}`);
+    process.stdin.destroy();
+  });
+} catch (error) {
+  console.log(error instanceof UserError ? `sorry: ${error.message}` : `bug: ${error}`);
+}
