@@ -75,7 +75,8 @@ function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): 
   } else if (inode.data !== null) {
     setRedirect(ov, inode, side, parent === newParent);
   }
-  if (parent !== newParent && hasOrigin(ov, inode)) markImpure(ov, newParent);
+  if (parent !== newParent && (inode.data?.hardLinked === false || hasOrigin(ov, inode)))
+    markImpure(ov, newParent);
 }
 
 function markOpaqueOrRefuse(ov: Overlay, inode: Inode): void {
