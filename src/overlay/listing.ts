@@ -170,11 +170,11 @@ export class Listing {
     this.#put(name, info);
   }
 
-  /** Building, top first: a whiteout on `source`; `inPlace`: it stands at the name itself (not a `.wh.` file). */
-  mergeWhiteout(name: string, source: number, inPlace: boolean): void {
+  /** Building, top first: a whiteout on `source`, at the name or beside it. */
+  mergeWhiteout(name: string, source: number): void {
     const before = this.info(name);
     if (before === 0) {
-      const onUpper = source === 0 && inPlace ? WHITEOUT : LOWER_DECIDED;
+      const onUpper = source === 0 ? WHITEOUT : LOWER_DECIDED;
       this.#put(name, KNOWN | HIDDEN | CLOSED | onUpper);
       return;
     }

@@ -76,6 +76,8 @@ export class Overlay {
   /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
   readonly lowerLinks = new Map<string, Inode>();
   readonly writeback = new Writeback();
+  /** Upper holds `.wh.` files, or is going to. */
+  whUpper: boolean;
   /** Layers in which a directory marked `opaque=x` was found. */
   readonly xwhiteoutLayers = new Set<Layer>();
   /** Attributes of the object last looked at by lookup or getattr. */
@@ -100,6 +102,7 @@ export class Overlay {
     this.lowest = opened.layers.filter((layer) => layer.kind !== 'data').length - 1;
     this.work = opened.work;
     this.indexDir = opened.indexDir;
+    this.whUpper = options.whiteout === 'aufs';
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
     this.credentials = new Credentials(opened.privileged);
