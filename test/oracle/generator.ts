@@ -173,7 +173,7 @@ class Generator {
     [1, () => `removexattr ${this.#path()} ${this.#chance.pick(XATTRS)}`],
     [1, () => `listxattr ${this.#path()}`],
     [2, () => `list ${this.#directoryPath()}`],
-    [1, () => `stat ${this.#path()} type,mode,owner,size`],
+    [1, () => `stat ${this.#path()} type,mode,owner`],
     [1, () => `cat ${this.#path()}`],
     [
       3,
@@ -184,7 +184,7 @@ class Generator {
     [1, () => `linkfd ${this.#chance.pick(FDS)} ${this.#made()}`],
     [2, () => `read ${this.#chance.pick(FDS)} ${this.#chance.below(4)} 20`],
     [2, () => `write ${this.#chance.pick(FDS)} ${this.#chance.below(12)} W${this.#chance.below(100)}`],
-    [1, () => `fstat ${this.#chance.pick(FDS)} type,mode,owner,size`],
+    [1, () => `fstat ${this.#chance.pick(FDS)} type,mode,owner`],
     [1, () => `close ${this.#chance.pick(FDS)}`],
     [0.3, () => 'forget'],
     [1, () => `user ${this.#chance.pick(['0:0', '0:0', '1234:1234'])}`],
