@@ -279,6 +279,16 @@ export const layers: Scenarios = {
       'add single y',
     ],
   },
+  'metacopy-link': {
+    options: ['metacopy=on', 'redirect_dir=on'],
+    lower: [['put c/a/a text', 'dir c/b']],
+    steps: ['link c/a/a c/b/c', 'cat c/b/c', 'unlink c/a/a', 'cat c/b/c'],
+  },
+  'metacopy-breaks-links': {
+    options: ['metacopy=on', 'redirect_dir=on'],
+    lower: [['put a text', 'link a c']],
+    steps: ['chmod a 600', 'cat a', 'stat c'],
+  },
   'metacopy-chmod': {
     options: ['metacopy=on'],
     lower: [['put f x*20000', 'chmod f 644', 'put g y*20000', 'put h text']],
