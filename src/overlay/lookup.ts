@@ -2,12 +2,13 @@
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
+import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, sourceOf } from './listing.js';
 import { locateDir, statAt, statInode } from './locate.js';
 import { isImpure, markImpure, noteXwhiteouts, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
-import { findMetacopyData } from './metacopy.js';
-import { addName, dropInode } from './names.js';
+import { findMetacopyData, looksHollow } from './metacopy.js';
+import { addName, dropInode, makeFirst } from './names.js';
 import { originIno, writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
 import type { Overlay } from './state.js';
@@ -34,6 +35,7 @@ export function makeRoot(ov: Overlay): Inode {
 export function find(ov: Overlay, parent: Inode, name: string): Inode | null {
   const known = parent.dir!.children.get(name);
   if (known !== undefined) {
+    if (known.index !== null) makeFirst(known, parent, name);
     statInode(ov, known);
     return known;
   }
@@ -82,15 +84,37 @@ export function isAbsent(rc: number): boolean {
 function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode {
   const type = ov.stat.mode & sys.S_IFMT;
   if (type === sys.S_IFDIR) return makeDirectory(ov, parent, name, where, below);
-  if (!where.isUpper) {
-    const inode = newInode(ov, type, parent, name, null);
-    inode.lowerDir = where;
-    inode.lowerName = name;
-    ov.inoMap.map(where.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
-    if (ov.options.metacopy && type === sys.S_IFREG) findMetacopyData(ov, inode, where);
-    return inode;
+  return where.isUpper ? makeUpperFile(ov, parent, name, type) : makeLowerFile(ov, parent, name, type, where);
+}
+
+function makeLowerFile(ov: Overlay, parent: Inode, name: string, type: number, where: RealDir): Inode {
+  const linked = ov.indexDir >= 0 && ov.stat.nlink > 1;
+  const known = linked ? knownLink(ov, where.layer, ov.stat) : undefined;
+  if (known !== undefined) {
+    addName(known, parent, name);
+    makeFirst(known, parent, name);
+    statInode(ov, known);
+    return known;
   }
-  return makeUpperFile(ov, parent, name, type);
+  const inode = newInode(ov, type, parent, name, null);
+  inode.lowerDir = where;
+  inode.lowerName = name;
+  ov.inoMap.map(where.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+  if (type === sys.S_IFREG && (ov.options.metacopy || looksHollow(ov.stat))) {
+    orDrop(ov, inode, () => findMetacopyData(ov, inode, where));
+  }
+  if (linked) orDrop(ov, inode, () => attachLower(ov, inode, where, name));
+  return inode;
+}
+
+/** An inode about which not all can be found out is given up again. */
+function orDrop(ov: Overlay, inode: Inode, step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    dropInode(ov, inode);
+    throw error;
+  }
 }
 
 /** Key of an upper file in `Overlay.upperLinks`; exact up to inode numbers of 2^53. */
@@ -103,6 +127,7 @@ function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): 
   const linked = key === 0 ? undefined : ov.upperLinks.get(key);
   if (linked !== undefined) {
     addName(linked, parent, name);
+    if (linked.index !== null) makeFirst(linked, parent, name);
     return linked;
   }
   const inode = newInode(ov, type, parent, name, null);
@@ -113,9 +138,12 @@ function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): 
   }
   const layer = ov.opened.layers[0]!;
   ov.inoMap.map(layer, ov.stat.inoLo, ov.stat.inoHi, inode);
-  if (isImpure(ov, parent)) {
-    originIno(ov, parent, name, inode);
-    if (type === sys.S_IFREG) findMetacopyData(ov, inode, parent.dir!.upper!);
+  const impure = isImpure(ov, parent);
+  if (impure || (type === sys.S_IFREG && looksHollow(ov.stat))) {
+    orDrop(ov, inode, () => {
+      if (impure) originIno(ov, parent, name, inode);
+      if (type === sys.S_IFREG) findMetacopyData(ov, inode, parent.dir!.upper!);
+    });
   }
   return inode;
 }

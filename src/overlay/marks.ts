@@ -131,10 +131,9 @@ export function markMetacopy(ov: Overlay, fd: number): void {
   must(sys.setxattr(fd, '', ov.own.metacopy, YES, 0), 'set metacopy');
 }
 
-/** The data is here: the file is no metacopy any more. Returns 0 or -errno. */
+/** The data is here: the file is no metacopy any more, and its redirect says nothing. Returns 0 or -errno. */
 export function unmarkMetacopy(ov: Overlay, fd: number): number {
   const rc = sys.removexattr(fd, '', ov.own.metacopy);
-  ov.bestEffort('remove redirect', sys.removexattr(fd, '', ov.own.redirect));
   return rc === -sys.ENODATA ? 0 : rc;
 }
 

@@ -60,6 +60,8 @@ export class Overlay {
   root: Inode | null = null;
   /** O_PATH descriptor of the work directory; -1 without an upper. */
   readonly work: number;
+  /** O_PATH descriptor of the index directory; -1 unless index=on. */
+  readonly indexDir: number;
   readonly own: OwnXattrs;
   readonly inoMap: InoMap;
   readonly credentials: Credentials;
@@ -72,6 +74,8 @@ export class Overlay {
   readonly upperLinks = new Map<number, Inode>();
   /** Layers in which a directory marked `opaque=x` was found. */
   readonly xwhiteoutLayers = new Set<Layer>();
+  /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
+  readonly lowerLinks = new Map<string, Inode>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */
@@ -93,6 +97,7 @@ export class Overlay {
     this.upperLayer = opened.hasUpper && !options.readOnly ? opened.layers[0]! : null;
     this.lowest = opened.layers.filter((layer) => layer.kind !== 'data').length - 1;
     this.work = opened.work;
+    this.indexDir = opened.indexDir;
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
     this.credentials = new Credentials(opened.privileged);

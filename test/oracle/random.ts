@@ -46,7 +46,10 @@ export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> 
   const shapes = new Set<string>();
   let seed = run.seed;
   while (Date.now() < end && findings.length < run.most && problems.length === 0) {
-    const some = Array.from({ length: AT_ONCE }, (_, i) => ({ seed: seed + i, scenario: generate(seed + i) }));
+    const some = Array.from({ length: AT_ONCE }, (_, i) => ({
+      seed: seed + i,
+      scenario: generate(seed + i),
+    }));
     seed += AT_ONCE;
     const wanted = some.filter(({ scenario }) => !scenario.options?.some((o) => run.without?.includes(o)));
     const seeds = wanted.map((one) => one.seed);

@@ -10,6 +10,8 @@ import { create } from './scenarios/create.js';
 import { data } from './scenarios/data.js';
 import { forgotten } from './scenarios/forgotten.js';
 import { layers } from './scenarios/layers.js';
+import { linkIndex } from './scenarios/link-index.js';
+import { metacopies } from './scenarios/metacopy.js';
 import { remove } from './scenarios/remove.js';
 import { rename } from './scenarios/rename.js';
 
@@ -20,6 +22,8 @@ const chapters: Readonly<Record<string, Scenarios>> = {
   data,
   attributes,
   layers,
+  'link-index': linkIndex,
+  metacopy: metacopies,
   forgotten,
 };
 
