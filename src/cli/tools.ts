@@ -7,6 +7,7 @@ import type { ToolCommand } from './tools/command.js';
 const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
   diff: async () => (await import('./tools/diff.js')).diffCommand,
   inspect: async () => (await import('./tools/inspect.js')).inspectCommand,
+  layers: async () => (await import('./tools/layers.js')).layersCommand,
 };
 
 /** Runs the command `args[0]` with the rest of `args`. Resolves to the exit code. */
