@@ -57,9 +57,7 @@ describe('plyfs layers', () => {
 
   it('prints a table, and writes a page that holds the same numbers and runs nothing foreign', async (t) => {
     if (reason !== null) return t.skip(reason);
-    await shell(
-      `mkdir "${dirs.upper}/<"; head -c 90000 /dev/zero > "${dirs.upper}/</script><b>"`,
-    );
+    await shell(`mkdir "${dirs.upper}/<"; head -c 90000 /dev/zero > "${dirs.upper}/</script><b>"`);
     const args = ['layers', '--upper', dirs.upper, '--lower', dirs.lower];
     const text = (await tool(args)).stdout;
     assert.match(
