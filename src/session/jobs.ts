@@ -22,12 +22,15 @@ export class HelperJobs implements Jobs {
   readonly #helpers: Helper[] = [];
   readonly #owner = new Map<number, Helper>();
   readonly #results = new Map<number, number>();
+  readonly #onFinished: ((job: number) => void) | null;
   resumed = 0;
   #last = 0;
 
-  constructor(counters: Counters) {
+  /** `onFinished`: for a thread with an event loop, which is told of each finished job; {@link collect} is then not used. */
+  constructor(counters: Counters, onFinished: ((job: number) => void) | null = null) {
     this.wake = must(sys.eventfd(), 'eventfd');
     this.#counters = counters;
+    this.#onFinished = onFinished;
   }
 
   /** Jobs whose result has not come yet. */
@@ -62,14 +65,17 @@ export class HelperJobs implements Jobs {
         m !== undefined;
         m = receiveMessageOnPort(helper.port)
       ) {
-        const { number, result } = m.message as ResultMessage;
-        helper.waiting--;
-        this.#owner.delete(number);
-        this.#results.set(number, result);
-        finished.push(number);
+        finished.push(this.#settle(helper, m.message as ResultMessage));
       }
     }
     return finished;
+  }
+
+  #settle(helper: Helper, { number, result }: ResultMessage): number {
+    helper.waiting--;
+    this.#owner.delete(number);
+    this.#results.set(number, result);
+    return number;
   }
 
   /** Ends the helper threads; nothing may be outstanding. */
@@ -90,6 +96,10 @@ export class HelperJobs implements Jobs {
     worker.unref();
     const helper = { port: port1, waiting: 0 };
     this.#helpers.push(helper);
+    const onFinished = this.#onFinished;
+    if (onFinished !== null) {
+      port1.on('message', (message: ResultMessage) => onFinished(this.#settle(helper, message)));
+    }
     return helper;
   }
 }

@@ -3,26 +3,10 @@ import { Worker } from 'node:worker_threads';
 import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
 import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
+import { waiting } from './waiting.js';
 
 /** The filesystem that is mounted unless a test names another. */
 export const OVERLAY = new URL('../overlay/overlay.js', import.meta.url).href;
-
-interface Waiting<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
-
-function waiting<T>(): Waiting<T> {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  promise.catch(() => {}); // may be rejected before anyone asks
-  return { promise, resolve, reject };
-}
 
 /**
  * One session thread. It is created early, so that it loads its code while the main thread opens layers and mounts,
