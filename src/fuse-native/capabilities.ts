@@ -22,8 +22,7 @@ export type Limit =
   | 'remove-directory-of-unlinked'
   | 'mount-point'
   | 'mount-flags'
-  | 'passthrough'
-  | 'abort-reason';
+  | 'passthrough';
 
 /** Why not, and what happens instead. */
 export const LIMITS: Readonly<Record<Limit, string>> = {
@@ -53,5 +52,4 @@ export const LIMITS: Readonly<Record<Limit, string>> = {
     'fuse-native takes a mount point of at most 1023 bytes of UTF-8, which is no mount point already',
   'mount-flags': 'libfuse 2.9 knows ro, nosuid, nodev, noexec, sync, dirsync and noatime only',
   passthrough: 'libfuse 2.9 has no passthrough: data travels through the page cache',
-  'abort-reason': 'libfuse ends in the same way whether a mount was aborted or its server failed',
 };

@@ -18,6 +18,10 @@ const LOG_FD = 4;
 /** What is kept of its stderr, where libfuse says why a mount failed. */
 const MAX_COMPLAINT = 4096;
 
+/** The one limit of this transport (fuse-native/capabilities.ts) that no program is told of when it meets it. */
+const SILENT_LOSS =
+  'libfuse 2.9 drops changes of atime or mtime alone: tar restores no times through fuse-native, cp -p does.';
+
 /** Mount options in libfuse's words; what it can't do is refused, or is a warning where it only does less. */
 function libfuseFlags(kernel: KernelOptions, isReadOnly: boolean, warnings: string[]): string[] {
   if (kernel.extra.length > 0) {
@@ -38,6 +42,7 @@ export function nativeStart(
 ): { readonly start: NativeStart; readonly warnings: string[] } {
   const { kernel, overlay } = plan;
   const warnings: string[] = [];
+  if (overlay.upperdir !== null) warnings.push(SILENT_LOSS);
   const isReadOnly = overlay.readOnly || overlay.upperdir === null;
   const flags = libfuseFlags(kernel, isReadOnly, warnings);
   const allowOther = kernel.allowOther === true;
