@@ -6,6 +6,7 @@
  *
  * Whatever fails on the way to "ready" leaves nothing mounted.
  */
+import type { OverlayOptions } from './overlay/config.js';
 import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
 import { UserError } from './overlay/user-error.js';
@@ -17,13 +18,13 @@ import {
   raiseReadAhead,
   resolveMountpoint,
 } from './session/attach.js';
+import type { Control } from './session/control.js';
 import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import type { Transport } from './session/mount-options.js';
-import { NativeSession, nativeStart } from './session/native-session.js';
 import { type MountPlan, planMount } from './session/plan.js';
 import type { SessionEnd } from './session/protocol.js';
-import { OVERLAY, Session } from './session/session.js';
+import { Session } from './session/session.js';
 import * as sys from './sys/index.js';
 
 export type { Stats } from './session/counters.js';
@@ -69,8 +70,7 @@ function attachPlan(plan: MountPlan, target: string): Attachment {
  * yet: it has loaded its code meanwhile. Without one, a thread is started if the plan needs one.
  */
 export async function startMount(plan: MountPlan, session: Session | null): Promise<Mount> {
-  if (plan.kernel.transport === 'kernel')
-    return await startKernelMount(plan, session ?? new Session(OVERLAY));
+  if (plan.kernel.transport === 'kernel') return await startKernelMount(plan, session ?? new Session());
   await session?.discard();
   return await startNativeMount(plan);
 }
@@ -85,7 +85,7 @@ async function startKernelMount(plan: MountPlan, session: Session): Promise<Moun
     closeLayers(opened);
     throw error;
   }
-  const mount = new LiveMount(attachment, session, () => {
+  const mount = new LiveMount(attachment, session, opened.options, () => {
     sys.close(attachment.fd);
     closeLayers(opened);
   });
@@ -101,16 +101,18 @@ async function startKernelMount(plan: MountPlan, session: Session): Promise<Moun
   });
   try {
     await session.ready;
-    raiseReadAhead(attachment);
   } catch (error) {
     await mount.closed;
     throw error;
   }
+  raiseReadAhead(attachment);
+  void mount.answer();
   return mount;
 }
 
 /** The same through fuse-native, in a process of its own: see session/native-main.ts. */
 async function startNativeMount(plan: MountPlan): Promise<Mount> {
+  const { NativeSession, nativeStart } = await import('./session/native-session.js');
   const target = resolveMountpoint(plan.mountpoint);
   const { start, warnings } = nativeStart(plan, target);
   const session = new NativeSession(plan.log.fd);
@@ -125,8 +127,9 @@ async function startNativeMount(plan: MountPlan): Promise<Mount> {
   }
   const attachment = attachedAt(target);
   if (attachment === null) throw new UserError('the mount ended before it was ready.');
-  const mount = new LiveMount(attachment, session, () => {});
+  const mount = new LiveMount(attachment, session, plan.overlay, () => {});
   mount.warnings.push(...plan.kernel.warnings, ...warnings);
+  void mount.answer();
   return mount;
 }
 
@@ -143,13 +146,17 @@ class LiveMount implements Mount {
   readonly closed: Promise<SessionEnd>;
   readonly #attachment: Attachment;
   readonly #session: Serving;
+  readonly #options: OverlayOptions;
   readonly #release: () => void;
+  #control: Control | null = null;
+  #ended = false;
 
-  /** `release` gives up what the mount was made of. */
-  constructor(attachment: Attachment, session: Serving, release: () => void) {
+  /** `options`: those in force. `release` gives up what the mount was made of. */
+  constructor(attachment: Attachment, session: Serving, options: OverlayOptions, release: () => void) {
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
     this.#attachment = attachment;
     this.#session = session;
+    this.#options = options;
     this.#release = release;
     this.closed = session.closed.then((end) => this.#finish(end));
   }
@@ -168,6 +175,17 @@ class LiveMount implements Mount {
     if (!lazy) await this.closed;
   }
 
+  /** Answers `plyfs stats` and its like from now on. Its code is loaded when the mount is there: nobody waits. */
+  async answer(): Promise<void> {
+    const { openControl } = await import('./session/control.js');
+    if (this.#ended) return;
+    this.#control = openControl(this.#attachment.device, {
+      mountpoint: this.#attachment.target,
+      options: this.#options,
+      stats: () => this.stats(),
+    });
+  }
+
   /** Without a server the mount would answer ENOTCONN for ever: take it away, then give up the connection. */
   async #finish(end: SessionEnd): Promise<SessionEnd> {
     if (end.reason !== 'unmounted') {
@@ -177,6 +195,8 @@ class LiveMount implements Mount {
         if (!(error instanceof UserError)) throw error;
       }
     }
+    this.#ended = true;
+    this.#control?.close();
     this.#release();
     return end;
   }
@@ -247,7 +267,7 @@ function readable(error: unknown): unknown {
  * synchronous calls: nothing would then serve a signal or an unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
-  const session = options.transport === 'fuse-native' ? null : new Session(OVERLAY);
+  const session = options.transport === 'fuse-native' ? null : new Session();
   try {
     return await startMount(planFor(options), session);
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The named commands and the help, by yargs. */
 import { readFileSync } from 'node:fs';
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
 import { escapeValue } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
@@ -10,7 +10,19 @@ const USAGE = `plyfs: a union filesystem with the semantics and on-disk format o
 
   plyfs -o lowerdir=A:B,upperdir=U,workdir=W [-f] [-d] [source] mountpoint
   plyfs mount --lower A --lower B --upper U --work W mountpoint
-  plyfs umount mountpoint`;
+  plyfs umount mountpoint
+
+Working with layers, mounted or not; each has its own --help:
+
+  plyfs diff       what an upper changes against its lowers
+  plyfs inspect    why a path looks as it does
+  plyfs layers     sizes of layers, and what is wasted in them
+  plyfs check      find and repair what is wrong in layers
+  plyfs export     a layer as an OCI layer tar
+  plyfs import     OCI or Docker layers and images as layer directories
+  plyfs run        a command in a throw-away view of this machine
+  plyfs merge      several layers as one directory; squash: as one layer
+  plyfs stats      live numbers of a mount`;
 
 const EPILOGUE = `The first lower directory is the topmost. Without an upper directory the mount is read-only.
 
@@ -113,8 +125,15 @@ async function umountCommand(parsed: Parsed): Promise<number> {
   return 0;
 }
 
+/** A complaint of yargs in the style of ours. */
+function sentence(message: string): string {
+  if (message.startsWith('Not enough non-option')) return "no mount point is given; see 'plyfs --help'.";
+  return `${message.charAt(0).toLowerCase()}${message.slice(1)}; see 'plyfs --help'.`;
+}
+
 /** Runs a named command, or prints help or version. Resolves to the exit code. */
 export async function runCommand(args: readonly string[], caller: Caller | null): Promise<number> {
+  const { default: yargs } = await import('yargs');
   let code = 0;
   const parser = serverOptions(yargs([...args]) as Argv)
     .scriptName('plyfs')
@@ -148,7 +167,7 @@ export async function runCommand(args: readonly string[], caller: Caller | null)
     .wrap(110)
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(`${message}.`);
+      throw error ?? new UsageError(sentence(message));
     });
   await parser.parseAsync();
   return code;

@@ -36,8 +36,8 @@ export async function runMount(command: MountCommand, start: Start): Promise<num
   const foreground = command.foreground || debug; // as libfuse does
   if (!foreground && start.caller === null) return await startServer(start.args);
   // The session thread loads its code while this thread loads its own: on the way to a mount every millisecond counts.
-  const { OVERLAY, Session } = await import('../session/session.js');
-  const session = asksForNative(command) ? null : new Session(OVERLAY);
+  const { Session } = await import('../session/session.js');
+  const session = asksForNative(command) ? null : new Session();
   const { serve } = await import('./serve.js');
   return await serve({ ...command, debug, caller: foreground ? null : start.caller }, session);
 }

@@ -57,10 +57,14 @@ function decodeCreate(x: Exchange): { flags: number; mode: number } {
 }
 
 /**
+ * Under zero-message opens CREATE answers ENOSYS, once: the kernel then makes files by MKNOD, which is one request as
+ * well, but no RELEASE follows it.
+ *
  * CREATE is sent for a name that the kernel holds to be absent. Were it there after all, O_TRUNC would ask to clear
  * its set-id bits too: not done, as nobody changes a directory behind the kernel's back.
  */
 function create(x: Exchange): number {
+  if (x.negotiated.zeroOpen) return -ENOSYS;
   const { request: r, entry } = x;
   x.fs.create(r.node, r.name(16), decodeCreate(x), r.caller, entry, x.freshOpen());
   return openOut(x, x.reply.entryOut(entry), entry.node);

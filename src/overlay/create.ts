@@ -5,12 +5,14 @@ import type { Caller, Name } from '../vfs/types.js';
 import { inheritAcl } from './acl.js';
 import { copyUp, copyUpDir, settle } from './copy-up.js';
 import { DirState, dirOf, type Inode, isMerge, RealDir } from './inode.js';
+import { startNlink } from './link-index.js';
 import { isVisible, isWhitedOut } from './listing.js';
 import { locate } from './locate.js';
 import { linkKeyOf, newInode } from './lookup.js';
 import { isImpure, markImpure, markOpaque } from './marks.js';
 import { listingOf } from './merge.js';
 import { addName } from './names.js';
+import { setRedirect } from './redirect-up.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 import { isReservedName } from './whiteout.js';
@@ -96,6 +98,7 @@ function newUpperInode(ov: Overlay, parent: Inode, name: string, type: number): 
   if (dir !== null) dir.impure = 'no';
   const inode = newInode(ov, type, parent, name, dir);
   inode.hasUpper = true;
+  inode.lacksCapability = true;
   ov.inoMap.map(upper.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
   return inode;
 }
@@ -146,10 +149,15 @@ export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void
   settle(ov, inode);
   const there = prepareName(ov, parent, name);
   copyUp(ov, inode, 'metacopy');
+  if (inode.index !== null) startNlink(ov, inode, inode.parent, inode.name);
+  if (inode.data !== null && inode.parent !== null) {
+    setRedirect(ov, inode, { parent: inode.parent, name: inode.name }, false);
+  }
   const upperFd = ov.dirs.fd(dirOf(parent).upper!);
   if (there === 'whiteout') linkOverWhiteout(ov, inode, upperFd, name);
   else linkFree(ov, inode, upperFd, name);
-  if (inode.parent !== null && inode.parent !== parent && isImpure(ov, inode.parent)) markImpure(ov, parent);
+  if (inode.index !== null) inode.index.nlink++;
+  if (bringsOrigin(ov, inode, parent)) markImpure(ov, parent);
   dirOf(parent).listing?.setUpper(name, inode.type >> 12);
   addName(inode, parent, name);
   must(sys.statx(upperFd, name, ov.stat), 'statx');
@@ -157,6 +165,12 @@ export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void
     inode.linkKey = linkKeyOf(ov.stat);
     ov.upperLinks.set(inode.linkKey, inode);
   }
+}
+
+/** Whether a file that gets a name in `parent` may have an origin, of which that directory does not know. */
+function bringsOrigin(ov: Overlay, inode: Inode, parent: Inode): boolean {
+  if (inode.index !== null) return true;
+  return inode.parent !== null && inode.parent !== parent && isImpure(ov, inode.parent);
 }
 
 function linkReal(ov: Overlay, inode: Inode, toFd: number, name: string): number {

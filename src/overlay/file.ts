@@ -17,7 +17,7 @@ const COPY_MAX = 4 * 1024 * 1024;
  */
 export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   let file = ov.files.get(inode);
-  if (file !== undefined && (!write || file.writable)) return file.fd;
+  if (file !== undefined && (!write || (file.writable && inode.data === null))) return file.fd;
   if (write) {
     copyUp(ov, inode, 'all');
     file = ov.files.get(inode);
@@ -26,7 +26,8 @@ export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   return ov.files.set(inode, openReal(ov, inode, write), write).fd;
 }
 
-function openReal(ov: Overlay, inode: Inode, write: boolean): number {
+/** Opens the inode's data anew; the caller owns the descriptor. */
+export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
   if (inode.type !== sys.S_IFREG && inode.dir === null) fail(sys.EINVAL, 'data of a special file');
   const access = write ? sys.O_RDWR : sys.O_RDONLY;
   const flags = access | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;

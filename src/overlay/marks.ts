@@ -131,10 +131,9 @@ export function markMetacopy(ov: Overlay, fd: number): void {
   must(sys.setxattr(fd, '', ov.own.metacopy, YES, 0), 'set metacopy');
 }
 
-/** The data is here: the file is no metacopy any more. Returns 0 or -errno. */
+/** The data is here: the file is no metacopy any more, and its redirect says nothing. Returns 0 or -errno. */
 export function unmarkMetacopy(ov: Overlay, fd: number): number {
   const rc = sys.removexattr(fd, '', ov.own.metacopy);
-  ov.bestEffort('remove redirect', sys.removexattr(fd, '', ov.own.redirect));
   return rc === -sys.ENODATA ? 0 : rc;
 }
 
@@ -142,4 +141,11 @@ export function unmarkMetacopy(ov: Overlay, fd: number): number {
 export function hasOrigin(ov: Overlay, inode: Inode): boolean {
   locate(ov, inode);
   return sys.getxattr(ov.atFd, ov.atName, ov.own.origin, ov.scratch, 0) >= 0;
+}
+
+/** Remembers that a directory may hold xattr whiteouts. */
+export function noteXwhiteouts(ov: Overlay, real: RealDir, marks: Marks): void {
+  if (!marks.xwhiteouts) return;
+  real.xwhiteouts = true;
+  ov.xwhiteoutLayers.add(real.layer);
 }

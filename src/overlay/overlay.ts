@@ -27,9 +27,10 @@ import { setattr } from './attr.js';
 import type { OpenedLayers, OverlayServices } from './config.js';
 import { type Created, createAt, link, tmpfile } from './create.js';
 import * as file from './file.js';
-import type { Inode } from './inode.js';
+import { dirOf, type Inode } from './inode.js';
 import { fillAttr, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
+import { give, open, release } from './open-files.js';
 import { readdir } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename } from './rename.js';
@@ -56,6 +57,7 @@ class OverlayFileSystem implements FileSystem {
   #give(inode: Inode, out: Entry): void {
     inode.nlookup++;
     out.node = inode.id;
+    out.keepName = inode.index === null;
     fillAttr(this.#ov, inode, out.attr);
   }
 
@@ -144,36 +146,40 @@ class OverlayFileSystem implements FileSystem {
     this.#give(inode, out);
   }
 
-  open(node: NodeId, _flags: number, _caller: Caller, out: OpenReply): void {
-    this.#ov.inode(node);
-    out.fh = NO_FH;
+  open(node: NodeId, flags: number, _caller: Caller, out: OpenReply): void {
+    open(this.#ov, this.#ov.inode(node), flags, out);
   }
 
-  create(parent: NodeId, name: Name, mode: CreateMode, caller: Caller, out: Entry, open: OpenReply): void {
+  create(parent: NodeId, name: Name, mode: CreateMode, caller: Caller, out: Entry, reply: OpenReply): void {
     const flags = sys.O_RDWR | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW | sys.O_CLOEXEC;
     const make = (fd: number, at: string) => sys.openat(fd, at, flags, mode.mode & 0o7777);
-    open.fh = NO_FH;
     const dir = this.#ov.directory(parent);
-    if ((mode.flags & sys.O_EXCL) === 0 && this.#openExisting(dir, name, out)) return;
+    if ((mode.flags & sys.O_EXCL) === 0 && this.#openExisting(dir, name, mode.flags, out, reply)) return;
     const what = { type: sys.S_IFREG, mode: mode.mode, make };
     const { inode, rc } = this.#create(parent, name, caller, what, out);
-    this.#ov.files.set(inode, rc, true);
+    give(this.#ov, inode, rc, reply);
   }
 
   /** Somebody else made the file since the kernel looked: it is opened as it is. */
-  #openExisting(dir: Inode, name: Name, out: Entry): boolean {
-    if (!dir.dir!.children.has(name)) return false;
-    this.#give(findExisting(this.#ov, dir, name), out);
+  #openExisting(dir: Inode, name: Name, flags: number, out: Entry, reply: OpenReply): boolean {
+    if (!dirOf(dir).children.has(name)) return false;
+    const inode = findExisting(this.#ov, dir, name);
+    open(this.#ov, inode, flags, reply);
+    this.#give(inode, out);
     return true;
   }
 
-  tmpfile(parent: NodeId, mode: CreateMode, caller: Caller, out: Entry, open: OpenReply): void {
+  tmpfile(parent: NodeId, mode: CreateMode, caller: Caller, out: Entry, reply: OpenReply): void {
     const inode = tmpfile(this.#ov, this.#ov.directory(parent), mode.mode, caller);
-    open.fh = NO_FH;
+    if (this.#ov.services.dataMode === 'passthrough') {
+      give(this.#ov, inode, must(sys.dup(inode.orphan), 'dup'), reply);
+    }
     this.#give(inode, out);
   }
 
-  release(_node: NodeId, _fh: Fh): void {}
+  release(_node: NodeId, fh: Fh): void {
+    release(this.#ov, fh);
+  }
 
   read(node: NodeId, _fh: Fh, offset: number, into: Uint8Array, size: number): number {
     return file.read(this.#ov, this.#ov.inode(node), offset, into, size);

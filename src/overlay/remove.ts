@@ -4,6 +4,7 @@ import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUpDir, settle } from './copy-up.js';
 import { dirOf, type Inode, isMerge } from './inode.js';
+import { dropLink, startNlink } from './link-index.js';
 import { isOnLower } from './listing.js';
 import { findExisting } from './lookup.js';
 import { listingOf } from './merge.js';
@@ -26,6 +27,7 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   if (inode.dir !== null) fail(sys.EISDIR, 'unlink');
   settle(ov, inode);
   const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
+  if (inode.index !== null) startNlink(ov, inode, parent, name);
   const below = showsThrough(ov, parent, name);
   if (!inode.hasUpper) {
     whiteOutFree(ov, upperFd, name);
@@ -37,6 +39,7 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   }
   dirOf(parent).listing?.remove(name, below);
   removeName(inode, parent, name);
+  if (inode.index !== null) dropLink(ov, inode);
 }
 
 /**
@@ -44,7 +47,7 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
  * it, and under zero-message opens nobody tells us about them.
  */
 export function keepOpen(inode: Inode, upperFd: number, name: Name): void {
-  if (inode.orphan >= 0 || inode.aliases !== null || inode.nlookup === 0) return;
+  if (inode.orphan >= 0 || inode.index !== null || inode.aliases !== null || inode.nlookup === 0) return;
   inode.orphan = must(sys.openat(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
 }
 
@@ -59,10 +62,10 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   const inode = findExisting(ov, parent, name);
   if (inode.dir === null) fail(sys.ENOTDIR, 'rmdir');
   const isPure = inode.hasUpper && !isMerge(dirOf(inode));
-  // A directory on upper only is asked directly; what it still holds may be whiteouts.
-  if (!isPure && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
-  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
   const below = showsThrough(ov, parent, name);
+  // Where rmdir(2) on upper alone does it, upper answers for itself: what it still holds may be whiteouts.
+  if (!(isPure && !below) && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
+  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
   if (inode.hasUpper) keepOpen(inode, upperFd, name);
   if (!inode.hasUpper) whiteOutFree(ov, upperFd, name);
   else if (below) whiteOutDirectory(ov, upperFd, name);

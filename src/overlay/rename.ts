@@ -4,6 +4,7 @@ import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUp, copyUpDir, settle } from './copy-up.js';
 import { dirOf, type Inode, isMerge } from './inode.js';
+import { copyUpName, dropLink, startNlink } from './link-index.js';
 import { isWhitedOut } from './listing.js';
 import { find, findExisting } from './lookup.js';
 import { hasOrigin, markImpure, markOpaque } from './marks.js';
@@ -40,35 +41,39 @@ export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'i
   const source = { ...from, inode };
   if ((flags & sys.RENAME_EXCHANGE) !== 0) {
     if (target === null) fail(sys.ENOENT, 'exchange');
+    checkRedirectable(ov, inode);
+    checkRedirectable(ov, target!);
     exchange(ov, source, { ...to, inode: target! });
     return;
   }
   if (target !== null) {
     if ((flags & sys.RENAME_NOREPLACE) !== 0) fail(sys.EEXIST, 'rename');
-    checkReplace(ov, inode, target);
+    checkKinds(inode, target);
   }
+  checkRedirectable(ov, inode);
+  if (target !== null && target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
+
   move(ov, source, { ...to, inode: target });
 }
 
-function checkReplace(ov: Overlay, inode: Inode, target: Inode): void {
+function checkKinds(inode: Inode, target: Inode): void {
   if (inode.dir === null && target.dir !== null) fail(sys.EISDIR, 'rename');
   if (inode.dir !== null && target.dir === null) fail(sys.ENOTDIR, 'rename');
-  if (target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
 }
 
 /** Both sides on upper, and what a moved directory needs to be told beforehand. */
 function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): void {
   const { inode, parent } = side;
-  checkRedirectable(ov, inode);
   copyUpDir(ov, parent);
   copyUpDir(ov, newParent);
-  copyUp(ov, inode, 'metacopy');
+  if (inode.index !== null) copyUpName(ov, inode, parent, side.name);
+  else copyUp(ov, inode, 'metacopy');
   if (inode.dir !== null) {
-    if (isMerge(inode.dir)) setRedirect(ov, inode, parent === newParent);
+    if (isMerge(inode.dir)) setRedirect(ov, inode, side, parent === newParent);
     // Without this, what is below the new name would be merged into it.
     else if (isMerge(dirOf(newParent))) markOpaqueOrRefuse(ov, inode);
   } else if (inode.data !== null) {
-    setRedirect(ov, inode, parent === newParent);
+    setRedirect(ov, inode, side, parent === newParent);
   }
   if (parent !== newParent && hasOrigin(ov, inode)) markImpure(ov, newParent);
 }
@@ -83,6 +88,7 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const { inode } = from;
   prepare(ov, from, to.parent);
   const isDir = inode.dir !== null;
+  if (to.inode !== null && to.inode.index !== null) startNlink(ov, to.inode, to.parent, to.name);
   const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
   const toFd = ov.dirs.fd(dirOf(to.parent).upper!);
   const leavesWhiteout = showsThrough(ov, from.parent, from.name);
@@ -169,6 +175,7 @@ function record(ov: Overlay, from: Side & { inode: Inode }, to: Side, leavesWhit
   if (target !== null) {
     if (target.dir !== null) buryDirectory(ov, target, to.parent, to.name);
     else removeName(target, to.parent, to.name);
+    if (target.index !== null) dropLink(ov, target);
   }
   dirOf(from.parent).listing?.remove(from.name, leavesWhiteout);
   place(inode, from, to);

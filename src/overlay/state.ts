@@ -10,6 +10,7 @@ import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
 import type { Listing } from './listing.js';
 import { OwnXattrs } from './marks.js';
+import { OpenFiles } from './open-files.js';
 import { DirFds, FileFds } from './real.js';
 
 /** Listings in memory, bounded by the number of names they hold. */
@@ -59,15 +60,22 @@ export class Overlay {
   root: Inode | null = null;
   /** O_PATH descriptor of the work directory; -1 without an upper. */
   readonly work: number;
+  /** O_PATH descriptor of the index directory; -1 unless index=on. */
+  readonly indexDir: number;
   readonly own: OwnXattrs;
   readonly inoMap: InoMap;
   readonly credentials: Credentials;
   readonly nodes = new NodeTable<Inode>();
   readonly dirs: DirFds;
   readonly files: FileFds;
+  readonly openFiles = new OpenFiles();
   readonly listings = new Listings(MAX_NAMES);
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
+  /** Layers in which a directory marked `opaque=x` was found. */
+  readonly xwhiteoutLayers = new Set<Layer>();
+  /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
+  readonly lowerLinks = new Map<string, Inode>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */
@@ -89,6 +97,7 @@ export class Overlay {
     this.upperLayer = opened.hasUpper && !options.readOnly ? opened.layers[0]! : null;
     this.lowest = opened.layers.filter((layer) => layer.kind !== 'data').length - 1;
     this.work = opened.work;
+    this.indexDir = opened.indexDir;
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
     this.credentials = new Credentials(opened.privileged);
@@ -115,6 +124,7 @@ export class Overlay {
 
   /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */
   dispose(): void {
+    this.openFiles.clear();
     this.files.clear();
     this.dirs.clear();
   }

@@ -28,10 +28,14 @@ export function isWhiteoutEntry(ov: Overlay, dir: RealDir, name: string, type: n
   return isWhiteoutStat(ov, dir, name, ov.probe);
 }
 
-/** The same for an object whose attributes are at hand. */
+/**
+ * The same for an object whose attributes are at hand. The mark of its directory does not matter: once any directory
+ * of a layer was found marked, look-ups in all of that layer take the xattr for what it says (ovl_path_is_whiteout()).
+ */
 export function isWhiteoutStat(ov: Overlay, dir: RealDir, name: string, stat: sys.Stat): boolean {
   if (stat.isWhiteout) return true;
-  if (!dir.xwhiteouts || (stat.mode & sys.S_IFMT) !== sys.S_IFREG || stat.size !== 0) return false;
+  if (!ov.xwhiteoutLayers.has(dir.layer) || stat.size !== 0 || (stat.mode & sys.S_IFMT) !== sys.S_IFREG)
+    return false;
   return sys.getxattr(ov.dirs.fd(dir), name, ov.own.whiteout, ov.scratch, 0) >= 0;
 }
 

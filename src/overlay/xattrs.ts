@@ -12,12 +12,14 @@ import { locate, statAt } from './locate.js';
 import type { Overlay } from './state.js';
 
 const ESCAPE = 'overlay.';
+const CAPABILITY = 'security.capability';
 const ACL_PREFIX = 'system.posix_acl_';
 
-/** The name under which a caller's attribute is stored. EOPNOTSUPP when that is too long. */
+/** The name under which a caller's attribute is stored. EINVAL without a name, EOPNOTSUPP when that is too long. */
 function storedName(ov: Overlay, name: Name): Name {
   const { prefix } = ov.own;
   if (!name.startsWith(prefix)) return name;
+  if (name.length === prefix.length) fail(sys.EINVAL, 'xattr name');
   const stored = prefix + ESCAPE + name.slice(prefix.length);
   if (stored.length > sys.XATTR_NAME_MAX) fail(sys.EOPNOTSUPP, 'xattr name');
   return stored;
@@ -39,8 +41,11 @@ function isOff(ov: Overlay, name: Name): boolean {
 /** Value of an attribute into `into`. Returns its length or -errno: absence is an ordinary answer. */
 export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array, size: number): number {
   if (isOff(ov, name)) return -sys.EOPNOTSUPP;
+  if (inode.lacksCapability && name === CAPABILITY) return -sys.ENODATA;
   locate(ov, inode);
-  return sys.getxattr(ov.atFd, ov.atName, storedName(ov, name), into, size);
+  const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name), into, size);
+  if (rc === -sys.ENODATA && name === CAPABILITY) inode.lacksCapability = true;
+  return rc;
 }
 
 let names = Buffer.alloc(4096);
@@ -79,6 +84,7 @@ export function setxattr(
   const stored = storedName(ov, name);
   copyUp(ov, inode, 'metacopy');
   locate(ov, inode);
+  if (name === CAPABILITY) inode.lacksCapability = false;
   must(sys.setxattr(ov.atFd, ov.atName, stored, value, value.length, how.flags), 'setxattr');
   if (!how.killSgid) return;
   must(statAt(ov.atFd, ov.atName, ov.probe), 'statx');

@@ -2,12 +2,15 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
-import type { Job, Jobs } from '../vfs/jobs.js';
+import type { Job, Jobs, SyncJob } from '../vfs/jobs.js';
 import type { Counters } from './counters.js';
 import type { HelperData, JobMessage, ResultMessage } from './helper.js';
 
 /** More would not copy faster: they share the same disks, and the machine is needed by the callers. */
 const MAX_HELPERS = 2;
+
+/** Flushes under way at a time; more go to a helper. */
+const MAX_FLUSHES = 64;
 
 interface Helper {
   readonly port: MessagePort;
@@ -22,30 +25,39 @@ export class HelperJobs implements Jobs {
   readonly #helpers: Helper[] = [];
   readonly #owner = new Map<number, Helper>();
   readonly #results = new Map<number, number>();
-  readonly #onFinished: ((job: number) => void) | null;
+  /** Flushes need no thread of ours where the kernel has AIO. Opened by the first; null: it has none. */
+  #flusher: sys.AioFlusher | null | undefined;
   resumed = 0;
   #last = 0;
 
-  /** `onFinished`: for a thread with an event loop, which is told of each finished job; {@link collect} is then not used. */
-  constructor(counters: Counters, onFinished: ((job: number) => void) | null = null) {
+  constructor(counters: Counters) {
     this.wake = must(sys.eventfd(), 'eventfd');
     this.#counters = counters;
-    this.#onFinished = onFinished;
   }
 
   /** Jobs whose result has not come yet. */
   get outstanding(): number {
-    return this.#owner.size;
+    return this.#owner.size + (this.#flusher?.running ?? 0);
   }
 
   start(job: Job): number {
     const number = ++this.#last;
+    this.#counters.job();
+    if (job.kind !== 'copy' && job.kind !== 'syncfs' && this.#flush(job, number)) return number;
     const helper = this.#idleHelper();
     helper.waiting++;
     this.#owner.set(number, helper);
     helper.port.postMessage({ number, job } satisfies JobMessage);
-    this.#counters.job();
     return number;
+  }
+
+  #flush(job: SyncJob, number: number): boolean {
+    if (this.#flusher === undefined) {
+      const opened = sys.AioFlusher.open(MAX_FLUSHES);
+      this.#flusher = typeof opened === 'number' ? null : opened;
+    }
+    const rc = this.#flusher?.submit(job.fd, job.kind === 'fdatasync', number, this.wake);
+    return rc === 0;
   }
 
   take(job: number): number | null {
@@ -59,28 +71,30 @@ export class HelperJobs implements Jobs {
   collect(): readonly number[] {
     sys.eventfdClear(this.wake);
     const finished: number[] = [];
+    this.#flusher?.collect((number, rc) => {
+      this.#results.set(number, rc);
+      finished.push(number);
+    });
     for (const helper of this.#helpers) {
       for (
         let m = receiveMessageOnPort(helper.port);
         m !== undefined;
         m = receiveMessageOnPort(helper.port)
       ) {
-        finished.push(this.#settle(helper, m.message as ResultMessage));
+        const { number, result } = m.message as ResultMessage;
+        helper.waiting--;
+        this.#owner.delete(number);
+        this.#results.set(number, result);
+        finished.push(number);
       }
     }
     return finished;
   }
 
-  #settle(helper: Helper, { number, result }: ResultMessage): number {
-    helper.waiting--;
-    this.#owner.delete(number);
-    this.#results.set(number, result);
-    return number;
-  }
-
   /** Ends the helper threads; nothing may be outstanding. */
   close(): void {
     for (const helper of this.#helpers) helper.port.close();
+    this.#flusher?.close();
     sys.close(this.wake);
   }
 
@@ -96,10 +110,6 @@ export class HelperJobs implements Jobs {
     worker.unref();
     const helper = { port: port1, waiting: 0 };
     this.#helpers.push(helper);
-    const onFinished = this.#onFinished;
-    if (onFinished !== null) {
-      port1.on('message', (message: ResultMessage) => onFinished(this.#settle(helper, message)));
-    }
     return helper;
   }
 }

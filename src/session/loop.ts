@@ -10,11 +10,13 @@
  * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
  */
 
+import { availableParallelism } from 'node:os';
 import { PARKED } from '../fuse/server.js';
 import * as sys from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import type { Counters } from './counters.js';
 import { AGAIN, type Device, isUnwanted } from './device.js';
+import { Follower } from './follow.js';
 import type { HelperJobs } from './jobs.js';
 import type { SessionEnd } from './protocol.js';
 
@@ -34,6 +36,7 @@ const INIT = 26;
 /** struct fuse_in_header: length, opcode, unique. */
 const OPCODE_AT = 4;
 const UNIQUE_AT = 8;
+const PID_AT = 32;
 /** struct fuse_out_header: length, error, unique. */
 const ERROR_AT = 4;
 const REPLY_HEADER = 16;
@@ -58,6 +61,7 @@ export class SessionLoop {
   readonly #request: Buffer;
   /** Requests by the job that they wait for, in order of arrival. */
   readonly #parked = new Map<number, Buffer[]>();
+  readonly #follower = new Follower(process.env['PLYFS_FOLLOW'] !== '0' && availableParallelism() > 1);
   #ready = false;
   #failed: SessionEnd | null = null;
 
@@ -89,6 +93,7 @@ export class SessionLoop {
     const { counters } = this.#parts;
     const opcode = request[OPCODE_AT]!;
     counters.request(opcode, length);
+    this.#follower.request(request.readInt32LE(PID_AT));
     this.#dispatch(request, length);
     if (opcode === INIT && !this.#ready) this.#initialised();
   }

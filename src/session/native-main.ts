@@ -25,6 +25,7 @@ import { HelperJobs } from './jobs.js';
 import { type LogTarget, openLog, writeLine } from './log.js';
 import { mountAt } from './mountinfo.js';
 import type { NativeMessage, NativeStart } from './native-protocol.js';
+import type { WatchData, WatchMessage } from './native-watch.js';
 import type { SessionEnd } from './protocol.js';
 
 const STATS_EVERY_MS = 250;
@@ -97,7 +98,7 @@ class Serving {
     this.#start = start;
     this.#opened = opened;
     this.#log = log;
-    this.#jobs = new HelperJobs(this.#counters, (job) => this.#jobDone(job));
+    this.#jobs = new HelperJobs(this.#counters);
     this.#fs = createOverlay(opened, { jobs: this.#jobs, notify: NO_NOTIFIER, log, dataMode: 'cached' });
     this.#files = new PathFiles(this.#fs, start.allowOther);
     const counters = this.#counters;
@@ -139,9 +140,12 @@ class Serving {
       const why = error instanceof Error ? error.message : String(error);
       throw new UserError(`libfuse can't mount at ${this.#start.target}: ${why}.`);
     }
-    const fd = deviceFd();
-    const watch = new Worker(new URL('./native-watch.js', import.meta.url), { workerData: fd });
-    watch.on('message', () => void this.#over());
+    const workerData: WatchData = { device: deviceFd(), wake: this.#jobs.wake };
+    const watch = new Worker(new URL('./native-watch.js', import.meta.url), { workerData });
+    watch.on('message', (message: WatchMessage) => {
+      this.#resume();
+      if (message === 'over') void this.#over();
+    });
     watch.on('error', (error) => this.#log.error({ stack: error.stack }, 'the watching thread failed'));
     const seen = { requests: 0 };
     setInterval(() => void this.#report(seen), STATS_EVERY_MS).unref();
@@ -154,10 +158,12 @@ class Serving {
     await tell({ kind: 'stats', stats });
   }
 
-  #jobDone(job: number): void {
-    this.#jobs.resumed = job;
-    this.#channel.resume(job);
-    this.#jobs.resumed = 0;
+  #resume(): void {
+    for (const job of this.#jobs.collect()) {
+      this.#jobs.resumed = job;
+      this.#channel.resume(job);
+      this.#jobs.resumed = 0;
+    }
   }
 
   /** Takes the mount away: nobody is left who would unmount it. */
@@ -170,7 +176,10 @@ class Serving {
   /** The connection is over. Jobs use descriptors that the filesystem is about to close. */
   async #over(): Promise<void> {
     this.#ended = true;
-    while (this.#jobs.outstanding > 0) await new Promise((resolve) => setTimeout(resolve, JOBS_POLL_MS));
+    while (this.#jobs.outstanding > 0) {
+      await new Promise((resolve) => setTimeout(resolve, JOBS_POLL_MS));
+      this.#resume();
+    }
     const isLeft = attachedAt(this.#start.target) !== null;
     const held = this.#files.dispose();
     if (held > 0) this.#log.warn({ held }, 'nodes were not given back');

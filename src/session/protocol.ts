@@ -8,8 +8,8 @@ export type FileSystemFactory = (opened: OpenedLayers, services: OverlayServices
 
 /** What the session thread is started with; it loads its code and waits for {@link StartMessage}. */
 export interface SessionData {
-  /** URL of a module that exports a {@link FileSystemFactory} as `createOverlay`. */
-  readonly filesystem: string;
+  /** URL of a module that exports a {@link FileSystemFactory} as `createOverlay`; null: the overlay. */
+  readonly filesystem: string | null;
   /** Memory of the shared counters. */
   readonly counters: SharedArrayBuffer;
 }

@@ -5,9 +5,6 @@ import { Counters, type Stats } from './counters.js';
 import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
 import { waiting } from './waiting.js';
 
-/** The filesystem that is mounted unless a test names another. */
-export const OVERLAY = new URL('../overlay/overlay.js', import.meta.url).href;
-
 /**
  * One session thread. It is created early, so that it loads its code while the main thread opens layers and mounts,
  * and started once with {@link start}. It can't be terminated while it waits in read(2): it ends with the mount.
@@ -19,8 +16,8 @@ export class Session {
   readonly #closed = waiting<SessionEnd>();
   #ended = false;
 
-  /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay`. */
-  constructor(filesystem: string) {
+  /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay` (tests), null: the overlay. */
+  constructor(filesystem: string | null = null) {
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
     this.#worker.on('message', (message: SessionMessage) => this.#hear(message));

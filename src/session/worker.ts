@@ -84,7 +84,9 @@ function refuse(error: unknown): void {
   tell({ kind: 'refused', text, isUserError });
 }
 
-const { createOverlay } = (await import(data.filesystem)) as { createOverlay: FileSystemFactory };
+/** A literal path for the overlay, so that a bundler sees it. */
+const { createOverlay }: { createOverlay: FileSystemFactory } =
+  data.filesystem === null ? await import('../overlay/overlay.js') : await import(data.filesystem);
 
 port.once('message', (start: StartMessage) => {
   const log = openLog(start.log);

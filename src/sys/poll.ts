@@ -9,8 +9,6 @@ const writeCall = native('int64', 'write', ['int', 'void *', 'uint64']);
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
 const POLLIN = 1;
-/** No event at all: errors and hang-ups are always reported. */
-export const POLL_ERRORS_ONLY = 0;
 /** Bytes of one struct pollfd: int fd, short events, short revents. */
 const POLLFD = 8;
 
@@ -19,13 +17,13 @@ export class Poller {
   readonly #count: number;
   readonly #raw: Buffer;
 
-  /** `events` are POLL* bits. */
-  constructor(fds: readonly number[], events: number = POLLIN) {
+  /** Of `quiet` ones only errors and hang-ups count, not that they are readable. */
+  constructor(fds: readonly number[], quiet: readonly number[] = []) {
     this.#count = fds.length;
     this.#raw = Buffer.alloc(POLLFD * fds.length);
     fds.forEach((fd, i) => {
       this.#raw.writeInt32LE(fd, i * POLLFD);
-      this.#raw.writeInt16LE(events, i * POLLFD + 4);
+      this.#raw.writeInt16LE(quiet.includes(fd) ? 0 : POLLIN, i * POLLFD + 4);
     });
   }
 

@@ -349,8 +349,15 @@ test('READDIRPLUS', () => {
   assert.equal(fs.nlookup(1), 1, '".." was not looked up');
 });
 
-test('CREATE: entry and handle; cached mode keeps pages', () => {
-  const { fs, f } = fixture();
+test('CREATE under zero-message opens: never again, MKNOD does it', () => {
+  const { f } = fixture();
+  const create = request({ opcode: 35, nodeid: 2 }, u32(0o102), u32(0o100666), u32(0o22), u32(0), str('new'));
+  assert.equal(f.errno(create), 38, 'ENOSYS');
+});
+
+test('CREATE: entry and handle; opened cached it keeps pages', () => {
+  const fs = tree();
+  const f = new Fixture(fs, { dataMode: 'passthrough' }).init();
   const answer = f.ok(
     request(
       { opcode: 35, nodeid: 2, uid: 1000, gid: 100 },

@@ -43,6 +43,13 @@ suite('names', {
     view: {},
     inUpper: { d: 'whiteout' },
   },
+  'rmdir-not-empty-over-lower-file': {
+    lower: ['put d x'],
+    run: 'rm d; mkdir d; echo y > d/f; rmdir d; cat d/f',
+    prints: "rmdir: failed to remove 'd': Directory not empty\ny\n",
+    view: { d: 'dir', 'd/f': 'file "y\\n"' },
+    inUpper: { d: 'dir opaque', 'd/f': 'file "y\\n"' },
+  },
   'recreate-file-over-whiteout': {
     lower: ['put f old 600'],
     run: 'rm f; echo new > f; cat f',

@@ -7,7 +7,7 @@
 import { lstatSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import * as sys from '../../src/sys/index.js';
 import type { StepReport } from '../support/agent.js';
-import { type Driver, kernel } from '../support/drivers.js';
+import { type Driver, kernel as oracle } from '../support/drivers.js';
 import { Fixture } from '../support/fixture.js';
 import { build } from '../support/machine.js';
 import type { Scratch } from '../support/scratch.js';
@@ -89,8 +89,8 @@ class Batch {
    * makes the upper one that it wrote itself.
    */
   async #settle(): Promise<void> {
-    if ((await kernel.unavailable()) !== null) return;
-    await this.#fixture.mountAgain(kernel);
+    if ((await oracle.unavailable()) !== null) return;
+    await this.#fixture.mountAgain(oracle);
     await this.#views();
     await this.#unmount();
   }
@@ -218,48 +218,56 @@ export async function perform(
   }
 }
 
-function normalised(where: 'merged' | 'upper', view: Snapshot): Snapshot {
-  const lines: Snapshot = {};
-  for (const [path, text] of Object.entries(view)) {
-    const line = normal(where, text);
-    if (line !== null) lines[path] = line;
+/** How the looks of a scenario are compared. */
+class Looks {
+  readonly #madeUp: boolean;
+
+  constructor(scenario: Scenario) {
+    this.#madeUp = scenario.lenient ?? false;
   }
-  return lines;
-}
 
-function views(where: 'merged' | 'upper', left: Snapshot | undefined, right: Snapshot | undefined): string[] {
-  return difference(normalised(where, left ?? {}), normalised(where, right ?? {})).map(
-    (line) => `${where} ${line}`,
-  );
-}
+  #normal(where: 'merged' | 'upper', view: Snapshot): Snapshot {
+    const lines: Snapshot = {};
+    for (const [path, text] of Object.entries(view)) {
+      const line = normal(where, text, this.#madeUp);
+      if (line !== null) lines[path] = line;
+    }
+    return lines;
+  }
 
-/** Differences in one step, in the order result, merged view, upper layer. */
-function compareStep(step: string, left: StepReport, right: StepReport): string[] {
-  const lines: string[] = [];
-  const [k, p] = [normal('result', left.result) ?? '', normal('result', right.result) ?? ''];
-  if (k !== p && allowed(step, k, p) === null) lines.push(`result ${k} | ${p}`);
-  lines.push(...views('merged', left.merged, right.merged));
-  lines.push(...views('upper', left.upper, right.upper));
-  return lines;
+  compare(where: 'merged' | 'upper', left: Snapshot | undefined, right: Snapshot | undefined): string[] {
+    return difference(this.#normal(where, left ?? {}), this.#normal(where, right ?? {})).map(
+      (line) => `${where} ${line}`,
+    );
+  }
+
+  /** Differences in one step, in the order result, merged view, upper layer. */
+  step(step: string, left: StepReport, right: StepReport): string[] {
+    const lines: string[] = [];
+    const [l, r] = [normal('result', left.result) ?? '', normal('result', right.result) ?? ''];
+    if (l !== r && allowed(step, l, r) === null) lines.push(`result ${l} | ${r}`);
+    lines.push(...this.compare('merged', left.merged, right.merged));
+    lines.push(...this.compare('upper', left.upper, right.upper));
+    return lines;
+  }
 }
 
 /** All that differs, up to and including the first step that does; empty when nothing does. */
-export function compare(scenario: Scenario, ofKernel: Outcome, ofPlyfs: Outcome): string[] {
-  if (ofKernel.error !== null || ofPlyfs.error !== null) {
-    return [`error ${ofKernel.error ?? 'none'} | ${ofPlyfs.error ?? 'none'}`];
+export function compare(scenario: Scenario, kernel: Outcome, plyfs: Outcome): string[] {
+  if (kernel.error !== null || plyfs.error !== null) {
+    return [`error ${kernel.error ?? 'none'} | ${plyfs.error ?? 'none'}`];
   }
+  const looks = new Looks(scenario);
   for (const [i, step] of scenario.steps.entries()) {
-    const lines = compareStep(step, ofKernel.reports[i]!, ofPlyfs.reports[i]!);
+    const lines = looks.step(step, kernel.reports[i]!, plyfs.reports[i]!);
     // One difference leads to others: the first step that has any is the one to look at.
     if (lines.length > 0) return lines.map((line) => `step ${i + 1} (${step}): ${line}`);
   }
+  if (scenario.look === 'never') return [];
+  const view = (left: Snapshot, right: Snapshot): string[] => looks.compare('merged', left, right);
   return [
-    ...views('merged', ofKernel.final, ofPlyfs.final).map((line) => `at the end: ${line}`),
-    ...views('merged', ofPlyfs.final, ofPlyfs.crossed).map(
-      (line) => `plyfs wrote it, itself | the kernel reads: ${line}`,
-    ),
-    ...views('merged', ofKernel.final, ofKernel.crossed).map(
-      (line) => `the kernel wrote it, itself | plyfs reads: ${line}`,
-    ),
+    ...view(kernel.final, plyfs.final).map((line) => `at the end: ${line}`),
+    ...view(plyfs.final, plyfs.crossed).map((line) => `plyfs wrote it, itself | the kernel reads: ${line}`),
+    ...view(kernel.final, kernel.crossed).map((line) => `the kernel wrote it, itself | plyfs reads: ${line}`),
   ];
 }

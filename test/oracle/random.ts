@@ -28,10 +28,20 @@ export interface RandomResult {
 const AT_ONCE = 40;
 const SHRINK_MS = 20_000;
 
+/** What a difference is about, without the names in it. */
+function shape(difference: string): string {
+  return difference
+    .replace(/^step \d+ \((\w+)[^)]*\)/, '$1')
+    .replace(/"[^"]*"/g, '')
+    .replace(/\d+/g, '');
+}
+
+/** Looks for differences until the time is over or enough kinds of them were found. */
 export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> {
   const end = Date.now() + run.milliseconds;
   const findings: Finding[] = [];
   const problems: string[] = [];
+  const shapes = new Set<string>();
   let seed = run.seed;
   while (Date.now() < end && findings.length < run.most && problems.length === 0) {
     const seeds = Array.from({ length: AT_ONCE }, (_, i) => seed + i);
@@ -41,6 +51,10 @@ export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> 
     problems.push(...result.problems.map((text) => `seeds ${seeds[0]} to ${seeds.at(-1)}: ${text}`));
     for (const [i, verdict] of result.verdicts.entries()) {
       if (verdict.differences.length === 0 || findings.length >= run.most) continue;
+      // One of a kind is enough: the next seeds may find something else.
+      const kind = shape(verdict.differences[0]!);
+      if (shapes.has(kind)) continue;
+      shapes.add(kind);
       const small = await shrink(pair, scenarios[i]!, Date.now() + SHRINK_MS);
       const again = await judge(pair, [small]);
       const text = `${show(small)}\n${(again.verdicts[0]?.differences ?? []).join('\n')}`;

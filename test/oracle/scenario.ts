@@ -7,8 +7,8 @@ export interface Scenario {
   readonly steps: readonly string[];
   /** Mount options, e.g. `redirect_dir=on`. */
   readonly options?: readonly string[];
-  /** Look at both sides after every step (the default), or only after the last. */
-  readonly look?: 'each' | 'last';
+  /** Look at both sides after every step (the default), only after the last, or not at all: results alone. */
+  readonly look?: 'each' | 'last' | 'never';
   /** Steps that build layers may fail: made up by chance. */
   readonly lenient?: boolean;
 }

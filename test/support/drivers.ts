@@ -5,7 +5,7 @@ import { LIMITS, type Limit } from '../../src/fuse-native/capabilities.js';
 import { loadFuse } from '../../src/fuse-native/load.js';
 import { loadLibrary } from '../../src/sys/library.js';
 import { must, type RunOptions, run } from './exec.js';
-import { featuresMissing, isRoot, Scratch } from './scratch.js';
+import { featuresMissing, isRoot, mayMount, Scratch } from './scratch.js';
 
 export interface Stack {
   /** Lower directories, top first. */
@@ -73,6 +73,7 @@ export const kernel: Driver = {
   lacks: () => null,
   unavailable: once(async () => {
     if (!isRoot) return 'kernel overlayfs can be mounted by root only';
+    if (!mayMount) return 'this root may not mount (no CAP_SYS_ADMIN)';
     return probe(kernel);
   }),
   async mount(stack, at) {
@@ -86,6 +87,7 @@ export const kernel: Driver = {
 /** Why no plyfs can be mounted here by root; null when it can. */
 function mountingProblem(): string | null {
   if (!isRoot) return 'these tests mount as root';
+  if (!mayMount) return 'this root may not mount (no CAP_SYS_ADMIN)';
   if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse';
   try {
     closeSync(openSync('/dev/fuse', 'r+'));

@@ -78,6 +78,23 @@ export const remove: Scenarios = {
     upper: ['put d/c x'],
     steps: ['unlink d/a', 'unlink d/b', 'rmdir d', 'unlink d/c', 'rmdir d', 'list .', 'mkdir d', 'list d'],
   },
+  'rmdir-over-lower-file': {
+    lower: [['put c x', 'put d x']],
+    upper: ['put c/a y'],
+    steps: [
+      'rmdir c',
+      'list c',
+      'unlink d',
+      'mkdir d',
+      'put d/f y',
+      'rmdir d',
+      'unlink d/f',
+      'rmdir d',
+      'unlink c/a',
+      'rmdir c',
+      'list .',
+    ],
+  },
   'whiteouts-in-one-layer': {
     upper: ['dir d', 'whiteout d/x', 'whiteout d/y', 'dir p/q', 'whiteout p/q/z'],
     steps: ['list d', 'rmdir d', 'rmdir p/q', 'list .'],

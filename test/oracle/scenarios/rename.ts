@@ -90,6 +90,16 @@ export const rename: Scenarios = {
       'list .',
     ],
   },
+  'rename-exdev-copies-nothing-up': {
+    lower: [['dir a', 'put b/c/f x', 'put full/x x', 'put g x']],
+    steps: [
+      'rename b/c/f a EXCHANGE',
+      'rename a g EXCHANGE',
+      'rename b/c full',
+      'rename b/c g',
+      'rename g b/c',
+    ],
+  },
   'rename-pure-upper-directory': {
     lower: [['dir m', 'put w/x x']],
     upper: ['put p/a/f x', 'dir p/b'],
@@ -260,14 +270,18 @@ export const rename: Scenarios = {
   },
   'redirect-made-before': {
     lower: [['put d/f x', 'put e/g y']],
+    upper: ['dir n', 'setxattr n trusted.overlay.redirect d', 'whiteout d'],
+    steps: ['list n', 'rename n m'],
+  },
+  'redirect-invalid': {
     upper: [
-      'dir n',
-      'setxattr n trusted.overlay.redirect d',
-      'whiteout d',
       'dir k',
       'setxattr k trusted.overlay.redirect a/b',
+      'dir m',
+      'setxattr m trusted.overlay.redirect ""',
     ],
-    steps: ['list n', 'stat k', 'rename n m'],
+    steps: ['stat k', 'stat m', 'unlink k', 'rmdir k'],
+    look: 'never',
   },
   'redirect-nofollow': {
     options: ['redirect_dir=nofollow'],
