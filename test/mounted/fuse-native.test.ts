@@ -18,6 +18,8 @@ import { missingTools } from '../support/table.js';
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const API = fileURLToPath(new URL('../support/api-main.js', import.meta.url));
 const NOTES = fileURLToPath(new URL('../../../native-notes/fuse-native.md', import.meta.url));
+/** user::rw-,group::r--,other::r--: what the mode says already, so that nothing is stored. */
+const ACL = '%02%00%00%00%01%00%06%00%ff%ff%ff%ff%04%00%04%00%ff%ff%ff%ff%20%00%04%00%ff%ff%ff%ff';
 const HIDDEN = '.fuse_hidden0000000200000001';
 
 /** Steps (test/support/words.ts) and what they give: by this transport, and by the kernel's protocol. */
@@ -54,7 +56,7 @@ const DEMONSTRATIONS: Partial<Record<Limit, Demonstration>> = {
     byKernel: ['ok', 'mtime=-6.000000000'],
   },
   acl: {
-    steps: ['setxattr f system.posix_acl_access %02%00%00%00', 'getxattr f system.posix_acl_access'],
+    steps: [`setxattr f system.posix_acl_access ${ACL}`, 'getxattr f system.posix_acl_access'],
     gives: ['EOPNOTSUPP', 'EOPNOTSUPP'],
     byKernel: ['ok', 'ENODATA'],
   },
@@ -199,7 +201,7 @@ describe('a fuse-native mount', () => {
       if ((await missingTools(['setpriv'])).length > 0) return;
       await must('chmod', ['1777', at]);
       await must('chmod', ['755', path, scratch.path]);
-      const [program = '', ...args] = [...NOBODY, 'touch', `${at}/theirs`];
+      const [program = '', ...args] = [...NOBODY, 'sh', '-c', `: > ${at}/theirs`];
       await must(program, args);
       assert.equal(await must('stat', ['-c', '%u:%g', `${at}/theirs`]), '0:0\n');
       const born = await run('python3', ['-c', `import os; os.open("${at}/suid", os.O_CREAT, 0o4755)`]);
@@ -347,7 +349,7 @@ describe('the process that mounted', () => {
       const here = place();
       const child = await foreground(here);
       const ended = new Promise((resolve) => child.on('close', resolve));
-      if (end === 'abort') abortMount(here.at);
+      if (end === 'abort') await abortMount(here.at);
       else await must('pkill', ['-KILL', '-P', `${child.pid}`]);
       assert.equal(await ended, 1, end);
       assert.equal(isMounted(here.at), false);
@@ -374,9 +376,13 @@ async function servers(at: string): Promise<number> {
   return stdout.split('\n').filter(Boolean).length;
 }
 
-function abortMount(at: string): void {
+/** As `echo 1 > /sys/fs/fuse/connections/N/abort`, also where nobody has mounted fusectl there. */
+async function abortMount(at: string): Promise<void> {
   const line = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .find((l) => l.includes(` ${at} `))!;
-  writeFileSync(`/sys/fs/fuse/connections/${line.split(' ')[2]!.split(':')[1]}/abort`, '1');
+  const connections = scratch.directory('fusectl');
+  await must('mount', ['-t', 'fusectl', 'none', connections]);
+  writeFileSync(`${connections}/${line.split(' ')[2]!.split(':')[1]}/abort`, '1');
+  await must('umount', [connections]);
 }
