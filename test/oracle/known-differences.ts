@@ -33,6 +33,8 @@ export interface StepRule {
 
 /** Scenarios that differ on purpose: each must go on differing. */
 export const byDesign: Readonly<Record<string, string>> = {
+  'xattr-whiteout-without-mark':
+    'the kernel lists a name that it then does not find; plyfs hides it from the list, too',
   'whiteouts-in-one-layer':
     'the kernel lists whiteouts of a directory that it takes as not merged, see lineRules',
   'open-for-writing-alone': 'plyfs copies up at the first change, see above',
