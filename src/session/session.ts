@@ -3,23 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
 import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
-
-interface Waiting<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
-
-function waiting<T>(): Waiting<T> {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  promise.catch(() => {}); // may be rejected before anyone asks
-  return { promise, resolve, reject };
-}
+import { waiting } from './waiting.js';
 
 /** How long a thread that has said its last word may take to end, in milliseconds. */
 const EXIT_PATIENCE = 5000;
