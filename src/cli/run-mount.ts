@@ -42,7 +42,7 @@ export async function runMount(command: MountCommand, start: Start): Promise<num
   try {
     return await serve({ ...command, debug, caller: foreground ? null : start.caller }, session);
   } catch (error) {
-    await session.discard();
+    await session?.discard();
     throw error;
   }
 }
