@@ -73,8 +73,7 @@ fi
 
 phase 'build'
 rm -rf dist
-timeout -k 5 120 node_modules/.bin/tsc -p tsconfig.json || die 'the build failed'
-[ ! -e dist/src/cli/main.js ] || chmod +x dist/src/cli/main.js
+timeout -k 5 180 npm run --silent build || die 'the build failed'
 
 phase 'lint'
 timeout -k 5 60 node_modules/.bin/biome check --error-on-warnings . || die 'biome found problems'
