@@ -57,8 +57,7 @@ if [ ! -d node_modules/koffi ] || [ ! -d node_modules/typescript ]; then
   say 'npm ci (no install scripts: every native part ships prebuilt)'
   timeout 120 npm ci --ignore-scripts --include=dev --no-audit --no-fund --loglevel=error || die 'npm ci failed'
 fi
-timeout 120 node_modules/.bin/tsc -p tsconfig.json || die 'the build failed'
-chmod +x dist/src/cli/main.js
+timeout 180 npm run --silent build || die 'the build failed'
 plyfs=$PWD/dist/src/cli/main.js
 say "built $(node "$plyfs" --version)"
 
