@@ -34,6 +34,8 @@ export class Results {
   readonly scenarios: readonly Scenario[];
   readonly contenders: readonly Contender[];
   rounds = 0;
+  /** The time was up before every scenario had its first turn. */
+  cutShort = false;
   seconds = 0;
   readonly #samples = new Map<string, number[]>();
   readonly #hangs = new Map<string, number>();
