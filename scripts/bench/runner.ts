@@ -27,7 +27,7 @@ export interface Plan {
 const MOST_HANGS = 2;
 
 /** Of one sitting, when the whole run has a budget. */
-const BUDGETED_TIMEOUT_MS = 15_000;
+const BUDGETED_TIMEOUT_MS = 20_000;
 
 function say(text: string): void {
   process.stderr.write(text);
