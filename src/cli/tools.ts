@@ -11,6 +11,8 @@ const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
   diff: async () => (await import('./tools/diff.js')).diffCommand,
   inspect: async () => (await import('./tools/inspect.js')).inspectCommand,
   check: async () => (await import('./tools/check.js')).checkCommand,
+  export: async () => (await import('./tools/export.js')).exportCommand,
+  import: async () => (await import('./tools/import.js')).importCommand,
   layers: async () => (await import('./tools/layers.js')).layersCommand,
 };
 
