@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Puts the compiled program into few files under dist/bundle/bin: loading some hundred small modules is a quarter of
- * the time from exec to the first answer. bin/plyfs prefers the bundle when it is newer than dist/src; everything else
+ * the time from exec to the first answer. scripts/plyfs prefers the bundle when it is newer than dist/src; everything else
  * (tests, the API) uses dist/src. Without esbuild there is no bundle, and plyfs just starts more slowly.
  */
 import { rmSync } from 'node:fs';
@@ -27,7 +27,13 @@ if (bundler === null) {
 } else {
   await bundler.build({
     // The files that are started by name: paths between them (new URL('./worker.js', ...)) stay true in one folder.
-    entryPoints: ['cli/main', 'session/worker', 'session/helper'].map((name) => `${root}dist/src/${name}.js`),
+    entryPoints: [
+      'cli/main',
+      'session/worker',
+      'session/helper',
+      'session/native-main',
+      'session/native-watch',
+    ].map((name) => `${root}dist/src/${name}.js`),
     entryNames: '[name]',
     outdir,
     bundle: true,

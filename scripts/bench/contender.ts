@@ -37,7 +37,7 @@ export const KERNEL = 'kernel';
 export const FUSE_OVERLAYFS = 'fuse-overlayfs';
 
 /** The launcher beside package.json; this file is in dist/scripts/bench. */
-const PLYFS = new URL('../../../bin/plyfs', import.meta.url).pathname;
+const PLYFS = new URL('../../../scripts/plyfs', import.meta.url).pathname;
 
 function layerOptions(request: MountRequest): string {
   const parts = [

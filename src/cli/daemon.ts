@@ -1,5 +1,5 @@
 /**
- * Going to the background. The caller waits for another process: the launcher `bin/plyfs` (a shell), or, when this file
+ * Going to the background. The caller waits for another process: the launcher `scripts/plyfs` (a shell), or, when this file
  * was started by Node directly, a Node process that starts a second one. Either way the serving process gets a
  * descriptor on which it writes its exit code once: `0` when the mount answers, else why there is none.
  */

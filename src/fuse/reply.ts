@@ -30,6 +30,8 @@ export class Ttl {
   }
 }
 
+const NEVER = new Ttl(0);
+
 /** How long answers are valid. */
 export interface Validity {
   readonly entry: Ttl;
@@ -123,7 +125,8 @@ export class Reply {
 
   /** struct fuse_entry_out at `offset`. */
   entryAt(offset: number, entry: Entry): void {
-    const { entry: name, attr } = this.validity;
+    const { attr } = this.validity;
+    const name = entry.keepName ? this.validity.entry : NEVER;
     this.u64(offset, entry.node);
     // generation: a nodeid is never used again
     this.halves(offset + 8, 0, 0);

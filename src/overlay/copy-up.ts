@@ -5,9 +5,11 @@
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import { copyAttributes } from './copy-attributes.js';
-import { dirOf, type Inode, RealDir, type RealFile } from './inode.js';
+import { dirOf, type Inode, type LowerData, RealDir, type RealFile } from './inode.js';
+import { install } from './install.js';
+import { linkUp, linkUpFirst } from './link-index.js';
 import { locate, locateDir, statAt, statInode } from './locate.js';
-import { markImpure, markMetacopy, unmarkMetacopy } from './marks.js';
+import { markMetacopy, unmarkMetacopy } from './marks.js';
 import {
   abandon,
   type NewFile,
@@ -29,7 +31,10 @@ export function copyUp(ov: Overlay, inode: Inode, data: CopyUpData = 'all'): voi
   ov.writable();
   if (inode.dir !== null) copyUpDir(ov, inode);
   else if (!inode.hasUpper) copyUpFile(ov, inode, data);
-  else if (inode.data !== null && data !== 'metacopy') copyUpMetacopyData(ov, inode, data);
+  else {
+    if (inode.index !== null && inode.parent !== null) linkUp(ov, inode, inode.parent, inode.name);
+    if (inode.data !== null && data !== 'metacopy') copyUpMetacopyData(ov, inode, data);
+  }
 }
 
 /** The upper part of a directory, which is copied up first if need be, its ancestors before it. */
@@ -50,7 +55,7 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
     locateDir(ov, from.dir);
     copyAttributes(ov, { fd: ov.atFd, name: ov.atName }, { fd: ov.work, name: temp });
     writeOrigin(ov, ov.atFd, ov.atName, from.dir.layer, { fd: ov.work, name: temp });
-    install(ov, inode, (upperFd) => sys.renameat2(ov.work, temp, upperFd, inode.name, 0));
+    install(ov, parent, (upperFd) => sys.renameat2(ov.work, temp, upperFd, inode.name, 0));
   } catch (error) {
     discard(ov, temp, true);
     throw error;
@@ -60,27 +65,10 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   dir!.impure = 'no';
   inode.hasUpper = true;
   if (dir!.listing !== null) dir!.listing.sources[0] = upper;
-  parent.dir!.listing?.setUpper(inode.name, sys.DT_DIR);
+  parent.dir!.listing?.copiedUp(inode.name);
   // A merge dir's nlink is 1 (fillAttr()): what the kernel has cached is not true any more.
   ov.services.notify.attributes(inode.id);
   return upper;
-}
-
-/**
- * Runs `commit`, which puts a finished object under `inode`'s name into the parent's upper directory, and sets the
- * parent's times back: a copy-up is no change of the directory.
- */
-function install(ov: Overlay, inode: Inode, commit: (upperFd: number) => number): void {
-  const parent = inode.parent!;
-  const upper = parent.dir!.upper!;
-  markImpure(ov, parent);
-  const upperFd = ov.dirs.fd(upper);
-  must(sys.fstatx(upperFd, ov.probe), 'statx');
-  const { atime, atimeNsec, mtime, mtimeNsec } = ov.probe;
-  // commit point
-  must(commit(upperFd), 'install copy-up');
-  const at = { sec: atime, nsec: atimeNsec };
-  ov.bestEffort('restore parent times', sys.utimensat(upperFd, '.', at, { sec: mtime, nsec: mtimeNsec }));
 }
 
 /** Waits for a copy-up of `inode` that is on its way: first line of whatever changes the inode or its names. */
@@ -100,7 +88,7 @@ function copyUpFile(ov: Overlay, inode: Inode, data: CopyUpData): void {
     copyUpSpecial(ov, inode);
     return;
   }
-  const metacopy = data === 'metacopy' && ov.options.metacopy && ov.stat.size > 0 && inode.parent !== null;
+  const metacopy = data === 'metacopy' && ov.options.metacopy && inode.parent !== null;
   const size = metacopy || data === 'none' ? 0 : ov.stat.size;
   finishFile(ov, inode, newFileWithData(ov, inode, size), metacopy);
 }
@@ -108,11 +96,12 @@ function copyUpFile(ov: Overlay, inode: Inode, data: CopyUpData): void {
 /** Attributes, then the name: what makes a finished copy the upper object of `inode`. */
 function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean): void {
   ov.credentials.self();
-  const data: RealFile = inode.data ?? { dir: inode.lowerDir!, name: inode.lowerName };
   let keepsOrigin: boolean;
+  let data: LowerData | null;
   try {
     statInode(ov, inode);
-    keepsOrigin = ov.stat.nlink === 1 || ov.options.index;
+    data = metacopy ? lowerData(inode, ov.stat.nlink > 1) : null;
+    keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
     const from = { fd: ov.atFd, name: ov.atName };
     const to = { fd: copy.fd, name: '' };
     if (metacopy) {
@@ -122,17 +111,25 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     copyAttributes(ov, from, to);
     if (inode.parent !== null) {
       if (keepsOrigin) writeOrigin(ov, from.fd, from.name, inode.lowerDir!.layer, to);
-      install(ov, inode, (upperFd) => nameFile(ov, copy, upperFd, inode.name));
+      installFile(ov, inode, (dirfd, name) => nameFile(ov, copy, dirfd, name));
     }
   } catch (error) {
     abandon(ov, copy);
     throw error;
   }
   sys.close(copy.source);
-  if (inode.parent === null) inode.orphan = copy.fd;
-  else ov.files.set(inode, copy.fd, true);
-  becomeUpper(inode, metacopy ? data : null);
   if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);
+  if (inode.parent === null) inode.orphan = copy.fd;
+  // A metacopy's own data is a hole.
+  else if (metacopy) sys.close(copy.fd);
+  else ov.files.set(inode, copy.fd, true);
+  becomeUpper(ov, inode, data);
+}
+
+/** Where the data of a lower file stays when only its metadata are copied up. */
+function lowerData(inode: Inode, hardLinked: boolean): LowerData {
+  const { dir, name } = inode.data ?? { dir: inode.lowerDir!, name: inode.lowerName };
+  return { dir, name, redirect: null, hardLinked };
 }
 
 /** A symlink, device, fifo or socket. */
@@ -146,7 +143,7 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
     const { mode, rdevMajor, rdevMinor } = ov.stat;
     must(sys.mknodat(ov.work, temp, mode & ~0o7777, rdevMajor, rdevMinor), 'mknodat');
   }
-  const keepsOrigin = ov.stat.nlink === 1;
+  const keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
   try {
     const to = { fd: ov.work, name: temp };
     copyAttributes(ov, { fd: atFd, name: atName }, to);
@@ -155,26 +152,37 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
       discard(ov, temp, false);
     } else {
       if (keepsOrigin) writeOrigin(ov, atFd, atName, inode.lowerDir!.layer, to);
-      const { name } = inode;
-      install(ov, inode, (upperFd) => sys.renameat2(ov.work, temp, upperFd, name, sys.RENAME_NOREPLACE));
+      installFile(ov, inode, (fd, name) => sys.renameat2(ov.work, temp, fd, name, sys.RENAME_NOREPLACE));
     }
   } catch (error) {
     discard(ov, temp, false);
     throw error;
   }
-  becomeUpper(inode, null);
+  becomeUpper(ov, inode, null);
   if (keepsOrigin) return;
   locate(ov, inode);
   takeUpperIno(ov, inode, ov.atFd, ov.atName);
 }
 
-/** After the commit point: nothing here can fail. */
-function becomeUpper(inode: Inode, data: RealFile | null): void {
+/** Installs what is no directory: under its name, or with an index in that first. */
+function installFile(ov: Overlay, inode: Inode, commit: (dirfd: number, name: string) => number): void {
+  const { index, parent, name } = inode;
+  if (index === null) install(ov, parent!, (upperFd) => commit(upperFd, name));
+  else must(commit(ov.indexDir, index.name), 'install index');
+}
+
+/**
+ * After the commit point, where nothing can fail; but a file that went to the index gets its name on upper only now,
+ * and where that fails it is copied up all the same.
+ */
+function becomeUpper(ov: Overlay, inode: Inode, data: LowerData | null): void {
   inode.hasUpper = true;
   inode.data = data;
   inode.lowerDir = null;
   inode.lowerName = '';
-  if (inode.parent !== null) dirOf(inode.parent).listing?.setUpper(inode.name, inode.type >> 12);
+  if (inode.parent === null) return;
+  if (inode.index !== null) linkUpFirst(ov, inode);
+  else dirOf(inode.parent).listing?.setUpper(inode.name, inode.type >> 12);
 }
 
 /** The copy of one of several lower links is a file of its own, with its own number (ovl_getattr()). */
@@ -185,34 +193,40 @@ function takeUpperIno(ov: Overlay, inode: Inode, fd: number, name = ''): void {
   if (inode.parent !== null) ov.services.notify.listing(inode.parent.id);
 }
 
+/** File capabilities, which the kernel takes away from whatever is written to. */
+const CAPABILITY = 'security.capability';
+
 /**
  * Brings the data to a metacopy on upper, in place; taking the mark away is the commit point
  * (ovl_copy_up_meta_inode_data()).
  */
 function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
   ov.credentials.self();
-  let copy: NewFile;
-  if (inode.pending === null) {
-    locate(ov, inode);
-    const flags = sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC;
-    const fd = must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
-    copy = { fd, temp: null, source: openData(ov, inode) };
-    statInode(ov, inode);
-    if (data === 'all') startCopy(ov, inode, copy, ov.stat.size);
-  } else {
-    copy = takePending(ov, inode);
-  }
-  statInode(ov, inode);
-  const { atime, atimeNsec, mtime, mtimeNsec } = ov.stat;
-  const at = { sec: atime, nsec: atimeNsec };
+  const copy = inode.pending === null ? startDataCopy(ov, inode, data) : takePending(ov, inode);
   sys.close(copy.source);
-  ov.bestEffort('keep times', sys.futimens(copy.fd, at, { sec: mtime, nsec: mtimeNsec }));
+  let rc = 0;
+  if (copy.capability !== undefined) {
+    rc = sys.setxattr(copy.fd, '', CAPABILITY, copy.capability, copy.capability.length);
+  }
   // commit point
-  const rc = unmarkMetacopy(ov, copy.fd);
+  if (rc >= 0) rc = unmarkMetacopy(ov, copy.fd);
   if (rc < 0) {
     sys.close(copy.fd);
     fail(-rc, 'metacopy');
   }
   inode.data = null;
   ov.files.set(inode, copy.fd, true);
+}
+
+function startDataCopy(ov: Overlay, inode: Inode, data: CopyUpData): NewFile {
+  const source = openData(ov, inode);
+  locate(ov, inode);
+  const size = sys.getxattr(ov.atFd, ov.atName, CAPABILITY, ov.scratch, ov.scratch.length);
+  const fd = sys.openat(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+  if (fd < 0) sys.close(source);
+  const copy: NewFile = { fd: must(fd, 'openat'), temp: null, source };
+  if (size > 0) copy.capability = Buffer.from(ov.scratch.subarray(0, size));
+  statInode(ov, inode);
+  if (data === 'all' && ov.stat.size > 0) startCopy(ov, inode, copy, ov.stat.size);
+  return copy;
 }

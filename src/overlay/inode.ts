@@ -65,6 +65,26 @@ export interface RealFile {
   readonly name: string;
 }
 
+/** The data of a metacopy. */
+export interface LowerData extends RealFile {
+  /** The metacopy's `redirect`; null: its lower part has its own path. */
+  redirect: string | null;
+  /** The lower part has several links. */
+  readonly hardLinked: boolean;
+}
+
+/** What is known of a lower file with several links while `index=on`: see link-index.ts. */
+export interface LinkEntry {
+  /** Key in `Overlay.lowerLinks`. */
+  readonly key: string;
+  /** Name in the index directory: of the copy, once there is one. */
+  readonly name: string;
+  /** Real link count of the lower file. */
+  readonly lowerNlink: number;
+  /** The union nlink, which callers see. */
+  nlink: number;
+}
+
 /** One name at which an inode is linked: the kernel's dentry. */
 export interface Alias {
   readonly parent: Inode;
@@ -76,7 +96,8 @@ export interface Alias {
  *
  * Where its real object is:
  * - a directory: `dir.real`;
- * - on upper (`hasUpper`): under the parent's upper directory, by `name`; when the last known name is gone, `orphan`;
+ * - on upper (`hasUpper`) with an `index`: in the index directory;
+ * - on upper without: under the parent's upper directory, by `name`; when the last known name is gone, `orphan`;
  * - otherwise on a lower layer: `lowerDir` and `lowerName`, which stay valid for good.
  */
 export class Inode {
@@ -94,7 +115,7 @@ export class Inode {
   /** false → true once, by copy-up; true from the start for what is found or created on upper. */
   hasUpper = false;
   /** Where the data is, when the topmost object is a metacopy: it holds the metadata only. Set → null once. */
-  data: RealFile | null = null;
+  data: LowerData | null = null;
   /** Directory of the topmost lower object. null for directories and for what was found on upper. */
   lowerDir: RealDir | null = null;
   lowerName = '';
@@ -104,6 +125,11 @@ export class Inode {
   lacksCapability = false;
   /** Key in `Overlay.upperLinks` of an upper file with several names; 0 otherwise. */
   linkKey = 0;
+  /**
+   * Of a lower file with several links, and of its copy, while `index=on`; else null. With `hasUpper`, the object is
+   * found in the index directory, whatever its names are.
+   */
+  index: LinkEntry | null = null;
   /** st_ino, constant over copy-up and rename; signed 32-bit halves. */
   inoLo = 0;
   inoHi = 0;

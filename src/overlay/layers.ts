@@ -7,6 +7,7 @@ import { readlinkSync } from 'node:fs';
 import {
   CAP_CHOWN,
   CAP_DAC_OVERRIDE,
+  CAP_DAC_READ_SEARCH,
   CAP_FOWNER,
   CAP_SETGID,
   CAP_SETUID,
@@ -23,11 +24,12 @@ import {
 import type { Layer, OpenedLayers, OverlayOptions, Trap, UpperFeatures } from './config.js';
 import { Descriptors } from './descriptors.js';
 import { lockDirectory } from './dir-lock.js';
+import { cleanIndex } from './index-cleanup.js';
 import { checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
 import { numberFilesystems, openHandleFds, originFilesystems, xinoBits } from './layer-filesystems.js';
 import { openReadOnly, openWritable, type Root } from './mount-clone.js';
 import { checkKernelMounts } from './mount-table.js';
-import { checkCounts, checkUpperCan, limitTo, limitUuid, withNamespace } from './option-rules.js';
+import { checkCounts, checkUpperCan, limitIndex, limitTo, limitUuid, withNamespace } from './option-rules.js';
 import { markUpperRoot, verifyIndex } from './root-marks.js';
 import { cannotUse, type DirOption, type SourceDir, SourceDirs } from './source-dir.js';
 import { checkEntryTypes, NO_FEATURES, probeUpper } from './upper-probe.js';
@@ -41,6 +43,8 @@ interface Powers {
   /** Modes don't bind it. */
   readonly overridesModes: boolean;
   readonly privileged: boolean;
+  /** It may open by handle. */
+  readonly opensByHandle: boolean;
 }
 
 /** The first user namespace has this inode number (PROC_USER_INIT_INO). */
@@ -50,8 +54,10 @@ function ownPowers(): Powers {
   const capabilities = effectiveCapabilities();
   const has = (capability: number): boolean => (capabilities & (1 << capability)) !== 0;
   const identity = [CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID, CAP_SETUID];
+  const initial = readlinkSync('/proc/self/ns/user') === INITIAL_USER_NAMESPACE;
   return {
-    trusted: has(CAP_SYS_ADMIN) && readlinkSync('/proc/self/ns/user') === INITIAL_USER_NAMESPACE,
+    trusted: has(CAP_SYS_ADMIN) && initial,
+    opensByHandle: has(CAP_DAC_READ_SEARCH) && initial,
     overridesModes: has(CAP_DAC_OVERRIDE),
     privileged: identity.every(has),
   };
@@ -161,6 +167,7 @@ function openChecked(
   const writing = prepareWriting(prepared, limitUuid(given, sources, warnings));
   const { options, work, indexDir, features } = writing;
   const layers = layersOf(prepared, options);
+  if (indexDir >= 0) cleanIndex({ indexDir, layers, options, path: sources.work!.path });
   return {
     options,
     warnings,
@@ -190,7 +197,7 @@ function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
   checkEntryTypes(roots.workdirFd, upper);
   const features = probeUpper(work, upper, given);
   checkUpperCan(features, upper, given);
-  const options = limitTo(given, features, sources, warnings);
+  const options = limitTo(limitIndex(given, sources, powers.opensByHandle, warnings), features, warnings);
   if (features.xattr) markUpperRoot(roots.upper.fd, options);
   let indexDir = -1;
   if (options.index) {

@@ -2,7 +2,7 @@
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Attr } from '../vfs/types.js';
-import { type Inode, isMerge, type RealDir } from './inode.js';
+import { type Inode, isMerge, type LowerData, type RealDir } from './inode.js';
 import type { Overlay } from './state.js';
 
 /** Stores in `ov.atFd` and `ov.atName` where the topmost real object of `inode` is. */
@@ -15,6 +15,9 @@ export function locate(ov: Overlay, inode: Inode): void {
   } else if (!inode.hasUpper) {
     ov.atFd = ov.dirs.fd(inode.lowerDir!);
     ov.atName = inode.lowerName;
+  } else if (inode.index !== null) {
+    ov.atFd = ov.indexDir;
+    ov.atName = inode.index.name;
   } else {
     if (inode.parent === null) fail(sys.ESTALE, 'no name left');
     ov.atFd = ov.dirs.fd(inode.parent.dir!.upper!);
@@ -46,6 +49,11 @@ export function statInode(ov: Overlay, inode: Inode): void {
   if (rc < 0) must(rc === -sys.ENOENT ? -sys.ESTALE : rc, 'statx');
 }
 
+/** Space that the data of a metacopy takes. */
+function dataBlocks(ov: Overlay, data: LowerData): number {
+  return sys.statx(ov.dirs.fd(data.dir), data.name, ov.probe) < 0 ? 0 : ov.probe.blocks;
+}
+
 /** Fills `out` from `ov.stat`, which belongs to `inode`'s real object, as ovl_getattr(). */
 export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
   const { stat } = ov;
@@ -70,7 +78,9 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
   out.rdevMinor = stat.rdevMinor;
   out.blksize = stat.blksize;
   if (inode.dir === null) {
-    if (inode.parent === null && !inode.hasUpper) out.nlink = 0;
+    if (inode.index !== null) out.nlink = inode.index.nlink;
+    else if (inode.parent === null && !inode.hasUpper) out.nlink = 0;
+    if (inode.data !== null) out.blocks = dataBlocks(ov, inode.data);
   } else if (inode.dir.dead) {
     out.nlink = 0;
   } else if (isMerge(inode.dir)) {

@@ -2,22 +2,23 @@
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
+import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, sourceOf } from './listing.js';
 import { locateDir, statAt, statInode } from './locate.js';
-import { isImpure, markImpure, readMarks } from './marks.js';
+import { isImpure, markImpure, noteXwhiteouts, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
-import { findMetacopyData } from './metacopy.js';
-import { addName, dropInode } from './names.js';
+import { findMetacopyData, looksHollow } from './metacopy.js';
+import { addName, dropInode, makeFirst } from './names.js';
 import { originIno, writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
 import type { Overlay } from './state.js';
-import { isReservedName, isWhiteoutStat } from './whiteout.js';
+import { isReservedName, isWhiteoutStat, WH_OPAQUE } from './whiteout.js';
 
 /** The root of the merged view: the roots of all layers but data-only ones. Its nodeid is 1. */
 export function makeRoot(ov: Overlay): Inode {
   const layers = ov.opened.layers.filter((layer) => layer.kind !== 'data');
   const real = layers.map((layer) => new RealDir(layer, null, ''));
-  for (const root of real) root.xwhiteouts = readMarks(ov, root.layer.root, '').xwhiteouts;
+  for (const root of real) noteXwhiteouts(ov, root, readMarks(ov, root.layer.root, ''));
   const root = newInode(ov, sys.S_IFDIR, null, '', new DirState(real));
   root.nlookup = 1;
   ov.root = root;
@@ -34,6 +35,7 @@ export function makeRoot(ov: Overlay): Inode {
 export function find(ov: Overlay, parent: Inode, name: string): Inode | null {
   const known = parent.dir!.children.get(name);
   if (known !== undefined) {
+    if (known.index !== null) makeFirst(known, parent, name);
     statInode(ov, known);
     return known;
   }
@@ -67,6 +69,7 @@ function findMerged(ov: Overlay, parent: Inode, name: string, listing: Listing):
   const rc = sys.statx(ov.dirs.fd(real), name, ov.stat);
   if (isAbsent(rc)) return null;
   must(rc, 'statx');
+  if (isWhiteoutStat(ov, real, name, ov.stat)) return null;
   const below: RealDir[] = [];
   for (const source of listing.below(name)) below.push(listing.sources[source]!);
   return makeInode(ov, parent, name, real, below);
@@ -81,15 +84,37 @@ export function isAbsent(rc: number): boolean {
 function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode {
   const type = ov.stat.mode & sys.S_IFMT;
   if (type === sys.S_IFDIR) return makeDirectory(ov, parent, name, where, below);
-  if (!where.isUpper) {
-    const inode = newInode(ov, type, parent, name, null);
-    inode.lowerDir = where;
-    inode.lowerName = name;
-    ov.inoMap.map(where.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
-    if (ov.options.metacopy && type === sys.S_IFREG) findMetacopyData(ov, inode, where);
-    return inode;
+  return where.isUpper ? makeUpperFile(ov, parent, name, type) : makeLowerFile(ov, parent, name, type, where);
+}
+
+function makeLowerFile(ov: Overlay, parent: Inode, name: string, type: number, where: RealDir): Inode {
+  const linked = ov.indexDir >= 0 && ov.stat.nlink > 1;
+  const known = linked ? knownLink(ov, where.layer, ov.stat) : undefined;
+  if (known !== undefined) {
+    addName(known, parent, name);
+    makeFirst(known, parent, name);
+    statInode(ov, known);
+    return known;
   }
-  return makeUpperFile(ov, parent, name, type);
+  const inode = newInode(ov, type, parent, name, null);
+  inode.lowerDir = where;
+  inode.lowerName = name;
+  ov.inoMap.map(where.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+  if (type === sys.S_IFREG && (ov.options.metacopy || looksHollow(ov.stat))) {
+    orDrop(ov, inode, () => findMetacopyData(ov, inode, where));
+  }
+  if (linked) orDrop(ov, inode, () => attachLower(ov, inode, where, name));
+  return inode;
+}
+
+/** An inode about which not all can be found out is given up again. */
+function orDrop(ov: Overlay, inode: Inode, step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    dropInode(ov, inode);
+    throw error;
+  }
 }
 
 /** Key of an upper file in `Overlay.upperLinks`; exact up to inode numbers of 2^53. */
@@ -102,6 +127,7 @@ function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): 
   const linked = key === 0 ? undefined : ov.upperLinks.get(key);
   if (linked !== undefined) {
     addName(linked, parent, name);
+    if (linked.index !== null) makeFirst(linked, parent, name);
     return linked;
   }
   const inode = newInode(ov, type, parent, name, null);
@@ -112,9 +138,12 @@ function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): 
   }
   const layer = ov.opened.layers[0]!;
   ov.inoMap.map(layer, ov.stat.inoLo, ov.stat.inoHi, inode);
-  if (isImpure(ov, parent)) {
-    originIno(ov, parent, name, inode);
-    if (type === sys.S_IFREG) findMetacopyData(ov, inode, parent.dir!.upper!);
+  const impure = isImpure(ov, parent);
+  if (impure || (type === sys.S_IFREG && looksHollow(ov.stat))) {
+    orDrop(ov, inode, () => {
+      if (impure) originIno(ov, parent, name, inode);
+      if (type === sys.S_IFREG) findMetacopyData(ov, inode, parent.dir!.upper!);
+    });
   }
   return inode;
 }
@@ -173,9 +202,10 @@ function collectBelow(
     if (last.layer.index >= ov.lowest) return;
     locateDir(ov, last);
     const marks = readMarks(ov, ov.atFd, ov.atName);
-    last.xwhiteouts = marks.xwhiteouts;
+    noteXwhiteouts(ov, last, marks);
     if (last.isUpper) marked.origin = marks.origin;
     if (marks.opaque && marks.redirect === null) return;
+    if (last.isUpper && ov.whUpper && isOpaqueByFile(ov, last)) return;
     if (marks.redirect !== null) {
       if (last.isUpper) dir.redirect = marks.redirect;
       redirectedDirs(ov, parent, real, marks.redirect);
@@ -185,6 +215,11 @@ function collectBelow(
     const source = below[next++]!;
     real.push(new RealDir(source.layer, source, last.name));
   }
+}
+
+/** Whether an upper directory is opaque in the manner of AUFS. */
+function isOpaqueByFile(ov: Overlay, real: RealDir): boolean {
+  return ov.options.whPrefix && sys.statx(ov.dirs.fd(real), WH_OPAQUE, ov.probe) >= 0;
 }
 
 /** st_ino of a directory: that of its topmost lower part, so that copy-up does not change it (ovl_getattr()). */

@@ -1,40 +1,107 @@
 /** Metacopies: objects that hold the metadata of a file whose data is on a layer below. */
 import * as sys from '../sys/index.js';
-import { fail } from '../vfs/errors.js';
-import { type Inode, RealDir, type RealFile } from './inode.js';
-import { readMarks } from './marks.js';
+import { FsError, fail, must } from '../vfs/errors.js';
+import { dirOf, type Inode, RealDir, type RealFile } from './inode.js';
+import { readMarks, readOrigin } from './marks.js';
+import { decodeOrigin } from './origin.js';
 import { parseRedirect, walk } from './redirect.js';
 import type { Overlay } from './state.js';
 
 /**
- * If the regular file `inode`, whose topmost object is in `where`, is a metacopy, finds its data. EPERM when
- * metacopies are switched off, EIO when there is no data (ovl_lookup()).
+ * Name of data that is on no data-only layer. What leads there is found all the same, and only its data is missing:
+ * ENOENT, as where the kernel looks when they are first read (ovl_maybe_lookup_lowerdata()).
  */
-export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): void {
-  let file: RealFile = { dir: where, name: inode.name };
-  for (let depth = 0; ; depth++) {
-    const marks = readMarks(ov, ov.dirs.fd(file.dir), file.name);
-    if (!marks.metacopy) break;
-    if (!ov.options.metacopy) fail(sys.EPERM, 'metacopy');
-    const next = below(ov, inode, file, marks.redirect);
-    if (next === null || depth > ov.opened.layers.length) fail(sys.EIO, 'metacopy data');
-    file = next;
-  }
-  if (file.dir !== where || file.name !== inode.name) inode.data = file;
+const NOWHERE = '';
+
+/** Blocks (of 512 bytes) that a file without data may have for its xattrs. */
+const XATTR_BLOCKS = 8;
+
+/**
+ * Whether a regular file may be a metacopy by its looks: then its xattrs are worth a question although metacopy=off,
+ * since its holes must not be taken for data.
+ */
+export function looksHollow(stat: sys.Stat): boolean {
+  if (stat.size === 0 || stat.blocks > XATTR_BLOCKS) return false;
+  return stat.blocks === 0 || stat.size > stat.blocks * 512;
 }
 
-/** The next object below a metacopy: by its redirect, else by its name. */
-function below(ov: Overlay, inode: Inode, file: RealFile, redirect: string | null): RealFile | null {
-  const target = redirect === null ? null : parseRedirect(ov, redirect);
-  const name = target === null ? file.name : target.components[target.components.length - 1]!;
-  for (const layer of ov.opened.layers) {
-    if (layer.index <= file.dir.layer.index) continue;
-    let dir: RealDir | null;
-    if (target?.absolute) dir = walk(ov, new RealDir(layer, null, ''), target.components.slice(0, -1));
-    else dir = inode.parent!.dir!.real.find((real) => real.layer === layer) ?? null;
-    if (dir === null || sys.statx(ov.dirs.fd(dir), name, ov.probe) < 0) continue;
-    if ((ov.probe.mode & sys.S_IFMT) !== sys.S_IFREG) return null;
-    return { dir, name };
+/**
+ * If the regular file `inode`, whose topmost object is in `where`, is a metacopy, finds its data. EPERM when
+ * metacopies are switched off, EIO when there is no data, ESTALE when an index says that it is other data (ovl_lookup()).
+ */
+export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): void {
+  const top: RealFile = { dir: where, name: inode.name };
+  let marks = readMarks(ov, ov.dirs.fd(where), inode.name);
+  if (!marks.metacopy) return;
+  if (!ov.options.metacopy) fail(sys.EPERM, 'metacopy');
+  let at = top;
+  let first: RealFile | null = null;
+  let path: readonly string[] = [inode.name];
+  let absolute = false;
+  const { redirect } = marks;
+  while (marks.metacopy && at.dir.layer.kind !== 'data') {
+    if (marks.redirect !== null) {
+      const target = parseRedirect(ov, marks.redirect);
+      path = target.absolute ? target.components : [...path.slice(0, -1), target.components[0]!];
+      absolute = absolute || target.absolute;
+    }
+    const next: RealFile | null = absolute
+      ? belowRoot(ov, at, path, first !== null || !where.isUpper)
+      : belowParent(ov, inode, at, path[0]!);
+    if (next === null) throw new FsError(sys.EIO, 'metacopy data');
+    if (first === null && where.isUpper) verifyOrigin(ov, top, next);
+    first ??= next;
+    at = next;
+    if (at.dir.layer.kind !== 'data') marks = readMarks(ov, ov.dirs.fd(at.dir), at.name);
+  }
+  let hardLinked = false;
+  // The number that the copy-up kept, also where no origin tells it.
+  if (where.isUpper && sys.statx(ov.dirs.fd(first!.dir), first!.name, ov.probe) >= 0) {
+    hardLinked = ov.probe.nlink > 1;
+    if (!hardLinked) ov.inoMap.map(first!.dir.layer, ov.probe.inoLo, ov.probe.inoHi, inode);
+  }
+  inode.data = { dir: at.dir, name: at.name, redirect, hardLinked };
+}
+
+/** The next regular file of this name in the parent's directories below `at`. */
+function belowParent(ov: Overlay, inode: Inode, at: RealFile, name: string): RealFile | null {
+  for (const dir of dirOf(inode.parent!).real) {
+    if (dir.layer.index <= at.dir.layer.index) continue;
+    const found = regular(ov, dir, name);
+    if (found !== 'absent') return found;
   }
   return null;
+}
+
+/**
+ * The next regular file at a path from the root of the layers below `at`. Data-only layers come last, and only for what
+ * has a lower object (`toData`): a metacopy in upper alone can't lead there.
+ */
+function belowRoot(ov: Overlay, at: RealFile, path: readonly string[], toData: boolean): RealFile | null {
+  const name = path[path.length - 1]!;
+  for (const layer of ov.opened.layers) {
+    if (layer.index <= at.dir.layer.index || (layer.kind === 'data' && !toData)) continue;
+    const dir = walk(ov, new RealDir(layer, null, ''), path.slice(0, -1));
+    const found = dir === null ? 'absent' : regular(ov, dir, name);
+    if (found !== 'absent' && (found !== null || layer.kind !== 'data')) return found;
+  }
+  const last = ov.opened.layers[ov.opened.layers.length - 1]!;
+  return toData && last.kind === 'data' ? { dir: new RealDir(last, null, ''), name: NOWHERE } : null;
+}
+
+/** What is at a name: a regular file, something else (null: the search ends there), or nothing. */
+function regular(ov: Overlay, dir: RealDir, name: string): RealFile | null | 'absent' {
+  const rc = sys.statx(ov.dirs.fd(dir), name, ov.probe);
+  if (rc < 0) return rc === -sys.ENOENT || rc === -sys.ENAMETOOLONG ? 'absent' : (must(rc, 'statx') as never);
+  return (ov.probe.mode & sys.S_IFMT) === sys.S_IFREG ? { dir, name } : null;
+}
+
+/** With an index, data that was found by a path must be what the metacopy says it comes from. */
+function verifyOrigin(ov: Overlay, top: RealFile, found: RealFile): void {
+  if (ov.indexDir < 0) return;
+  const blob = readOrigin(ov, ov.dirs.fd(top.dir), top.name);
+  const origin = blob === null ? null : decodeOrigin(blob);
+  if (origin === null) return;
+  const handle = sys.nameToHandle(ov.dirs.fd(found.dir), found.name);
+  if (typeof handle === 'number' || !handle.bytes.equals(origin.handle.bytes)) fail(sys.ESTALE, 'origin');
 }

@@ -1,6 +1,7 @@
 /** The names (aliases) of an inode, and its end when neither the kernel nor a child refers to it. */
 import * as sys from '../sys/index.js';
 import type { Alias, Inode } from './inode.js';
+import { leaveIndex } from './link-index.js';
 import type { Overlay } from './state.js';
 
 /** Records a further name of an inode. */
@@ -15,12 +16,21 @@ export function addName(inode: Inode, parent: Inode, name: string): void {
   inode.aliases.push({ parent, name });
 }
 
+/** Makes a known name of an inode the first one. */
+export function makeFirst(inode: Inode, parent: Inode, name: string): void {
+  const at = inode.aliases?.findIndex((alias) => alias.parent === parent && alias.name === name) ?? -1;
+  if (at < 0) return;
+  inode.aliases![at] = { parent: inode.parent!, name: inode.name };
+  inode.parent = parent;
+  inode.name = name;
+}
+
 /** Forgets a name of an inode; another known one takes its place. Returns whether any is left. */
 export function removeName(inode: Inode, parent: Inode, name: string): boolean {
   const { children } = parent.dir!;
   if (children.get(name) === inode) children.delete(name);
   if (inode.parent === parent && inode.name === name) {
-    const next: Alias | undefined = inode.aliases?.pop();
+    const next: Alias | undefined = inode.aliases?.shift();
     inode.parent = next?.parent ?? null;
     inode.name = next?.name ?? '';
   } else if (inode.aliases !== null) {
@@ -51,6 +61,7 @@ export function dropInode(ov: Overlay, inode: Inode): void {
 
 function release(ov: Overlay, inode: Inode): void {
   if (inode.linkKey !== 0 && ov.upperLinks.get(inode.linkKey) === inode) ov.upperLinks.delete(inode.linkKey);
+  if (inode.index !== null) leaveIndex(ov, inode);
   if (inode.orphan >= 0) sys.close(inode.orphan);
   inode.orphan = -1;
   if (inode.dir === null) {

@@ -13,6 +13,8 @@ export interface NewFile {
   readonly temp: string | null;
   /** The data that it is filled from. */
   readonly source: number;
+  /** File capabilities to be given back after the copy. */
+  capability?: Buffer;
 }
 
 /** A copy-up whose data is on its way on a helper thread. */

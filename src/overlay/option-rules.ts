@@ -58,11 +58,35 @@ export function limitUuid(options: OverlayOptions, sources: Sources, warnings: s
   return { ...options, uuid: 'null' };
 }
 
-/** Less what upper or lowers can't do: as ovl_make_workdir() and ovl_lower_dir(), which warn and go on. */
+/**
+ * index=on where files can be found by their handles, as ovl_lower_dir() and ovl_get_fsid() have it: it is keyed by
+ * origins, which must lead to one filesystem each.
+ */
+export function limitIndex(
+  options: OverlayOptions,
+  sources: Sources,
+  opensByHandle: boolean,
+  warnings: string[],
+): OverlayOptions {
+  const why = options.index ? whyNoIndex(options, sources, opensByHandle) : null;
+  if (why === null) return options;
+  warnings.push(`${why}: index is off.`);
+  return { ...options, index: false };
+}
+
+function whyNoIndex(options: OverlayOptions, sources: Sources, opensByHandle: boolean): string | null {
+  if (!opensByHandle) return 'this user may not open files by their handles';
+  const without = [sources.upper, ...sources.lowers].find((dir) => dir?.fs.handles === 'none');
+  if (without) return `${without.option} '${without.path}' is on a filesystem without file handles`;
+  const okay = originFilesystems(sources, options);
+  const unclear = sources.lowers.find((dir) => dir.option !== 'datadir' && !okay.has(dir.fs));
+  return unclear ? `the filesystem of lowerdir '${unclear.path}' has no uuid of its own` : null;
+}
+
+/** Less what upper can't do: as ovl_make_workdir(), which warns and goes on. */
 export function limitTo(
   options: OverlayOptions,
   features: UpperFeatures,
-  sources: Sources,
   warnings: string[],
 ): OverlayOptions {
   let { redirectDir, metacopy, index, whiteout } = options;
@@ -73,24 +97,6 @@ export function limitTo(
     redirectDir = 'nofollow';
     metacopy = false;
     index = false;
-  }
-  if (index) {
-    const without = [sources.upper, ...sources.lowers].find((dir) => dir?.fs.handles === 'none');
-    if (without) {
-      warnings.push(
-        `${without.option} '${without.path}' is on a filesystem without file handles: index is off.`,
-      );
-      index = false;
-    }
-  }
-  if (index) {
-    // As ovl_get_fsid(): the index is keyed by origins, which must lead to one filesystem each.
-    const okay = originFilesystems(sources, options);
-    const unclear = sources.lowers.find((dir) => dir.option !== 'datadir' && !okay.has(dir.fs));
-    if (unclear) {
-      warnings.push(`the filesystem of lowerdir '${unclear.path}' has no uuid of its own: index is off.`);
-      index = false;
-    }
   }
   if (whiteout === 'chardev' && !features.chardev) {
     warnings.push(

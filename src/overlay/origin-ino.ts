@@ -3,22 +3,25 @@ import * as sys from '../sys/index.js';
 import type { Layer } from './config.js';
 import type { Target } from './copy-attributes.js';
 import type { Inode } from './inode.js';
+import { attachUpper } from './link-index.js';
 import { readOrigin } from './marks.js';
 import { decodeOrigin, encodeOrigin, type Origin } from './origin.js';
 import type { Overlay } from './state.js';
 
 /**
  * Gives `inode`, an upper file just found as `name` in `parent`, the number of its origin, if the origin is known
- * and still exists. A lower file with several links is no origin: its copies are different files (ovl_getattr()).
+ * and still exists. A lower file with several links is an origin only of its copy in the index: others are different
+ * files (ovl_getattr()).
  */
 export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode): void {
   const blob = readOrigin(ov, ov.dirs.fd(parent.dir!.upper!), name);
   const origin = blob === null ? null : decodeOrigin(blob);
   if (origin === null) return;
   const layer = statOrigin(ov, parent, name, origin);
-  if (layer === null) return;
-  if (ov.probe.nlink > 1 && !ov.options.index) return;
-  ov.inoMap.map(layer, ov.probe.inoLo, ov.probe.inoHi, inode);
+  if (layer === null || (ov.probe.mode & sys.S_IFMT) !== inode.type) return;
+  const { nlink, inoLo, inoHi } = ov.probe;
+  const isIndexed = ov.indexDir >= 0 && attachUpper(ov, inode, layer, origin.handle, ov.probe);
+  if (nlink === 1 || isIndexed) ov.inoMap.map(layer, inoLo, inoHi, inode);
 }
 
 /** Attributes of the origin into `ov.probe`. Returns its layer, or null when it can't be found. */
@@ -48,7 +51,8 @@ function statNamesake(ov: Overlay, parent: Inode, name: string, origin: Origin):
   return null;
 }
 
-function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
+/** Whether a stored uuid may be that of a layer's filesystem: zeros stand for none, or for one that was not told. */
+export function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
   if (ours === null) return theirs.every((byte) => byte === 0);
   return theirs.equals(ours) || theirs.every((byte) => byte === 0);
 }

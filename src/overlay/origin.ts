@@ -14,7 +14,7 @@
  */
 
 import { endianness } from 'node:os';
-import type { FileHandle } from '../sys/index.js';
+import { EINVAL, ENODATA, type FileHandle } from '../sys/index.js';
 
 const VERSION = 0;
 const MAGIC = 0xfb;
@@ -59,16 +59,27 @@ export function encodeOrigin(uuid: Uint8Array | null, handle: FileHandle, isUppe
 }
 
 /**
+ * Why a blob says nothing to us, as ovl_check_fb_len(), which also lets bytes after the stated length pass: -EINVAL,
+ * it is malformed; -ENODATA, it is of a later version or of another byte order. 0: it does.
+ */
+export function originBlobError(blob: Uint8Array): number {
+  if (blob.length < HEADER || blob.length < blob[2]! || blob[1] !== MAGIC) return -EINVAL;
+  // A length that does not even cover the header holds no handle.
+  if (blob[2]! < HEADER) return -EINVAL;
+  const flags = blob[3]!;
+  if (blob[0]! > VERSION || (flags & ~FLAG_ALL) !== 0) return -ENODATA;
+  if ((flags & FLAG_ANY_ENDIAN) === 0 && (flags & FLAG_BIG_ENDIAN) !== CPU_ENDIAN) return -ENODATA;
+  return 0;
+}
+
+/**
  * Reads a blob that anybody may have written. null when it says nothing to us: empty, malformed, of a later version or
- * of another byte order. As ovl_check_fb_len(), which also lets bytes after the stated length pass.
+ * of another byte order.
  */
 export function decodeOrigin(blob: Uint8Array): Origin | null {
-  if (blob.length < HEADER) return null;
+  if (originBlobError(blob) !== 0) return null;
   const size = blob[2]!;
   const flags = blob[3]!;
-  if (blob[0] !== VERSION || blob[1] !== MAGIC || size < HEADER || size > blob.length) return null;
-  if ((flags & ~FLAG_ALL) !== 0) return null;
-  if ((flags & FLAG_ANY_ENDIAN) === 0 && (flags & FLAG_BIG_ENDIAN) !== CPU_ENDIAN) return null;
   return {
     uuid: Buffer.from(blob.subarray(UUID_AT, UUID_AT + UUID_SIZE)),
     handle: { type: blob[4]!, bytes: Buffer.from(blob.subarray(HEADER, size)) },

@@ -57,6 +57,7 @@ class OverlayFileSystem implements FileSystem {
   #give(inode: Inode, out: Entry): void {
     inode.nlookup++;
     out.node = inode.id;
+    out.keepName = inode.index === null;
     fillAttr(this.#ov, inode, out.attr);
   }
 

@@ -4,7 +4,7 @@ import { fail } from '../vfs/errors.js';
 import type { Layer } from './config.js';
 import { type Inode, RealDir } from './inode.js';
 import { locateDir } from './locate.js';
-import { readMarks } from './marks.js';
+import { noteXwhiteouts, readMarks } from './marks.js';
 import type { Overlay } from './state.js';
 
 /**
@@ -34,7 +34,7 @@ export function redirectedDirs(ov: Overlay, parent: Inode, real: RealDir[], redi
     if (layer.index >= ov.lowest) return;
     locateDir(ov, found);
     const marks = readMarks(ov, ov.atFd, ov.atName);
-    found.xwhiteouts = marks.xwhiteouts;
+    noteXwhiteouts(ov, found, marks);
     if (marks.redirect !== null) {
       const further = parseRedirect(ov, marks.redirect);
       const siblings = [...components.slice(0, -1), ...further.components];

@@ -4,13 +4,14 @@ import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUpDir, settle } from './copy-up.js';
 import { dirOf, type Inode, isMerge } from './inode.js';
+import { dropLink, startNlink } from './link-index.js';
 import { isOnLower } from './listing.js';
 import { findExisting } from './lookup.js';
 import { listingOf } from './merge.js';
 import { removeName } from './names.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
-import { makeWhiteout, whiteOutFile, whiteOutFree } from './whiteout.js';
+import { whiteOutDirectory, whiteOutFile, whiteOutFree } from './whiteout.js';
 
 /** Whether something with this name is visible below upper, so that its removal needs a whiteout. */
 export function showsThrough(ov: Overlay, parent: Inode, name: Name): boolean {
@@ -25,18 +26,21 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   const inode = findExisting(ov, parent, name);
   if (inode.dir !== null) fail(sys.EISDIR, 'unlink');
   settle(ov, inode);
-  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
+  const upper = copyUpDir(ov, parent);
+  const upperFd = ov.dirs.fd(upper);
+  if (inode.index !== null) startNlink(ov, inode, parent, name);
   const below = showsThrough(ov, parent, name);
   if (!inode.hasUpper) {
-    whiteOutFree(ov, upperFd, name);
+    whiteOutFree(ov, upper, name);
   } else {
     keepOpen(inode, upperFd, name);
-    if (below) whiteOutFile(ov, upperFd, name);
+    if (below) whiteOutFile(ov, upper, name);
     // commit point
     else must(sys.unlinkat(upperFd, name), 'unlinkat');
   }
   dirOf(parent).listing?.remove(name, below);
   removeName(inode, parent, name);
+  if (inode.index !== null) dropLink(ov, inode);
 }
 
 /**
@@ -44,7 +48,7 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
  * it, and under zero-message opens nobody tells us about them.
  */
 export function keepOpen(inode: Inode, upperFd: number, name: Name): void {
-  if (inode.orphan >= 0 || inode.aliases !== null || inode.nlookup === 0) return;
+  if (inode.orphan >= 0 || inode.index !== null || inode.aliases !== null || inode.nlookup === 0) return;
   inode.orphan = must(sys.openat(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
 }
 
@@ -59,25 +63,17 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   const inode = findExisting(ov, parent, name);
   if (inode.dir === null) fail(sys.ENOTDIR, 'rmdir');
   const isPure = inode.hasUpper && !isMerge(dirOf(inode));
-  // A directory on upper only is asked directly; what it still holds may be whiteouts.
-  if (!isPure && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
-  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
   const below = showsThrough(ov, parent, name);
+  // Where rmdir(2) on upper alone does it, upper answers for itself: what it still holds may be whiteouts.
+  if (!(isPure && !below) && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
+  const upper = copyUpDir(ov, parent);
+  const upperFd = ov.dirs.fd(upper);
   if (inode.hasUpper) keepOpen(inode, upperFd, name);
-  if (!inode.hasUpper) whiteOutFree(ov, upperFd, name);
-  else if (below) whiteOutDirectory(ov, upperFd, name);
+  if (!inode.hasUpper) whiteOutFree(ov, upper, name);
+  else if (below) whiteOutDirectory(ov, upper, name);
   else removePure(ov, inode, upperFd, name);
   dirOf(parent).listing?.remove(name, below);
   buryDirectory(ov, inode, parent, name);
-}
-
-/** The whiteout takes the directory's place, and the directory, with the whiteouts in it, goes from work. */
-function whiteOutDirectory(ov: Overlay, upperFd: number, name: Name): void {
-  const made = makeWhiteout(ov);
-  // commit point
-  const rc = sys.renameat2(ov.work, made, upperFd, name, sys.RENAME_EXCHANGE);
-  discard(ov, made, rc >= 0);
-  must(rc, 'renameat2');
 }
 
 function removePure(ov: Overlay, inode: Inode, upperFd: number, name: Name): void {

@@ -1,4 +1,5 @@
 /** What the running overlay knows: one object that every part of the core is given. */
+import { existsSync } from 'node:fs';
 import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
@@ -12,6 +13,7 @@ import type { Listing } from './listing.js';
 import { OwnXattrs } from './marks.js';
 import { OpenFiles } from './open-files.js';
 import { DirFds, FileFds } from './real.js';
+import { Writeback } from './writeback.js';
 
 /** Listings in memory, bounded by the number of names they hold. */
 export class Listings {
@@ -60,6 +62,8 @@ export class Overlay {
   root: Inode | null = null;
   /** O_PATH descriptor of the work directory; -1 without an upper. */
   readonly work: number;
+  /** O_PATH descriptor of the index directory; -1 unless index=on. */
+  readonly indexDir: number;
   readonly own: OwnXattrs;
   readonly inoMap: InoMap;
   readonly credentials: Credentials;
@@ -70,6 +74,13 @@ export class Overlay {
   readonly listings = new Listings(MAX_NAMES);
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
+  /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
+  readonly lowerLinks = new Map<string, Inode>();
+  readonly writeback = new Writeback();
+  /** Upper holds `.wh.` files, or is going to. */
+  whUpper: boolean;
+  /** Layers in which a directory marked `opaque=x` was found. */
+  readonly xwhiteoutLayers = new Set<Layer>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */
@@ -81,6 +92,8 @@ export class Overlay {
   readonly scratch = Buffer.alloc(sys.XATTR_SIZE_MAX);
   /** Name in work of the whiteout whose hard links whiteouts are; null until the first one. */
   sharedWhiteout: string | null = null;
+  /** The kernel runs SELinux: files may be asked for their labels. */
+  readonly hasLabels = existsSync('/sys/fs/selinux/enforce');
   tempCounter = 0;
 
   constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
@@ -91,6 +104,8 @@ export class Overlay {
     this.upperLayer = opened.hasUpper && !options.readOnly ? opened.layers[0]! : null;
     this.lowest = opened.layers.filter((layer) => layer.kind !== 'data').length - 1;
     this.work = opened.work;
+    this.indexDir = opened.indexDir;
+    this.whUpper = options.whiteout === 'aufs';
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
     this.credentials = new Credentials(opened.privileged);

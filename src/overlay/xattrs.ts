@@ -12,13 +12,15 @@ import { locate, statAt } from './locate.js';
 import type { Overlay } from './state.js';
 
 const ESCAPE = 'overlay.';
+const LABEL = 'security.selinux';
 const CAPABILITY = 'security.capability';
 const ACL_PREFIX = 'system.posix_acl_';
 
-/** The name under which a caller's attribute is stored. EOPNOTSUPP when that is too long. */
+/** The name under which a caller's attribute is stored. EINVAL without a name, EOPNOTSUPP when that is too long. */
 function storedName(ov: Overlay, name: Name): Name {
   const { prefix } = ov.own;
   if (!name.startsWith(prefix)) return name;
+  if (name.length === prefix.length) fail(sys.EINVAL, 'xattr name');
   const stored = prefix + ESCAPE + name.slice(prefix.length);
   if (stored.length > sys.XATTR_NAME_MAX) fail(sys.EOPNOTSUPP, 'xattr name');
   return stored;
@@ -43,6 +45,8 @@ export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array
   if (inode.lacksCapability && name === CAPABILITY) return -sys.ENODATA;
   locate(ov, inode);
   const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name), into, size);
+  // ls asks for a label of each file until it hears that there are none here.
+  if (rc === -sys.ENODATA && name === LABEL && !ov.hasLabels) return -sys.EOPNOTSUPP;
   if (rc === -sys.ENODATA && name === CAPABILITY) inode.lacksCapability = true;
   return rc;
 }

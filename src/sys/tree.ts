@@ -69,6 +69,7 @@ export function fsUuid(fd: number, into: Uint8Array): number {
 
 export const CAP_CHOWN = 0;
 export const CAP_DAC_OVERRIDE = 1;
+export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_FOWNER = 3;
 export const CAP_SETGID = 6;
 export const CAP_SETUID = 7;

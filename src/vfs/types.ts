@@ -57,6 +57,8 @@ export class Attr {
 export class Entry {
   node: NodeId = 0 as NodeId;
   readonly attr = new Attr();
+  /** The kernel may keep the name for as long as it keeps names; false: it asks again each time the name is used. */
+  keepName = true;
 }
 
 /** Which attributes SETATTR changes, and to what. Reused. */

@@ -9,7 +9,7 @@ import { Scratch } from '../support/scratch.js';
 import { isMounted } from '../support/session-server.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const COMMAND = `${ROOT}bin/plyfs`;
+const COMMAND = `${ROOT}scripts/plyfs`;
 const NOBODY = 65534;
 
 const scratch = new Scratch();
@@ -144,7 +144,7 @@ describe('a mount in the background', () => {
     await must('sh', ['-c', `echo new >${mnt}/three`]);
     assert.equal(readFileSync(`${home}/up/three`, 'utf8'), 'new\n');
     await must('umount', [mnt]);
-    await gone(`plyfs.* ${mnt}$`);
+    await gone(`main.js .*${mnt}$`);
   });
 
   mounting('takes the long form, and ends by plyfs umount', async (mnt) => {
@@ -180,7 +180,7 @@ describe('a mount in the background', () => {
   mounting('writes JSON lines to its log file', async (mnt) => {
     assert.equal((await command(['--log-file', 'log', '-o', 'lowerdir=l1:l2', mnt])).code, 0);
     await must('umount', [mnt]);
-    await gone(`plyfs.* ${mnt}$`);
+    await gone(`main.js .*${mnt}$`);
     const lines = readFileSync(`${home}/log`, 'utf8').trim().split('\n');
     const texts = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
     // The first comes from the session thread, which has no event loop turns.
@@ -193,6 +193,19 @@ describe('a mount in the background', () => {
     const lowers = `lowerdir=${home}/l1:${home}/l2`;
     await must('mount', ['-t', 'fuse3', `${COMMAND}#overlay`, mnt, '-o', `${lowers},ro,nofail`]);
     assert.equal(await must('cat', [`${mnt}/one`]), 'one\n');
+  });
+});
+
+describe('a dead mount', () => {
+  mounting('is named as such, and unmounted like any other', async (mnt) => {
+    await must(COMMAND, ['-o', 'lowerdir=l1:l2', mnt], { cwd: home });
+    await must('pkill', ['-KILL', '-f', `main.js .*${mnt}$`]);
+    for (let i = 0; i < 50 && (await run('ls', [mnt])).code === 0; i++);
+    const again = await command(['-o', 'lowerdir=l1:l2', mnt]);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /^plyfs: the mount point \S+ holds a dead mount; [^\n]+\n$/);
+    assert.equal((await command(['umount', mnt])).code, 0);
+    assert.equal(isMounted(mnt), false);
   });
 });
 

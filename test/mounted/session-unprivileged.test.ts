@@ -8,7 +8,7 @@ import { type RunResult, run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { isMounted } from '../support/session-server.js';
 
-const COMMAND = fileURLToPath(new URL('../../../bin/plyfs', import.meta.url));
+const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 const NOBODY = 65534;
 const AS_NOBODY = ['--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'];
 

@@ -12,8 +12,7 @@ import { Fixture } from '../support/fixture.js';
 import { build } from '../support/machine.js';
 import type { Scratch } from '../support/scratch.js';
 import { difference, type Snapshot } from '../support/snapshot.js';
-import { words } from '../support/words.js';
-import { allowed, normal, withoutIdleMark } from './known-differences.js';
+import { allowed, normal } from './known-differences.js';
 import type { Scenario } from './scenario.js';
 
 /** What one filesystem made of one scenario. */
@@ -36,6 +35,11 @@ export interface BatchOutcome {
 /** Time limit of one scenario. */
 const LIMIT = 15_000;
 
+/** Steps of scenario number `i`: `/@` stands for its directory, as a path from the root of a layer. */
+function placed(steps: readonly string[], i: number): string[] {
+  return steps.map((text) => text.replaceAll('/@', `/${i}`));
+}
+
 class Batch {
   readonly #driver: Driver;
   readonly #scenarios: readonly Scenario[];
@@ -47,7 +51,8 @@ class Batch {
     this.#scenarios = scenarios;
     const depth = Math.max(1, ...scenarios.map((scenario) => scenario.lower?.length ?? 1));
     const options = scenarios[0]?.options ?? [];
-    this.#fixture = new Fixture(scratch, driver, { lower: Array.from({ length: depth }, () => []), options });
+    const lower = Array.from({ length: depth }, () => []);
+    this.#fixture = new Fixture(scratch, driver, { lower, data: scenarios[0]?.data ?? 0, options });
     scenarios.forEach((scenario, i) => {
       (scenario.lower ?? [[]]).forEach((steps, layer) => {
         this.#place(this.#fixture.lower[layer]!, i, steps);
@@ -58,7 +63,9 @@ class Batch {
 
   #place(layer: string, scenario: number, steps: readonly string[]): void {
     mkdirSync(`${layer}/${scenario}`);
-    build(`${layer}/${scenario}`, steps, { lenient: this.#scenarios[scenario]?.lenient ?? false });
+    build(`${layer}/${scenario}`, placed(steps, scenario), {
+      lenient: this.#scenarios[scenario]?.lenient ?? false,
+    });
   }
 
   async run(other: Driver): Promise<BatchOutcome> {
@@ -103,7 +110,7 @@ class Batch {
         {
           directory: `${merged}/${i}`,
           upper: `${upperDir}/${i}`,
-          steps: scenario.steps,
+          steps: placed(scenario.steps, i),
           look: scenario.look ?? 'each',
           now: Math.floor(Date.now() / 1000) - 60,
         },
@@ -222,11 +229,8 @@ export async function perform(
 /** How the looks of a scenario are compared. */
 class Looks {
   readonly #madeUp: boolean;
-  readonly #scenario: Scenario;
-  #lower: Set<string> | null = null;
 
   constructor(scenario: Scenario) {
-    this.#scenario = scenario;
     this.#madeUp = scenario.lenient ?? false;
   }
 
@@ -234,25 +238,9 @@ class Looks {
     const lines: Snapshot = {};
     for (const [path, text] of Object.entries(view)) {
       const line = normal(where, text, this.#madeUp);
-      if (line === null) continue;
-      lines[path] = where === 'upper' && this.#madeUp ? withoutIdleMark(line, this.#hasLower(path)) : line;
+      if (line !== null) lines[path] = line;
     }
     return lines;
-  }
-
-  /** Whether some lower layer was built with something at or below `path`. */
-  #hasLower(path: string): boolean {
-    if (this.#lower === null) {
-      this.#lower = new Set();
-      for (const line of this.#scenario.lower?.flat() ?? []) {
-        if (!/^(put|dir|whiteout|symlink|link|mknod) /.test(line)) continue;
-        const parts = (
-          words(line)[line.startsWith('symlink') || line.startsWith('link') ? 2 : 1] ?? ''
-        ).split('/');
-        for (let i = 1; i <= parts.length; i++) this.#lower.add(parts.slice(0, i).join('/'));
-      }
-    }
-    return this.#lower.has(path);
   }
 
   compare(where: 'merged' | 'upper', left: Snapshot | undefined, right: Snapshot | undefined): string[] {

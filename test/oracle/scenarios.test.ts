@@ -8,11 +8,24 @@ import type { Scenarios } from './scenario.js';
 import { attributes } from './scenarios/attributes.js';
 import { create } from './scenarios/create.js';
 import { data } from './scenarios/data.js';
+import { forgotten } from './scenarios/forgotten.js';
 import { layers } from './scenarios/layers.js';
+import { linkIndex } from './scenarios/link-index.js';
+import { metacopies } from './scenarios/metacopy.js';
 import { remove } from './scenarios/remove.js';
 import { rename } from './scenarios/rename.js';
 
-const chapters: Readonly<Record<string, Scenarios>> = { create, remove, rename, data, attributes, layers };
+const chapters: Readonly<Record<string, Scenarios>> = {
+  create,
+  remove,
+  rename,
+  data,
+  attributes,
+  layers,
+  'link-index': linkIndex,
+  metacopy: metacopies,
+  forgotten,
+};
 
 for (const [title, scenarios] of Object.entries(chapters)) {
   describe(`oracle: ${title}`, () => {

@@ -26,11 +26,11 @@ const session = new Session(new URL('./session-fs.js', import.meta.url).href);
 const log = openLog(plan.log);
 try {
   const mount = await startMount(plan, session);
-  console.log('ready');
   process.on('SIGUSR1', () => console.log(`stats ${JSON.stringify(mount.stats())}`));
   process.on('SIGUSR2', () => {
     mount.unmount().catch((error: Error) => console.log(`refused ${error.message}`));
   });
+  console.log('ready');
   const end = await mount.closed;
   console.log(`ended ${end.reason}`);
   process.exitCode = end.reason === 'unmounted' ? 0 : 1;

@@ -1,0 +1,114 @@
+/** The index directory when mounting: what a crash or a change of layers left in it goes (ovl_indexdir_cleanup()). */
+
+import {
+  AT_REMOVEDIR,
+  close,
+  EINVAL,
+  EISDIR,
+  ENODATA,
+  ENOENT,
+  ESTALE,
+  errnoName,
+  fstatx,
+  getxattr,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  O_RDONLY,
+  openat,
+  openByHandle,
+  readDirectory,
+  S_IFDIR,
+  S_IFMT,
+  Stat,
+  statx,
+  unlinkat,
+} from '../sys/index.js';
+import type { Layer, OverlayOptions } from './config.js';
+import { decodeOrigin, type Origin, originBlobError } from './origin.js';
+import { sameUuid } from './origin-ino.js';
+import { xattrPrefix } from './upper-probe.js';
+import { UserError } from './user-error.js';
+
+const entry = new Stat();
+const lower = new Stat();
+const value = Buffer.alloc(256);
+
+/** What the entries are checked against. */
+export interface IndexOwner {
+  readonly indexDir: number;
+  readonly layers: readonly Layer[];
+  readonly options: OverlayOptions;
+  /** Path of the workdir, for messages. */
+  readonly path: string;
+}
+
+/** Removes stale and orphaned entries. Throws a {@link UserError} for one that was not made by any overlay known here. */
+export function cleanIndex(owner: IndexOwner): void {
+  const fd = openat(owner.indexDir, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const entries = fd < 0 ? fd : readDirectory(fd);
+  if (fd >= 0) close(fd);
+  if (typeof entries === 'number') throw failed(owner, 'read', entries);
+  for (const { name } of entries) {
+    const rc = name.startsWith('#') ? -ENOENT : verify(owner, name);
+    if (rc === 0) continue;
+    if (rc !== -ESTALE && rc !== -ENOENT) throw failed(owner, `understand '${name}' in`, rc);
+    const removed = remove(owner.indexDir, name);
+    if (removed < 0 && removed !== -ENOENT) throw failed(owner, `remove '${name}' from`, removed);
+  }
+}
+
+function failed(owner: IndexOwner, what: string, rc: number): UserError {
+  return new UserError(
+    `can't ${what} the index of workdir '${owner.path}' (${errnoName(rc)}); mount with index=off, or with a new workdir.`,
+  );
+}
+
+/** Entries are files, or empty directories. */
+function remove(indexDir: number, name: string): number {
+  const rc = unlinkat(indexDir, name);
+  return rc === -EISDIR ? unlinkat(indexDir, name, AT_REMOVEDIR) : rc;
+}
+
+/** As ovl_verify_index(): 0 keeps the entry, -ESTALE and -ENOENT remove it, anything else forbids to mount. */
+function verify(owner: IndexOwner, name: string): number {
+  const { indexDir } = owner;
+  // Lower case or not: hex2bin() takes both.
+  if (!/^([0-9a-fA-F]{2}){21,}$/.test(name.slice(0, name.length & ~1))) return -EINVAL;
+  const blob = Buffer.from(name.slice(0, name.length & ~1), 'hex');
+  const bad = originBlobError(blob);
+  if (bad !== 0) return bad;
+  const rc = statx(indexDir, name, entry);
+  if (rc < 0) return rc;
+  // A whiteout stands for an exported file that is gone, a directory for an indexed one (nfs_export).
+  if (entry.isWhiteout || (entry.mode & S_IFMT) === S_IFDIR) return 0;
+  const size = getxattr(indexDir, name, `${xattrPrefix(owner.options)}origin`, value, value.length);
+  if (size < 0) return size;
+  if (size === 0) return -ENODATA;
+  if (!value.subarray(0, size).equals(blob)) return -ESTALE;
+  return entry.nlink > 1 ? 0 : verifyOrphan(owner, name, decodeOrigin(blob));
+}
+
+/** An entry that is the only name of its file: kept while lower names that are not covered lead to it. */
+function verifyOrphan(owner: IndexOwner, name: string, origin: Origin | null): number {
+  if (origin === null || !statOrigin(owner.layers, origin)) return -ESTALE;
+  if ((lower.mode & S_IFMT) !== (entry.mode & S_IFMT)) return -ESTALE;
+  if (lower.nlink === 1) return -ENOENT;
+  const size = getxattr(owner.indexDir, name, `${xattrPrefix(owner.options)}nlink`, value, 12);
+  const match = size < 0 ? null : /^([UL])([+-]\d+)\n?$/.exec(value.latin1Slice(0, size));
+  if (match === null) return -ENOENT;
+  const nlink = (match[1] === 'L' ? lower.nlink : entry.nlink) + Number(match[2]);
+  return nlink > 0 ? 0 : -ENOENT;
+}
+
+function statOrigin(layers: readonly Layer[], origin: Origin): boolean {
+  for (const layer of layers) {
+    if (layer.kind !== 'lower' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
+    const fd = openByHandle(layer.handleFd, origin.handle, O_PATH | O_CLOEXEC);
+    if (fd < 0) continue;
+    const rc = fstatx(fd, lower);
+    close(fd);
+    if (rc >= 0) return true;
+  }
+  return false;
+}
