@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { escapeValue } from '../../overlay/option-text.js';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
+import { plainDirectory, splitPath } from '../build.js';
 import { check, type PathLike, pathBytes, quoted, shown } from '../text.js';
 import { openTop, removeTree } from '../tree.js';
 import { usesUserXattrs } from '../view.js';
@@ -103,9 +104,7 @@ async function buildAside<T>(parent: number, name: string, fill: (top: number) =
   const top = sys.openat(parent, temporary, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC);
   try {
     check(top, 'open', temporary);
-    // What it inherited from its parent is not the layer's.
-    for (const acl of ['system.posix_acl_default', 'system.posix_acl_access']) sys.removexattr(top, '', acl);
-    check(sys.fchmod(top, 0o755), 'prepare', temporary);
+    plainDirectory(top, temporary);
     const result = await fill(top);
     // commit point; a directory that is there and empty is taken
     check(sys.renameat2(parent, temporary, parent, name), 'create', name);
@@ -116,12 +115,6 @@ async function buildAside<T>(parent: number, name: string, fill: (top: number) =
   } finally {
     if (top >= 0) sys.close(top);
   }
-}
-
-function splitPath(path: string): [string, string] {
-  const trimmed = path.replace(/(?<=.)\/+$/, '');
-  const slash = trimmed.lastIndexOf('/');
-  return [slash < 0 ? '.' : trimmed.slice(0, slash) || '/', trimmed.slice(slash + 1)];
 }
 
 async function importLayer(
