@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LIMITS, type Limit } from '../../src/fuse-native/capabilities.js';
@@ -258,6 +258,33 @@ describe('a fuse-native mount', () => {
     const gone = await run(process.execPath, [CLI, 'umount', at], { cwd: path });
     assert.equal(gone.code, 0, gone.stderr);
     assert.equal(existsSync(`${path}/pwned`) || existsSync('/pwned'), false);
+  });
+});
+
+describe('a user without any privilege', () => {
+  it('mounts with fuse-native through fusermount', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const missing = await missingTools(['setpriv', 'fusermount']);
+    if (missing.length > 0) return t.skip(`not installed: ${missing.join(', ')}`);
+    const [program = '', ...who] = NOBODY;
+    if ((await run(program, [...who, 'test', '-r', CLI])).code !== 0) {
+      return t.skip('another user can not read this directory');
+    }
+    const { path, at, options } = place();
+    await must('chmod', ['755', scratch.path]);
+    await must('chown', ['-R', '65534:65534', path]);
+    // As udev sets it on any desktop or server; a bare machine leaves it to root.
+    const mode = statSync('/dev/fuse').mode & 0o7777;
+    chmodSync('/dev/fuse', 0o666);
+    try {
+      const script = `cd ${path}; ${process.execPath} ${CLI} --transport fuse-native -o ${options} ${at} 2>/dev/null || exit 9
+        cat mnt/file; echo more >>mnt/file; mkdir mnt/d; cat mnt/file; stat -c %u mnt/d; ${process.execPath} ${CLI} umount mnt`;
+      const result = await run(program, [...who, 'sh', '-c', script], { timeout: 30_000 });
+      assert.equal(result.stdout, 'lower\nlower\nmore\n65534\n', result.stderr);
+      assert.equal(isMounted(at), false);
+    } finally {
+      chmodSync('/dev/fuse', mode);
+    }
   });
 });
 
