@@ -39,7 +39,12 @@ export async function runMount(command: MountCommand, start: Start): Promise<num
   const { Session } = await import('../session/session.js');
   const session = asksForNative(command) ? null : new Session();
   const { serve } = await import('./serve.js');
-  return await serve({ ...command, debug, caller: foreground ? null : start.caller }, session);
+  try {
+    return await serve({ ...command, debug, caller: foreground ? null : start.caller }, session);
+  } catch (error) {
+    await session?.discard();
+    throw error;
+  }
 }
 
 /** Arguments of the drop-in form: `[source] mountpoint`. */

@@ -10,6 +10,8 @@ import { featuresMissing, isRoot, mayMount, Scratch } from './scratch.js';
 export interface Stack {
   /** Lower directories, top first. */
   readonly lower: readonly string[];
+  /** How many of the lowest of them are data-only layers. */
+  readonly data?: number;
   readonly upper: string | null;
   readonly work: string | null;
   /** Further mount options, e.g. `redirect_dir=on`. */
@@ -38,7 +40,9 @@ const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 /** `mount -o` text of a stack; `:` and `,` in paths escaped as overlayfs wants it. */
 export function optionText(stack: Stack): string {
   const escaped = (path: string): string => path.replace(/[\\:,]/g, (char) => `\\${char}`);
-  const parts = [`lowerdir=${stack.lower.map(escaped).join(':')}`];
+  const merged = stack.lower.length - (stack.data ?? 0);
+  const lowers = stack.lower.map((path, i) => `${i === 0 ? '' : i < merged ? ':' : '::'}${escaped(path)}`);
+  const parts = [`lowerdir=${lowers.join('')}`];
   if (stack.upper !== null)
     parts.push(`upperdir=${escaped(stack.upper)}`, `workdir=${escaped(stack.work ?? '')}`);
   return [...parts, ...(stack.options ?? [])].join(',');
