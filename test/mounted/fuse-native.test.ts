@@ -214,6 +214,11 @@ describe('a fuse-native mount', () => {
     assert.equal((await sh(script)).stdout, '.\n..\ntext\n');
   });
 
+  withMount('opens a lower file for writing while a reader has it open', '', async ({ at }) => {
+    const script = `cd ${at}; exec 3<file; exec 4<>file; exec 5<file; echo x >&4; cat <&3; cat <&5; cat file`;
+    assert.equal((await sh(script)).stdout, 'x\nwer\n'.repeat(3));
+  });
+
   withMount('sees a change through every hard link at once', '', async ({ at }) => {
     const script = `cd ${at}; echo 1 >a; ln a b; cat b; echo 22 >>a; cat b; stat -c %s b; chmod 600 b; stat -c %a a`;
     assert.equal((await sh(script)).stdout, '1\n1\n22\n5\n600\n');
