@@ -244,6 +244,23 @@ describe('a fuse-native mount', () => {
     assert.equal(await servers(at), 0);
   });
 
+  it('may end as soon as it is there', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const { at, options } = place();
+    const script = `for i in 1 2 3; do ${process.execPath} ${CLI} --transport fuse-native -o ${options} ${at} 2>/dev/null; umount ${at}; done`;
+    assert.equal((await sh(script, { timeout: 60_000 })).code, 0);
+    for (let i = 0; i < 100 && (await servers(at)) > 0; i++) await pause(50);
+    assert.equal(await servers(at), 0);
+  });
+
+  it('keeps no descriptor of its caller open', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const { at, options } = place();
+    const script = `x=$(exec 9>&1; ${process.execPath} ${CLI} --transport fuse-native -o ${options} ${at}); echo done`;
+    assert.match((await sh(script)).stdout, /^done\n$/);
+    await must('umount', [at]);
+  });
+
   withMount('takes options of libfuse', ',ro,nosuid,noexec,fsname=a\\,b', async ({ at }) => {
     assert.match(
       await must('grep', [at, '/proc/self/mountinfo']),
