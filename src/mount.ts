@@ -95,6 +95,7 @@ async function startKernelMount(plan: MountPlan, session: Session): Promise<Moun
     options: opened.options,
     opened,
     dataMode: plan.kernel.data === 'passthrough' ? 'passthrough' : 'cached',
+    btime: plan.kernel.btime,
     maxWrite: MAX_WRITE,
     log: plan.log,
     trace: plan.trace,

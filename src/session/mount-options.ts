@@ -26,6 +26,8 @@ export interface KernelOptions {
   extra: string[];
   data: 'cached' | 'passthrough' | 'auto';
   transport: Transport;
+  /** Birth times are shown, at the price of a request for every statx(2) that asks for one. */
+  btime: boolean;
   debug: boolean;
   /** Sentences about options that have no effect here. */
   warnings: string[];
@@ -129,6 +131,7 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'fsname') out.source = unescapeValue(value ?? '');
   else if (key === 'data') out.data = dataMode(word);
   else if (key === 'transport') out.transport = transport(word);
+  else if (key === 'btime') out.btime = true;
   else if (key === 'debug') out.debug = true;
   else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);
   else if (!IGNORED.has(key) && !key.startsWith('x-') && !key.startsWith('X-')) {
@@ -147,6 +150,7 @@ export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: 
     extra: [],
     data: 'auto',
     transport: 'kernel',
+    btime: false,
     debug: false,
     warnings: [],
   };

@@ -51,6 +51,7 @@ function serve(start: StartMessage, { device, fs, jobs, log }: Parts): void {
   const handler = new Server(fs, {
     log,
     dataMode: start.dataMode,
+    btime: start.btime,
     maxWrite: start.maxWrite,
     acl: start.options.acl,
     xattrs: start.options.xattrs,
