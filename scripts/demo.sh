@@ -168,4 +168,15 @@ if grep -qw overlay /proc/filesystems && mount -t overlay overlay \
   show "cat $merged/etc/hostname $merged/usr/share/man/new; ls $merged/etc/fstab $merged/etc/issue 2>&1 || true"
   umount "$merged"
 fi
+
+part 'The same layers through libfuse, by the npm package fuse-native'
+if node "$plyfs" --transport fuse-native \
+  -o "lowerdir=$temp/app:$temp/site:/,upperdir=$temp/upper,workdir=$temp/work" "$merged" 2>"$temp"/said; then
+  show "grep ' $merged ' /proc/self/mountinfo | cut -d' ' -f5-"
+  show "cat $merged/etc/hostname $merged/usr/share/man/new; ls $merged/etc/fstab $merged/etc/issue 2>&1 || true"
+  show "timeout 30 node $plyfs umount $merged"
+  say '' 'What this transport can not do, and why: native-notes/fuse-native.md'
+else
+  say "not here: $(cat "$temp"/said)"
+fi
 part "Done in $((SECONDS - started)) s. Everything is cleaned up."
