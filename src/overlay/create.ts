@@ -15,7 +15,7 @@ import { addName } from './names.js';
 import { setRedirect } from './redirect-up.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
-import { isReservedName } from './whiteout.js';
+import { clearBeside, findWhiteout, isReservedName } from './whiteout.js';
 
 /** What stands at a name in the merged view, as far as making a new object there is concerned. */
 export type Occupant = 'nothing' | 'whiteout' | 'object';
@@ -71,7 +71,7 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
     ov.credentials.as(caller);
     // commit point
     rc = what.make(upperFd, name);
-    if (rc === -sys.EEXIST && isLeftWhiteout(ov, upperFd, name)) there = 'whiteout';
+    if (rc === -sys.EEXIST && findWhiteout(ov, upper, name) === 'at name') there = 'whiteout';
     else must(rc, 'create');
   }
   if (there === 'whiteout') rc = createOverWhiteout(ov, upper, name, caller, what);
@@ -83,10 +83,6 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
   dir.listing?.setUpper(name, what.type >> 12);
   const inode = newUpperInode(ov, parent, name, what.type);
   return { inode, rc };
-}
-
-function isLeftWhiteout(ov: Overlay, upperFd: number, name: string): boolean {
-  return sys.statx(upperFd, name, ov.probe) >= 0 && ov.probe.isWhiteout;
 }
 
 /** The inode of an object that was just made on upper. */
@@ -124,6 +120,7 @@ function createOverWhiteout(
   ov.credentials.as(identity);
   const rc = must(what.make(ov.work, temp), 'create');
   ov.credentials.self();
+  let swaps = false;
   try {
     inheritAcl(ov, upperFd, temp, what);
     if (isDir && setGid) {
@@ -131,14 +128,16 @@ function createOverWhiteout(
       must(sys.fchmodat(ov.work, temp, (ov.probe.mode & 0o7777) | sys.S_ISGID), 'chmod');
     }
     if (isDir) markOpaque(ov, ov.work, temp);
+    swaps = isDir && findWhiteout(ov, upper, name) === 'at name';
     // commit point
-    must(sys.renameat2(ov.work, temp, upperFd, name, isDir ? sys.RENAME_EXCHANGE : 0), 'renameat2');
+    must(sys.renameat2(ov.work, temp, upperFd, name, swaps ? sys.RENAME_EXCHANGE : 0), 'renameat2');
   } catch (error) {
     if (what.type === sys.S_IFREG && rc > 0) sys.close(rc);
     discard(ov, temp, isDir);
     throw error;
   }
-  if (isDir) discard(ov, temp, false);
+  if (swaps) discard(ov, temp, false);
+  clearBeside(ov, upper, name);
   return rc;
 }
 
@@ -153,9 +152,10 @@ export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void
   if (inode.data !== null && inode.parent !== null) {
     setRedirect(ov, inode, { parent: inode.parent, name: inode.name }, false);
   }
-  const upperFd = ov.dirs.fd(dirOf(parent).upper!);
-  if (there === 'whiteout') linkOverWhiteout(ov, inode, upperFd, name);
-  else linkFree(ov, inode, upperFd, name);
+  const upper = dirOf(parent).upper!;
+  const upperFd = ov.dirs.fd(upper);
+  if (there === 'whiteout') linkOverWhiteout(ov, inode, upper, name);
+  else linkFree(ov, inode, upper, name);
   if (inode.index !== null) inode.index.nlink++;
   if (bringsOrigin(ov, inode, parent)) markImpure(ov, parent);
   dirOf(parent).listing?.setUpper(name, inode.type >> 12);
@@ -179,20 +179,22 @@ function linkReal(ov: Overlay, inode: Inode, toFd: number, name: string): number
   return sys.linkat(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, toFd, name, sys.AT_SYMLINK_FOLLOW);
 }
 
-function linkFree(ov: Overlay, inode: Inode, upperFd: number, name: string): void {
+function linkFree(ov: Overlay, inode: Inode, upper: RealDir, name: string): void {
   // commit point
-  const rc = linkReal(ov, inode, upperFd, name);
-  if (rc === -sys.EEXIST && isLeftWhiteout(ov, upperFd, name)) linkOverWhiteout(ov, inode, upperFd, name);
+  const rc = linkReal(ov, inode, ov.dirs.fd(upper), name);
+  if (rc === -sys.EEXIST && findWhiteout(ov, upper, name) === 'at name')
+    linkOverWhiteout(ov, inode, upper, name);
   else must(rc, 'linkat');
 }
 
-function linkOverWhiteout(ov: Overlay, inode: Inode, upperFd: number, name: string): void {
+function linkOverWhiteout(ov: Overlay, inode: Inode, upper: RealDir, name: string): void {
   const temp = tempName(ov);
   must(linkReal(ov, inode, ov.work, temp), 'linkat');
   // commit point
-  const rc = sys.renameat2(ov.work, temp, upperFd, name);
+  const rc = sys.renameat2(ov.work, temp, ov.dirs.fd(upper), name);
   if (rc < 0) discard(ov, temp, false);
   must(rc, 'renameat2');
+  clearBeside(ov, upper, name);
 }
 
 /** An unnamed file (O_TMPFILE); {@link link} may name it. The inode owns the descriptor as its `orphan`. */

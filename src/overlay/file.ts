@@ -86,9 +86,14 @@ function isVolatile(ov: Overlay): boolean {
   return ov.options.volatile || ov.options.fsync === 'volatile';
 }
 
-/** Flushes an object on upper; a lower one is clean by nature. */
+/** Flushes an object on upper; a lower one is clean by nature. A volatile mount flushes nothing. */
 export function fsync(ov: Overlay, inode: Inode, datasync: boolean): void {
-  if (flushed(ov) || !inode.hasUpper || isVolatile(ov)) return;
+  if (flushed(ov)) return;
+  if (isVolatile(ov)) {
+    ov.writeback.check(ov, inode.hasUpper ? dataFd(ov, inode, false) : -1);
+    return;
+  }
+  if (!inode.hasUpper) return;
   flush(ov, datasync ? 'fdatasync' : 'fsync', must(sys.dup(dataFd(ov, inode, false)), 'dup'));
 }
 

@@ -12,7 +12,7 @@ import { addName, dropInode, makeFirst } from './names.js';
 import { originIno, writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
 import type { Overlay } from './state.js';
-import { isReservedName, isWhiteoutStat } from './whiteout.js';
+import { isReservedName, isWhiteoutStat, WH_OPAQUE } from './whiteout.js';
 
 /** The root of the merged view: the roots of all layers but data-only ones. Its nodeid is 1. */
 export function makeRoot(ov: Overlay): Inode {
@@ -205,6 +205,7 @@ function collectBelow(
     noteXwhiteouts(ov, last, marks);
     if (last.isUpper) marked.origin = marks.origin;
     if (marks.opaque && marks.redirect === null) return;
+    if (last.isUpper && ov.whUpper && isOpaqueByFile(ov, last)) return;
     if (marks.redirect !== null) {
       if (last.isUpper) dir.redirect = marks.redirect;
       redirectedDirs(ov, parent, real, marks.redirect);
@@ -214,6 +215,11 @@ function collectBelow(
     const source = below[next++]!;
     real.push(new RealDir(source.layer, source, last.name));
   }
+}
+
+/** Whether an upper directory is opaque in the manner of AUFS. */
+function isOpaqueByFile(ov: Overlay, real: RealDir): boolean {
+  return ov.options.whPrefix && sys.statx(ov.dirs.fd(real), WH_OPAQUE, ov.probe) >= 0;
 }
 
 /** st_ino of a directory: that of its topmost lower part, so that copy-up does not change it (ovl_getattr()). */

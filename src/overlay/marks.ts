@@ -4,6 +4,7 @@ import { fail, must } from '../vfs/errors.js';
 import type { Inode, RealDir } from './inode.js';
 import { locate } from './locate.js';
 import type { Overlay } from './state.js';
+import { WH_OPAQUE } from './whiteout.js';
 
 /** Names of our own xattrs under the prefix in force (`trusted.overlay.` or, with userxattr, `user.overlay.`). */
 export class OwnXattrs {
@@ -100,10 +101,13 @@ export function readOrigin(ov: Overlay, dirfd: number, name: string): Buffer | n
   return length < 0 ? null : Buffer.from(ov.scratch.subarray(0, length));
 }
 
-/** Marks a directory opaque. EIO when the filesystem can't hold the mark, as ovl_set_opaque_xerr() does for mkdir. */
+/** Marks a directory opaque, by a file in it where whiteouts are files, too. EIO when the filesystem can't hold the mark, as ovl_set_opaque_xerr() does for mkdir. */
 export function markOpaque(ov: Overlay, dirfd: number, name: string): void {
-  const rc = sys.setxattr(dirfd, name, ov.own.opaque, YES, 1);
-  if (rc < 0) fail(sys.EIO, 'set opaque');
+  const rc =
+    ov.options.whiteout === 'aufs'
+      ? sys.mknodat(dirfd, name === '' ? WH_OPAQUE : `${name}/${WH_OPAQUE}`, sys.S_IFREG)
+      : sys.setxattr(dirfd, name, ov.own.opaque, YES, 1);
+  if (rc < 0 && rc !== -sys.EEXIST) fail(sys.EIO, 'set opaque');
 }
 
 /** Whether the upper part of a directory is marked as holding entries with an origin. */

@@ -36,7 +36,10 @@ function readSingle(ov: Overlay, dir: DirState): Listing {
   const source = real.isUpper ? 0 : 1;
   const listing = new Listing(real.isUpper ? [real] : [null, real]);
   for (const { name, type } of readRealDir(ov, real)) {
-    if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) continue;
+    if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) {
+      if (real.isUpper) ov.whUpper = true;
+      continue;
+    }
     if (isWhiteoutEntry(ov, real, name, type)) continue;
     listing.appendOnly(name, source, type);
   }
@@ -61,7 +64,7 @@ function mergeSources(ov: Overlay, dir: DirState): Listing {
     const marks: SourceMarks = { hidden: [], opaque: false };
     lowest = mergeOne(ov, real, source, listing, marks);
     // A `.wh.` file hides what is below its own layer, not its sibling of that name.
-    for (const name of marks.hidden) listing.mergeWhiteout(name, source, false);
+    for (const name of marks.hidden) listing.mergeWhiteout(name, source);
     if (marks.opaque) {
       sources.length = source + 1;
       dir.real.length = dir.real.indexOf(real) + 1;
@@ -81,12 +84,13 @@ function mergeOne(
   const order: string[] = [];
   for (const { name, type } of readRealDir(ov, real)) {
     if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) {
+      if (real.isUpper) ov.whUpper = true;
       if (name === WH_OPAQUE) marks.opaque = true;
       else if (!name.startsWith(WH_RESERVED)) marks.hidden.push(name.slice(WH_PREFIX.length));
       continue;
     }
     if (isWhiteoutEntry(ov, real, name, type)) {
-      listing.mergeWhiteout(name, source, true);
+      listing.mergeWhiteout(name, source);
       continue;
     }
     order.push(name);

@@ -7,6 +7,12 @@ import { decodeOrigin } from './origin.js';
 import { parseRedirect, walk } from './redirect.js';
 import type { Overlay } from './state.js';
 
+/**
+ * Name of data that is on no data-only layer. What leads there is found all the same, and only its data is missing:
+ * ENOENT, as where the kernel looks when they are first read (ovl_maybe_lookup_lowerdata()).
+ */
+const NOWHERE = '';
+
 /** Blocks (of 512 bytes) that a file without data may have for its xattrs. */
 const XATTR_BLOCKS = 8;
 
@@ -27,6 +33,7 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
   const top: RealFile = { dir: where, name: inode.name };
   let marks = readMarks(ov, ov.dirs.fd(where), inode.name);
   if (!marks.metacopy) return;
+  if (!ov.options.metacopy) fail(sys.EPERM, 'metacopy');
   let at = top;
   let first: RealFile | null = null;
   let path: readonly string[] = [inode.name];
@@ -42,14 +49,18 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
       ? belowRoot(ov, at, path, first !== null || !where.isUpper)
       : belowParent(ov, inode, at, path[0]!);
     if (next === null) throw new FsError(sys.EIO, 'metacopy data');
-    if (!ov.options.metacopy) fail(sys.EPERM, 'metacopy');
     if (first === null && where.isUpper) verifyOrigin(ov, top, next);
     first ??= next;
     at = next;
-    marks = readMarks(ov, ov.dirs.fd(at.dir), at.name);
+    if (at.dir.layer.kind !== 'data') marks = readMarks(ov, ov.dirs.fd(at.dir), at.name);
   }
-  must(sys.statx(ov.dirs.fd(first!.dir), first!.name, ov.probe), 'statx');
-  inode.data = { dir: at.dir, name: at.name, redirect, hardLinked: ov.probe.nlink > 1 };
+  let hardLinked = false;
+  // The number that the copy-up kept, also where no origin tells it.
+  if (where.isUpper && sys.statx(ov.dirs.fd(first!.dir), first!.name, ov.probe) >= 0) {
+    hardLinked = ov.probe.nlink > 1;
+    if (!hardLinked) ov.inoMap.map(first!.dir.layer, ov.probe.inoLo, ov.probe.inoHi, inode);
+  }
+  inode.data = { dir: at.dir, name: at.name, redirect, hardLinked };
 }
 
 /** The next regular file of this name in the parent's directories below `at`. */
@@ -74,7 +85,8 @@ function belowRoot(ov: Overlay, at: RealFile, path: readonly string[], toData: b
     const found = dir === null ? 'absent' : regular(ov, dir, name);
     if (found !== 'absent' && (found !== null || layer.kind !== 'data')) return found;
   }
-  return null;
+  const last = ov.opened.layers[ov.opened.layers.length - 1]!;
+  return toData && last.kind === 'data' ? { dir: new RealDir(last, null, ''), name: NOWHERE } : null;
 }
 
 /** What is at a name: a regular file, something else (null: the search ends there), or nothing. */

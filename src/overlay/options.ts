@@ -357,6 +357,7 @@ function reconcile(draft: Draft): void {
     if (given.has('redirect_dir')) throw conflict('metacopy=on', `redirect_dir=${draft.redirectDir}`);
     draft.redirectDir = 'on';
   }
+  if (draft.whiteout === 'aufs' && !draft.whPrefix) throw conflict('whiteout=aufs', 'wh=off');
   if (draft.userxattr) {
     if (draft.metacopy) throw conflict('userxattr', 'metacopy=on');
     if (given.has('redirect_dir') && draft.redirectDir !== 'nofollow') {

@@ -63,6 +63,11 @@ export class FileFds {
     return file;
   }
 
+  /** Descriptors that may be written to. */
+  *writable(): Generator<number> {
+    for (const file of this.#open.values()) if (file.writable) yield file.fd;
+  }
+
   drop(inode: Inode): void {
     this.#open.delete(inode);
   }

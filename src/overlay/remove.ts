@@ -11,7 +11,7 @@ import { listingOf } from './merge.js';
 import { removeName } from './names.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
-import { makeWhiteout, whiteOutFile, whiteOutFree } from './whiteout.js';
+import { whiteOutDirectory, whiteOutFile, whiteOutFree } from './whiteout.js';
 
 /** Whether something with this name is visible below upper, so that its removal needs a whiteout. */
 export function showsThrough(ov: Overlay, parent: Inode, name: Name): boolean {
@@ -26,14 +26,15 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   const inode = findExisting(ov, parent, name);
   if (inode.dir !== null) fail(sys.EISDIR, 'unlink');
   settle(ov, inode);
-  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
+  const upper = copyUpDir(ov, parent);
+  const upperFd = ov.dirs.fd(upper);
   if (inode.index !== null) startNlink(ov, inode, parent, name);
   const below = showsThrough(ov, parent, name);
   if (!inode.hasUpper) {
-    whiteOutFree(ov, upperFd, name);
+    whiteOutFree(ov, upper, name);
   } else {
     keepOpen(inode, upperFd, name);
-    if (below) whiteOutFile(ov, upperFd, name);
+    if (below) whiteOutFile(ov, upper, name);
     // commit point
     else must(sys.unlinkat(upperFd, name), 'unlinkat');
   }
@@ -65,22 +66,14 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   const below = showsThrough(ov, parent, name);
   // Where rmdir(2) on upper alone does it, upper answers for itself: what it still holds may be whiteouts.
   if (!(isPure && !below) && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
-  const upperFd = ov.dirs.fd(copyUpDir(ov, parent));
+  const upper = copyUpDir(ov, parent);
+  const upperFd = ov.dirs.fd(upper);
   if (inode.hasUpper) keepOpen(inode, upperFd, name);
-  if (!inode.hasUpper) whiteOutFree(ov, upperFd, name);
-  else if (below) whiteOutDirectory(ov, upperFd, name);
+  if (!inode.hasUpper) whiteOutFree(ov, upper, name);
+  else if (below) whiteOutDirectory(ov, upper, name);
   else removePure(ov, inode, upperFd, name);
   dirOf(parent).listing?.remove(name, below);
   buryDirectory(ov, inode, parent, name);
-}
-
-/** The whiteout takes the directory's place, and the directory, with the whiteouts in it, goes from work. */
-function whiteOutDirectory(ov: Overlay, upperFd: number, name: Name): void {
-  const made = makeWhiteout(ov);
-  // commit point
-  const rc = sys.renameat2(ov.work, made, upperFd, name, sys.RENAME_EXCHANGE);
-  discard(ov, made, rc >= 0);
-  must(rc, 'renameat2');
 }
 
 function removePure(ov: Overlay, inode: Inode, upperFd: number, name: Name): void {

@@ -3,7 +3,7 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUp, copyUpDir, settle } from './copy-up.js';
-import { dirOf, type Inode, isMerge } from './inode.js';
+import { dirOf, type Inode, isMerge, type RealDir } from './inode.js';
 import { copyUpName, dropLink, startNlink } from './link-index.js';
 import { isWhitedOut } from './listing.js';
 import { find, findExisting } from './lookup.js';
@@ -14,7 +14,14 @@ import { checkRedirectable, setRedirect } from './redirect-up.js';
 import { buryDirectory, isEmpty, keepOpen, showsThrough } from './remove.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
-import { isReservedName, makeWhiteout } from './whiteout.js';
+import {
+  clearBeside,
+  findWhiteout,
+  isReservedName,
+  moveLeavingWhiteout,
+  type WhiteoutPlace,
+  whiteOutDirectory,
+} from './whiteout.js';
 
 /** One side of a rename. */
 interface Side {
@@ -75,11 +82,13 @@ function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): 
   } else if (inode.data !== null) {
     setRedirect(ov, inode, side, parent === newParent);
   }
-  if (parent !== newParent && hasOrigin(ov, inode)) markImpure(ov, newParent);
+  if (parent !== newParent && (inode.data?.hardLinked === false || hasOrigin(ov, inode)))
+    markImpure(ov, newParent);
 }
 
 function markOpaqueOrRefuse(ov: Overlay, inode: Inode): void {
-  if (ov.opened.features.xattr) markOpaque(ov, ov.dirs.fd(dirOf(inode).upper!), '');
+  if (ov.opened.features.xattr || ov.options.whiteout === 'aufs')
+    markOpaque(ov, ov.dirs.fd(dirOf(inode).upper!), '');
   else fail(sys.EXDEV, 'rename of a directory without xattrs');
 }
 
@@ -90,16 +99,19 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const isDir = inode.dir !== null;
   if (to.inode !== null && to.inode.index !== null) startNlink(ov, to.inode, to.parent, to.name);
   const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
-  const toFd = ov.dirs.fd(dirOf(to.parent).upper!);
+  const toDir = dirOf(to.parent).upper!;
+  const toFd = ov.dirs.fd(toDir);
   const leavesWhiteout = showsThrough(ov, from.parent, from.name);
   const target = to.inode;
-  const ontoWhiteout = target === null && isWhiteoutThere(ov, to, toFd);
+  const onto = target === null ? whiteoutThere(ov, to) : 'none';
   if (target?.hasUpper) {
-    if (target.dir !== null) clearTarget(ov, target, toFd, to.name);
     keepOpen(target, toFd, to.name);
+    if (target.dir !== null) clearTarget(ov, target, toDir, to.name);
   }
-  if (leavesWhiteout) moveLeavingWhiteout(ov, from, to, { fromFd, toFd, swaps: ontoWhiteout });
-  else if (ontoWhiteout && isDir) {
+  if (leavesWhiteout) {
+    const place = { dir: dirOf(from.parent).upper!, name: from.name };
+    moveLeavingWhiteout(ov, place, { dir: toDir, name: to.name }, onto);
+  } else if (onto === 'at name' && isDir) {
     // commit point
     must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
     ov.bestEffort('remove whiteout', sys.unlinkat(fromFd, from.name));
@@ -107,63 +119,39 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
     // commit point
     must(sys.renameat2(fromFd, from.name, toFd, to.name), 'renameat2');
   }
+  clearBeside(ov, toDir, to.name);
   record(ov, from, to, leavesWhiteout);
 }
 
-function isWhiteoutThere(ov: Overlay, side: Side, upperFd: number): boolean {
+/** The whiteout at the name that something is moved to, where nothing that callers see stands. */
+function whiteoutThere(ov: Overlay, side: Side): WhiteoutPlace {
   const dir = dirOf(side.parent);
-  if (isMerge(dir) || dir.listing !== null) {
-    if (isWhitedOut(listingOf(ov, side.parent).info(side.name))) return true;
-    if (isMerge(dir)) return false;
-  }
-  return sys.statx(upperFd, side.name, ov.probe) >= 0 && ov.probe.isWhiteout;
-}
-
-/** Moves and leaves a whiteout at the old name in the same step. */
-function moveLeavingWhiteout(
-  ov: Overlay,
-  from: Side & { inode: Inode },
-  to: Side,
-  at: { fromFd: number; toFd: number; swaps: boolean },
-): void {
-  if (at.swaps) {
-    // commit point: the whiteout at the new name goes to the old one
-    must(sys.renameat2(at.fromFd, from.name, at.toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
-    return;
-  }
-  if (ov.opened.features.renameWhiteout) {
-    ov.credentials.self();
-    // commit point
-    must(sys.renameat2(at.fromFd, from.name, at.toFd, to.name, sys.RENAME_WHITEOUT), 'renameat2');
-    return;
-  }
-  // Without RENAME_WHITEOUT: a whiteout takes the old name as the object leaves it for work, then it gets the new one.
-  const made = makeWhiteout(ov);
-  must(sys.renameat2(ov.work, made, at.fromFd, from.name, sys.RENAME_EXCHANGE), 'renameat2');
-  // commit point
-  const rc = sys.renameat2(ov.work, made, at.toFd, to.name);
-  if (rc < 0) {
-    ov.bestEffort('undo rename', sys.renameat2(ov.work, made, at.fromFd, from.name, sys.RENAME_EXCHANGE));
-  }
-  must(rc, 'renameat2');
+  if (isMerge(dir) && !isWhitedOut(listingOf(ov, side.parent).info(side.name))) return 'none';
+  return findWhiteout(ov, dir.upper!, side.name);
 }
 
 /**
  * An upper directory that is about to be replaced may still hold whiteouts, over which rename(2) would say ENOTEMPTY:
  * an empty opaque one takes its place (ovl_clear_empty()).
  */
-function clearTarget(ov: Overlay, target: Inode, upperFd: number, name: Name): void {
+function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void {
   const upper = dirOf(target).upper!;
   const fd = sys.openat(ov.dirs.fd(upper), '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
   must(fd, 'openat');
   const left = sys.readDirectory(fd);
   sys.close(fd);
   if (typeof left !== 'number' && left.length === 0) return;
+  if (ov.options.whiteout === 'aufs') {
+    // There an opaque directory is not empty: a whiteout does it, until something stands at the name.
+    whiteOutDirectory(ov, dir, name);
+    ov.dirs.drop(upper);
+    return;
+  }
   ov.credentials.self();
   const temp = tempName(ov);
   must(sys.mkdirat(ov.work, temp, 0o755), 'mkdirat');
   markOpaque(ov, ov.work, temp);
-  must(sys.renameat2(ov.work, temp, upperFd, name, sys.RENAME_EXCHANGE), 'renameat2');
+  must(sys.renameat2(ov.work, temp, ov.dirs.fd(dir), name, sys.RENAME_EXCHANGE), 'renameat2');
   ov.dirs.drop(upper);
   discard(ov, temp, true);
 }

@@ -12,6 +12,7 @@ import type { Listing } from './listing.js';
 import { OwnXattrs } from './marks.js';
 import { OpenFiles } from './open-files.js';
 import { DirFds, FileFds } from './real.js';
+import { Writeback } from './writeback.js';
 
 /** Listings in memory, bounded by the number of names they hold. */
 export class Listings {
@@ -72,10 +73,13 @@ export class Overlay {
   readonly listings = new Listings(MAX_NAMES);
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
-  /** Layers in which a directory marked `opaque=x` was found. */
-  readonly xwhiteoutLayers = new Set<Layer>();
   /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
   readonly lowerLinks = new Map<string, Inode>();
+  readonly writeback = new Writeback();
+  /** Upper holds `.wh.` files, or is going to. */
+  whUpper: boolean;
+  /** Layers in which a directory marked `opaque=x` was found. */
+  readonly xwhiteoutLayers = new Set<Layer>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */
@@ -98,6 +102,7 @@ export class Overlay {
     this.lowest = opened.layers.filter((layer) => layer.kind !== 'data').length - 1;
     this.work = opened.work;
     this.indexDir = opened.indexDir;
+    this.whUpper = options.whiteout === 'aufs';
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
     this.credentials = new Credentials(opened.privileged);

@@ -3,7 +3,11 @@ import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { RealDir } from './inode.js';
 import type { Overlay } from './state.js';
-import { tempName } from './temp.js';
+import { discard, tempName } from './temp.js';
+
+const YES = Buffer.from('y');
+/** Value of `opaque`: not opaque, but holds xattr whiteouts. */
+const CONTAINS = Buffer.from('x');
 
 /** Prefix of whiteout files in AUFS and OCI layers. */
 export const WH_PREFIX = '.wh.';
@@ -39,6 +43,24 @@ export function isWhiteoutStat(ov: Overlay, dir: RealDir, name: string, stat: sy
   return sys.getxattr(ov.dirs.fd(dir), name, ov.own.whiteout, ov.scratch, 0) >= 0;
 }
 
+/** Where a whiteout of a name stands on upper: at the name, or beside it as a `.wh.` file. */
+export type WhiteoutPlace = 'none' | 'at name' | 'beside';
+
+/** Finds the whiteout of `name` in an upper directory. */
+export function findWhiteout(ov: Overlay, upper: RealDir, name: string): WhiteoutPlace {
+  const fd = ov.dirs.fd(upper);
+  const rc = sys.statx(fd, name, ov.probe);
+  if (rc >= 0) return isWhiteoutStat(ov, upper, name, ov.probe) ? 'at name' : 'none';
+  return ov.whUpper && sys.statx(fd, WH_PREFIX + name, ov.probe) >= 0 ? 'beside' : 'none';
+}
+
+/** An object stands at `name` now: a `.wh.` file beside it, which hid what was below, goes. */
+export function clearBeside(ov: Overlay, upper: RealDir, name: string): void {
+  if (!ov.whUpper) return;
+  const rc = sys.unlinkat(ov.dirs.fd(upper), WH_PREFIX + name);
+  if (rc !== -sys.ENOENT && rc !== -sys.ENAMETOOLONG) ov.bestEffort('remove whiteout', rc);
+}
+
 /**
  * Puts a whiteout into the work directory and returns its name there. Whiteouts are hard links of one inode, which
  * the first call makes, as the kernel's ovl_whiteout(); where links are refused, each is made anew.
@@ -54,17 +76,44 @@ export function makeWhiteout(ov: Overlay): string {
     ov.sharedWhiteout = null;
   }
   ov.credentials.self();
-  must(sys.mknodat(work, name, sys.S_IFCHR), 'mknodat');
+  if (ov.options.whiteout === 'chardev') {
+    must(sys.mknodat(work, name, sys.S_IFCHR), 'mknodat');
+  } else {
+    must(sys.mknodat(work, name, sys.S_IFREG), 'mknodat');
+    const rc = sys.setxattr(work, name, ov.own.whiteout, YES, 1);
+    if (rc < 0) discard(ov, name, false);
+    must(rc, 'set whiteout');
+  }
   const shared = tempName(ov);
   if (sys.linkat(work, name, work, shared) >= 0) ov.sharedWhiteout = shared;
   return name;
 }
 
+/** First step of every whiteout: the directory tells that it holds such as are not device nodes. */
+function announce(ov: Overlay, upper: RealDir): void {
+  if (ov.options.whiteout !== 'xattr' || upper.xwhiteouts) return;
+  must(sys.setxattr(ov.dirs.fd(upper), '', ov.own.opaque, CONTAINS, 1), 'announce whiteouts');
+  upper.xwhiteouts = true;
+  ov.xwhiteoutLayers.add(upper.layer);
+}
+
+function makeBeside(ov: Overlay, upperFd: number, name: string): void {
+  ov.credentials.self();
+  const rc = sys.mknodat(upperFd, WH_PREFIX + name, sys.S_IFREG);
+  if (rc !== -sys.EEXIST) must(rc, 'mknodat');
+}
+
 /**
- * Whites out `name` in the upper directory `upperFd`, where nothing stands at the name yet: one call that is the
- * commit point.
+ * Whites out `name` in an upper directory, where nothing stands at the name yet: one call that is the commit point.
  */
-export function whiteOutFree(ov: Overlay, upperFd: number, name: string): void {
+export function whiteOutFree(ov: Overlay, upper: RealDir, name: string): void {
+  const upperFd = ov.dirs.fd(upper);
+  if (ov.options.whiteout === 'aufs') {
+    // commit point
+    makeBeside(ov, upperFd, name);
+    return;
+  }
+  announce(ov, upper);
   if (ov.sharedWhiteout !== null) {
     // commit point
     const rc = sys.linkat(ov.work, ov.sharedWhiteout, upperFd, name);
@@ -76,9 +125,86 @@ export function whiteOutFree(ov: Overlay, upperFd: number, name: string): void {
   must(sys.renameat2(ov.work, made, upperFd, name, sys.RENAME_NOREPLACE), 'renameat2');
 }
 
-/** Whites out `name` where upper has a file: the whiteout takes its place in one step. */
-export function whiteOutFile(ov: Overlay, upperFd: number, name: string): void {
+/**
+ * Whites out `name` where upper has a file: the whiteout takes its place in one step. A `.wh.` file comes first, which
+ * hides nothing while the object is there.
+ */
+export function whiteOutFile(ov: Overlay, upper: RealDir, name: string): void {
+  const upperFd = ov.dirs.fd(upper);
+  if (ov.options.whiteout === 'aufs') {
+    makeBeside(ov, upperFd, name);
+    // commit point
+    must(sys.unlinkat(upperFd, name), 'unlinkat');
+    return;
+  }
+  announce(ov, upper);
   const made = makeWhiteout(ov);
   // commit point
   must(sys.renameat2(ov.work, made, upperFd, name), 'renameat2');
+}
+
+/** The whiteout takes a directory's place, and the directory, with the whiteouts in it, goes from work. */
+export function whiteOutDirectory(ov: Overlay, upper: RealDir, name: string): void {
+  const upperFd = ov.dirs.fd(upper);
+  if (ov.options.whiteout === 'aufs') {
+    makeBeside(ov, upperFd, name);
+    const temp = tempName(ov);
+    // commit point
+    must(sys.renameat2(upperFd, name, ov.work, temp), 'renameat2');
+    discard(ov, temp, true);
+    return;
+  }
+  announce(ov, upper);
+  const made = makeWhiteout(ov);
+  // commit point
+  const rc = sys.renameat2(ov.work, made, upperFd, name, sys.RENAME_EXCHANGE);
+  discard(ov, made, rc >= 0);
+  must(rc, 'renameat2');
+}
+
+/** A name on upper, for a move. */
+export interface UpperPlace {
+  readonly dir: RealDir;
+  readonly name: string;
+}
+
+/** Moves an object and leaves a whiteout at its old name, in the same step where the filesystem can. */
+export function moveLeavingWhiteout(
+  ov: Overlay,
+  from: UpperPlace,
+  to: UpperPlace,
+  onto: WhiteoutPlace,
+): void {
+  const fromFd = ov.dirs.fd(from.dir);
+  const toFd = ov.dirs.fd(to.dir);
+  if (ov.options.whiteout === 'aufs') {
+    makeBeside(ov, fromFd, from.name);
+    const flags = onto === 'at name' ? sys.RENAME_EXCHANGE : 0;
+    // commit point
+    must(sys.renameat2(fromFd, from.name, toFd, to.name, flags), 'renameat2');
+    if (onto === 'at name') ov.bestEffort('remove whiteout', sys.unlinkat(fromFd, from.name));
+    return;
+  }
+  announce(ov, from.dir);
+  if (onto === 'at name') {
+    // commit point: the whiteout at the new name goes to the old one
+    must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
+    return;
+  }
+  if (ov.opened.features.renameWhiteout && ov.options.whiteout === 'chardev') {
+    ov.credentials.self();
+    // commit point
+    must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_WHITEOUT), 'renameat2');
+    return;
+  }
+  // Without RENAME_WHITEOUT: a whiteout takes the old name as the object leaves it for work, then it gets the new one.
+  const made = makeWhiteout(ov);
+  must(sys.renameat2(ov.work, made, fromFd, from.name, sys.RENAME_EXCHANGE), 'renameat2');
+  // commit point
+  const rc = sys.renameat2(ov.work, made, toFd, to.name);
+  if (rc < 0) {
+    ov.bestEffort('undo rename', sys.renameat2(ov.work, made, fromFd, from.name, sys.RENAME_EXCHANGE));
+    discard(ov, made, false);
+  }
+  must(rc, 'renameat2');
 }

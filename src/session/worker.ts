@@ -88,7 +88,8 @@ function refuse(error: unknown): void {
 const { createOverlay }: { createOverlay: FileSystemFactory } =
   data.filesystem === null ? await import('../overlay/overlay.js') : await import(data.filesystem);
 
-port.once('message', (start: StartMessage) => {
+port.once('message', (start: StartMessage | null) => {
+  if (start === null) process.exit();
   const log = openLog(start.log);
   becomeSessionThread(log);
   const jobs = new HelperJobs(new Counters(data.counters));
@@ -101,5 +102,6 @@ port.once('message', (start: StartMessage) => {
     refuse(error);
   }
   jobs.close();
-  port.close();
+  // Ends this thread only, here where no native call is under way.
+  process.exit();
 });

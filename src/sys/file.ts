@@ -24,6 +24,7 @@ const copyRangeCall = native('int64', 'copy_file_range', [
   'uint64',
   'uint',
 ]);
+const syncRangeCall = native('int', 'sync_file_range', ['int', 'int64', 'int64', 'uint']);
 const flockCall = native('int', 'flock', ['int', 'int']);
 const dupCall = native('int', 'fcntl', ['int', 'int', 'int']);
 
@@ -104,6 +105,13 @@ export function fdatasync(fd: number): number {
 
 export function syncfs(fd: number): number {
   return result(syncfsCall(fd));
+}
+
+export const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
+
+/** sync_file_range(2). Returns 0, or -errno of an error in writing the file back that its descriptor has not reported. */
+export function syncFileRange(fd: number, offset: number, length: number, flags: number): number {
+  return result(syncRangeCall(fd, offset, length, flags));
 }
 
 /** Shares all blocks of `from` with `to` (FICLONE). Returns 0 or -errno (EOPNOTSUPP, EXDEV, EINVAL: can't). */

@@ -35,6 +35,11 @@ export interface BatchOutcome {
 /** Time limit of one scenario. */
 const LIMIT = 15_000;
 
+/** Steps of scenario number `i`: `/@` stands for its directory, as a path from the root of a layer. */
+function placed(steps: readonly string[], i: number): string[] {
+  return steps.map((text) => text.replaceAll('/@', `/${i}`));
+}
+
 class Batch {
   readonly #driver: Driver;
   readonly #scenarios: readonly Scenario[];
@@ -46,7 +51,8 @@ class Batch {
     this.#scenarios = scenarios;
     const depth = Math.max(1, ...scenarios.map((scenario) => scenario.lower?.length ?? 1));
     const options = scenarios[0]?.options ?? [];
-    this.#fixture = new Fixture(scratch, driver, { lower: Array.from({ length: depth }, () => []), options });
+    const lower = Array.from({ length: depth }, () => []);
+    this.#fixture = new Fixture(scratch, driver, { lower, data: scenarios[0]?.data ?? 0, options });
     scenarios.forEach((scenario, i) => {
       (scenario.lower ?? [[]]).forEach((steps, layer) => {
         this.#place(this.#fixture.lower[layer]!, i, steps);
@@ -57,7 +63,9 @@ class Batch {
 
   #place(layer: string, scenario: number, steps: readonly string[]): void {
     mkdirSync(`${layer}/${scenario}`);
-    build(`${layer}/${scenario}`, steps, { lenient: this.#scenarios[scenario]?.lenient ?? false });
+    build(`${layer}/${scenario}`, placed(steps, scenario), {
+      lenient: this.#scenarios[scenario]?.lenient ?? false,
+    });
   }
 
   async run(other: Driver): Promise<BatchOutcome> {
@@ -102,7 +110,7 @@ class Batch {
         {
           directory: `${merged}/${i}`,
           upper: `${upperDir}/${i}`,
-          steps: scenario.steps,
+          steps: placed(scenario.steps, i),
           look: scenario.look ?? 'each',
           now: Math.floor(Date.now() / 1000) - 60,
         },

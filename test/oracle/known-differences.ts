@@ -4,9 +4,11 @@
  * A line rule rewrites (or, with a null replacement, drops) lines on both sides before they are compared; a step
  * rule allows one pair of results of one step, and the looks after it are compared as always.
  *
- * Two differences need no rule, because the harness keeps away from them:
+ * Some differences need no rule, because the harness keeps away from them:
  * - A file is copied up by its first change, not by an open for writing (plyfs does not hear of most opens). The
  *   step `open` makes a change that fails after the copy-up; `lazyopen` does not.
+ * - With `volatile`, the kernel fails every fsync after any lost write to upper's filesystem since the mount. plyfs does so
+ *   after a lost write to a file that is asked about, or that it has open for writing (src/overlay/writeback.ts).
  * - The kernel adds `origin` and `impure` to directories of an upper that it did not write, when it looks them up.
  *   Every upper is mounted by the kernel once before a scenario.
  */
@@ -47,9 +49,24 @@ export const byDesign: Readonly<Record<string, string>> = {
 };
 
 /** Scenarios that differ and should not: to be fixed. */
-export const pending: Readonly<Record<string, string>> = {};
+export const pending: Readonly<Record<string, string>> = {
+  'xattr-whiteout-without-mark':
+    'a whiteout in xattr form hides without a mark on its directory, for creates too',
+  'metacopy-chmod': 'a rename within a directory writes the bare name as redirect',
+  'metacopy-link': 'a link of a metacopy file writes a redirect',
+  'metacopy-breaks-links': 'metadata copy-up of a hard link gives it an inode number of its own',
+};
+
+/** Options that made-up scenarios of the short run leave out until what is pending there is done. */
+export const pendingOptions: readonly string[] = ['metacopy=on'];
 
 export const lineRules: readonly LineRule[] = [
+  {
+    reason: 'plyfs does not hear of opens: that a data-only layer lacks the data shows at the first read',
+    where: 'merged',
+    pattern: /(open|read): ENOENT/,
+    replacement: 'no data',
+  },
   {
     reason: 'the kernel marks an upper with a random uuid when it may; nothing else reads it',
     where: 'upper',
@@ -73,9 +90,9 @@ export const lineRules: readonly LineRule[] = [
   },
   {
     reason:
-      'a rename may mark a directory opaque before it finds that it can not: idle with nothing below. A mark missing or too many shows in the cross mount',
+      'the kernel marks a directory opaque or with a redirect before it finds that it can not rename it: the mark stays. One missing or too many shows in the cross mount',
     where: 'upper',
-    pattern: / trusted\.overlay\.opaque="y"/,
+    pattern: / trusted\.overlay\.(opaque="y"|redirect="[^"]*")/g,
     replacement: '',
     madeUp: true,
   },

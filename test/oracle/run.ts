@@ -27,7 +27,8 @@ const BATCH = 40;
 function batches(scenarios: readonly Scenario[]): number[][] {
   const groups = new Map<string, number[][]>();
   scenarios.forEach((scenario, i) => {
-    const key = (scenario.options ?? []).join(',');
+    const depth = scenario.data === undefined ? '' : scenario.lower?.length;
+    const key = `${(scenario.options ?? []).join(',')} ${scenario.data ?? 0} ${depth}`;
     const lists = groups.get(key) ?? [[]];
     if (lists.at(-1)!.length >= BATCH) lists.push([]);
     lists.at(-1)!.push(i);

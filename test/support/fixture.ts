@@ -14,6 +14,8 @@ import { difference, type Snapshot, snapshot } from './snapshot.js';
  */
 export interface Layers {
   readonly lower: readonly (readonly string[] | string)[];
+  /** How many of the lowest lowers are data-only layers. */
+  readonly data?: number;
   readonly upper?: readonly string[] | null;
   readonly options?: readonly string[];
 }
@@ -33,12 +35,14 @@ export class Fixture {
   #before: readonly Snapshot[] = [];
   readonly #watched: readonly string[];
   readonly #options: readonly string[];
+  readonly #data: number;
 
   /** Builds the layers of a stack; {@link mount} mounts it. */
   constructor(scratch: Scratch, driver: Driver, layers: Layers) {
     this.scratch = scratch;
     this.driver = driver;
     this.#options = layers.options ?? [];
+    this.#data = layers.data ?? 0;
     const watched: string[] = [];
     this.lower = layers.lower.map((steps, i) => {
       if (typeof steps === 'string') return steps;
@@ -64,7 +68,13 @@ export class Fixture {
   /** Mounts the layers as they are now, by any driver. */
   async mountAgain(driver: Driver): Promise<void> {
     const { lower, upperDir, work, merged } = this;
-    const stack = { lower, upper: upperDir, work: upperDir === null ? null : work, options: this.#options };
+    const stack = {
+      lower,
+      data: this.#data,
+      upper: upperDir,
+      work: upperDir === null ? null : work,
+      options: this.#options,
+    };
     this.#mounted = await driver.mount(stack, merged);
   }
 

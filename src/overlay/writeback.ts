@@ -1,0 +1,41 @@
+/**
+ * Lost writes of a volatile mount: nothing is flushed for callers, but whoever asks to learns that data did not
+ * reach the disk, and from then on so does everybody (ovl_sync_status()).
+ *
+ * The kernel compares the error counter of the upper's superblock with its value at mount time. User space sees that
+ * counter through syncfs(2) alone, which flushes the filesystem first: what a volatile mount is there to avoid. What can be
+ * had without a flush is the error counter of a file: sync_file_range(2) over a part where nothing is under way reports
+ * an error that came since the file was opened, or that nobody was told yet. So each fsync looks at its own file and, at
+ * most once a second, at all that are open for writing. A lost write to a file that was closed meanwhile (its descriptor
+ * fell out of the cache) and is not opened again stays unseen, as do lost directory blocks.
+ */
+import * as sys from '../sys/index.js';
+import { fail } from '../vfs/errors.js';
+import type { Overlay } from './state.js';
+
+/** Beyond all data: there is nothing to wait for. */
+const NOWHERE = 2 ** 52;
+const SWEEP_MS = 1000;
+
+/** What is known of lost writes since the mount. */
+export class Writeback {
+  #lost = 0;
+  #swept = 0;
+
+  /** What an fsync in a volatile mount answers, `fd` being the file's descriptor on upper or -1: EIO or ENOSPC once anything was lost. */
+  check(ov: Overlay, fd: number): void {
+    if (this.#lost === 0) this.#look(fd);
+    const now = Date.now();
+    if (this.#lost === 0 && now - this.#swept >= SWEEP_MS) {
+      this.#swept = now;
+      for (const open of ov.files.writable()) this.#look(open);
+    }
+    if (this.#lost !== 0) fail(this.#lost, 'lost writes');
+  }
+
+  #look(fd: number): void {
+    const rc = sys.syncFileRange(fd, NOWHERE, 1, sys.SYNC_FILE_RANGE_WAIT_BEFORE);
+    // Directories and other files without data of their own: ESPIPE.
+    if (rc < 0 && rc !== -sys.ESPIPE && rc !== -sys.EINVAL && rc !== -sys.EBADF) this.#lost = -rc;
+  }
+}
