@@ -35,7 +35,7 @@ if (bundler === null) {
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    external: ['koffi', 'pino', 'yargs', 'fuse-native'],
+    external: ['koffi', 'pino', 'yargs', 'fuse-native', 'tar-stream', 'fzstd', 'diff'],
     logLevel: 'warning',
   });
 }

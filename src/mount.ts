@@ -11,6 +11,7 @@ import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
 import { UserError } from './overlay/user-error.js';
 import { type Attachment, attach, detach, raiseReadAhead, resolveMountpoint } from './session/attach.js';
+import type { Control } from './session/control.js';
 import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import { type MountPlan, planMount } from './session/plan.js';
@@ -84,6 +85,7 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
     throw error;
   }
   raiseReadAhead(attachment);
+  void mount.answer();
   return mount;
 }
 
@@ -94,6 +96,8 @@ class LiveMount implements Mount {
   readonly #attachment: Attachment;
   readonly #opened: OpenedLayers;
   readonly #session: Session;
+  #control: Control | null = null;
+  #ended = false;
 
   constructor(attachment: Attachment, opened: OpenedLayers, session: Session) {
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
@@ -117,6 +121,17 @@ class LiveMount implements Mount {
     if (!lazy) await this.closed;
   }
 
+  /** Answers `plyfs stats` and its like from now on. Its code is loaded when the mount is there: nobody waits. */
+  async answer(): Promise<void> {
+    const { openControl } = await import('./session/control.js');
+    if (this.#ended) return;
+    this.#control = openControl(this.#attachment.device, {
+      mountpoint: this.#attachment.target,
+      options: this.#opened.options,
+      stats: () => this.stats(),
+    });
+  }
+
   /** Without a server the mount would answer ENOTCONN for ever: take it away, then give up the connection. */
   async #finish(end: SessionEnd): Promise<SessionEnd> {
     if (end.reason !== 'unmounted') {
@@ -126,6 +141,8 @@ class LiveMount implements Mount {
         if (!(error instanceof UserError)) throw error;
       }
     }
+    this.#ended = true;
+    this.#control?.close();
     sys.close(this.#attachment.fd);
     closeLayers(this.#opened);
     return end;

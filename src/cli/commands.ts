@@ -10,7 +10,19 @@ const USAGE = `plyfs: a union filesystem with the semantics and on-disk format o
 
   plyfs -o lowerdir=A:B,upperdir=U,workdir=W [-f] [-d] [source] mountpoint
   plyfs mount --lower A --lower B --upper U --work W mountpoint
-  plyfs umount mountpoint`;
+  plyfs umount mountpoint
+
+Working with layers, mounted or not; each has its own --help:
+
+  plyfs diff       what an upper changes against its lowers
+  plyfs inspect    why a path looks as it does
+  plyfs layers     sizes of layers, and what is wasted in them
+  plyfs check      find and repair what is wrong in layers
+  plyfs export     a layer as an OCI layer tar
+  plyfs import     OCI or Docker layers and images as layer directories
+  plyfs run        a command in a throw-away view of this machine
+  plyfs merge      several layers as one directory; squash: as one layer
+  plyfs stats      live numbers of a mount`;
 
 const EPILOGUE = `The first lower directory is the topmost. Without an upper directory the mount is read-only.
 

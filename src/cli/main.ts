@@ -8,6 +8,7 @@ import { argumentBytes } from './argv.js';
 import { Caller, passedArguments } from './daemon.js';
 import { printError } from './print.js';
 import { runMount, type Start, sourceAndMountpoint } from './run-mount.js';
+import { TOOL_NAMES } from './tool-names.js';
 
 /** Exit codes: see --help. */
 const FAILED = 1;
@@ -22,6 +23,7 @@ async function runNamed(args: readonly string[], caller: Caller | null): Promise
 
 async function run(start: Start): Promise<number> {
   if (COMMANDS.has(start.args[0] ?? '')) return await runNamed(start.args, start.caller);
+  if (TOOL_NAMES.has(start.args[0] ?? '')) return await (await import('./tools.js')).runTool(start.args);
   const line = parseDropIn(start.args);
   if (line.help || start.args.length === 0) return await runNamed(['--help'], null);
   if (line.version) return await runNamed(['--version'], null);

@@ -63,6 +63,11 @@ function ownPowers(): Powers {
   };
 }
 
+/** Whether this process may read and write `trusted.overlay.*`. */
+export function mayUseTrusted(): boolean {
+  return ownPowers().trusted;
+}
+
 /** Opens and checks all layers. Throws a {@link UserError}; then nothing stays open. */
 export function openLayers(given: OverlayOptions): OpenedLayers {
   checkCounts(given);

@@ -120,19 +120,20 @@ export class Listing {
     this.append(name, word(source, type) | (source > 0 ? LOWER : 0));
   }
 
-  /** Upper now has an object at the name: created, linked, moved here or copied up. */
-  setUpper(name: string, type: number): void {
-    this.#put(name, word(0, type) | (this.info(name) & LOWER));
+  /** Upper now has a copy of what was the topmost object; a directory goes on being merged with it. */
+  copiedUp(name: string, type: number): void {
+    const before = this.info(name);
+    const below = this.below(name);
+    this.setUpper(name, type);
+    if (type !== DT_DIR || before === 0 || sourceOf(before) === 0) return;
+    this.#below ??= new Map();
+    this.#below.set(name, [sourceOf(before), ...below]);
   }
 
-  /** A directory was copied up: what was there before is merged below it now. */
-  copiedUp(name: string): void {
-    const source = sourceOf(this.info(name));
-    if (source > 0) {
-      this.#below ??= new Map();
-      this.#below.set(name, [source, ...this.below(name)]);
-    }
-    this.setUpper(name, DT_DIR);
+  /** Upper now has an object of its own at the name: created, linked or moved here. */
+  setUpper(name: string, type: number): void {
+    this.#below?.delete(name);
+    this.#put(name, word(0, type) | (this.info(name) & LOWER));
   }
 
   /** The name is gone; `whiteout`: upper has a whiteout in its place. */

@@ -12,8 +12,7 @@ import { Fixture } from '../support/fixture.js';
 import { build } from '../support/machine.js';
 import type { Scratch } from '../support/scratch.js';
 import { difference, type Snapshot } from '../support/snapshot.js';
-import { words } from '../support/words.js';
-import { allowed, normal, withoutIdleMark } from './known-differences.js';
+import { allowed, normal } from './known-differences.js';
 import type { Scenario } from './scenario.js';
 
 /** What one filesystem made of one scenario. */
@@ -230,11 +229,8 @@ export async function perform(
 /** How the looks of a scenario are compared. */
 class Looks {
   readonly #madeUp: boolean;
-  readonly #scenario: Scenario;
-  #lower: Set<string> | null = null;
 
   constructor(scenario: Scenario) {
-    this.#scenario = scenario;
     this.#madeUp = scenario.lenient ?? false;
   }
 
@@ -242,25 +238,9 @@ class Looks {
     const lines: Snapshot = {};
     for (const [path, text] of Object.entries(view)) {
       const line = normal(where, text, this.#madeUp);
-      if (line === null) continue;
-      lines[path] = where === 'upper' && this.#madeUp ? withoutIdleMark(line, this.#hasLower(path)) : line;
+      if (line !== null) lines[path] = line;
     }
     return lines;
-  }
-
-  /** Whether some lower layer was built with something at or below `path`. */
-  #hasLower(path: string): boolean {
-    if (this.#lower === null) {
-      this.#lower = new Set();
-      for (const line of this.#scenario.lower?.flat() ?? []) {
-        if (!/^(put|dir|whiteout|symlink|link|mknod) /.test(line)) continue;
-        const parts = (
-          words(line)[line.startsWith('symlink') || line.startsWith('link') ? 2 : 1] ?? ''
-        ).split('/');
-        for (let i = 1; i <= parts.length; i++) this.#lower.add(parts.slice(0, i).join('/'));
-      }
-    }
-    return this.#lower.has(path);
   }
 
   compare(where: 'merged' | 'upper', left: Snapshot | undefined, right: Snapshot | undefined): string[] {

@@ -186,6 +186,7 @@ class Generator {
     [2, () => `write ${this.#chance.pick(FDS)} ${this.#chance.below(12)} W${this.#chance.below(100)}`],
     [1, () => `fstat ${this.#chance.pick(FDS)} type,mode,owner,size`],
     [1, () => `close ${this.#chance.pick(FDS)}`],
+    [0.3, () => 'forget'],
     [1, () => `user ${this.#chance.pick(['0:0', '0:0', '1234:1234'])}`],
   ];
 }

@@ -1,5 +1,6 @@
 /** The oracle itself: equal filesystems are found equal, planted differences are found. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { type Driver, kernel } from '../support/drivers.js';
 import { Chance, generate } from './generator.js';
@@ -69,12 +70,11 @@ describe('the oracle', () => {
   it('sees what another filesystem reads from the same layers', async (t) => {
     const reason = await kernel.unavailable();
     if (reason !== null) return t.skip(reason);
-    let mounts = 0;
-    // A driver that forgets a lower layer at the second mount of each pair: the cross mount.
+    // A driver that forgets a lower layer when the steps were done already: at the cross mount.
     const forgetful = changed((stack) =>
-      mounts++ > 0 ? { ...stack, lower: stack.lower.slice(0, 1) } : stack,
+      existsSync(`${stack.upper}/0/done`) ? { ...stack, lower: stack.lower.slice(0, 1) } : stack,
     );
-    const found = await differences(forgetful, { lower: [['put f x'], ['put g y']], steps: ['stat f mode'] });
+    const found = await differences(forgetful, { lower: [['put f x'], ['put g y']], steps: ['put done x'] });
     assert.ok(
       found.some((line) => /^the kernel wrote it, itself \| plyfs reads: merged "g"/.test(line)),
       found.join('\n'),

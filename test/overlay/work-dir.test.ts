@@ -116,9 +116,10 @@ test('the index stays and is only made when asked for', (t) => {
   place.close(first);
   const inode = lstatSync(place.at('w/index')).ino;
   if (!isRoot) chmodSync(place.at('w/index'), 0o700);
-  place.file('w/index/00fb', '');
-  mount(place, { index: true });
+  place.close(mount(place, { index: true }));
   assert.equal(lstatSync(place.at('w/index')).ino, inode);
+  place.file('w/index/00fb', '');
+  assert.throws(() => mount(place, { index: true }), /can't understand '00fb' in the index/);
   assert.ok(existsSync(place.at('w/index/00fb')));
 });
 

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { must, type RunOptions, run } from './exec.js';
-import { featuresMissing, isRoot, Scratch } from './scratch.js';
+import { featuresMissing, isRoot, mayMount, Scratch } from './scratch.js';
 
 export interface Stack {
   /** Lower directories, top first. */
@@ -71,6 +71,7 @@ export const kernel: Driver = {
   name: 'kernel',
   unavailable: once(async () => {
     if (!isRoot) return 'kernel overlayfs can be mounted by root only';
+    if (!mayMount) return 'this root may not mount (no CAP_SYS_ADMIN)';
     return probe(kernel);
   }),
   async mount(stack, at) {
@@ -85,6 +86,7 @@ export const plyfs: Driver = {
   name: 'plyfs',
   unavailable: once(async () => {
     if (!isRoot) return 'these tests mount as root';
+    if (!mayMount) return 'this root may not mount (no CAP_SYS_ADMIN)';
     if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse';
     try {
       closeSync(openSync('/dev/fuse', 'r+'));

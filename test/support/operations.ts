@@ -4,6 +4,7 @@
  * mappings go by names that the steps choose.
  */
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import * as sys from '../../src/sys/index.js';
 import { sha } from './snapshot.js';
 import * as more from './syscalls.js';
@@ -387,6 +388,11 @@ const process_: Record<string, Operation> = {
   },
   umask: (_, mask) => {
     sys.umask(octal(mask, 0o022));
+    return 'ok';
+  },
+  /** The kernel drops its unused names and inodes of all mounts: a filesystem is asked for them anew. */
+  forget: () => {
+    writeFileSync('/proc/sys/vm/drop_caches', '2');
     return 'ok';
   },
   sh: (m, ...script) => {

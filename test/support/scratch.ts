@@ -4,12 +4,22 @@
  * a container.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as sys from '../../src/sys/index.js';
 
 export const isRoot = process.getuid?.() === 0;
+
+/** Whether this process may mount at all (CAP_SYS_ADMIN): root in a container often may not. */
+export const mayMount =
+  isRoot &&
+  (Number.parseInt(
+    /^CapEff:\s*[0-9a-f]*([0-9a-f]{8})$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0',
+    16,
+  ) &
+    (1 << 21)) !==
+    0;
 const OVERLAY_MAGIC = 0x794c7630;
 export const SCRATCH_PREFIX = 'plyfs-test-';
 

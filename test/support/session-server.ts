@@ -32,7 +32,9 @@ export class SessionServer {
       this.#log += text;
     });
     this.exited = new Promise((resolve) => {
-      this.#child.on('close', (code) => {
+      this.#child.on('close', (code, signal) => {
+        // A server that a signal ended says which, and what it had logged.
+        if (signal !== null) console.log(`the server was ended by ${signal}\n${this.#log}`);
         resolve(code ?? -1);
         this.#heard();
       });

@@ -1,0 +1,40 @@
+/** The commands that work with layers: each in a file of its own, loaded when it is called. */
+import yargs, { type Argv } from 'yargs';
+import { UsageError } from './arguments.js';
+import type { ToolCommand } from './tools/command.js';
+
+/** Name -> its command. */
+const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
+  diff: async () => (await import('./tools/diff.js')).diffCommand,
+  inspect: async () => (await import('./tools/inspect.js')).inspectCommand,
+};
+
+/** Runs the command `args[0]` with the rest of `args`. Resolves to the exit code. */
+export async function runTool(args: readonly string[]): Promise<number> {
+  const tool = await TOOLS[args[0]!]!();
+  let code = 0;
+  const run = async (parsed: Record<string, unknown>): Promise<void> => {
+    code = await tool.run(parsed);
+  };
+  const build = (y: Argv): Argv => {
+    const built = tool.options(y).option('json', { type: 'boolean', describe: 'print JSON' });
+    for (const [line, text] of tool.examples) built.example(line, text);
+    return built.epilogue(`Exit codes: ${tool.exitCodes}; 2 the command line can't be understood.`);
+  };
+  await (yargs([...args]) as Argv)
+    .scriptName('plyfs')
+    .locale('en')
+    .parserConfiguration({ 'populate--': true, 'duplicate-arguments-array': true })
+    .command(tool.syntax, tool.describe, build, run)
+    .version(false)
+    .help()
+    .alias('help', 'h')
+    .strict()
+    .wrap(110)
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(`${message}; see 'plyfs ${args[0]} --help'.`);
+    })
+    .parseAsync();
+  return code;
+}

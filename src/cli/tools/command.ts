@@ -1,0 +1,105 @@
+/** What every command that works with layers is made of. */
+import { writeSync } from 'node:fs';
+import type { Argv } from 'yargs';
+import type { Stack } from '../../tools/view.js';
+
+/** Parsed options by their camel-case names; text is latin1, one char a byte. */
+export type Parsed = Readonly<Record<string, unknown>>;
+
+export interface ToolCommand {
+  /** Name and positionals, as yargs takes them. */
+  readonly syntax: string;
+  readonly describe: string;
+  readonly examples: readonly (readonly [string, string])[];
+  /** Without code 2, which is the same everywhere. */
+  readonly exitCodes: string;
+  readonly options: (y: Argv) => Argv;
+  /** Resolves to the exit code. */
+  readonly run: (parsed: Parsed) => Promise<number>;
+}
+
+export const USUAL_CODES = '0 done; 1 it failed, for the reason printed';
+
+/** All values of an option. */
+export function texts(value: unknown): string[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+/** The last value of an option. */
+export function text(value: unknown): string | null {
+  return texts(value).at(-1) ?? null;
+}
+
+/** A path from the command line as the tools take it: its bytes. */
+export function path(value: unknown): Buffer {
+  return Buffer.from(text(value) ?? '', 'latin1');
+}
+
+export function paths(value: unknown): Buffer[] {
+  return texts(value).map((one) => Buffer.from(one, 'latin1'));
+}
+
+/** Options that name layers. */
+export function stackOptions(y: Argv): Argv {
+  return y
+    .option('lower', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'lower directory; repeat, topmost first',
+    })
+    .option('userxattr', { type: 'boolean', describe: 'marks are user.overlay.*; found out when not given' });
+}
+
+/** The lowers of a command line. */
+export function lowersOf(parsed: Parsed): Pick<Stack, 'lower' | 'userxattr'> {
+  return {
+    lower: paths(parsed['lower']),
+    userxattr: parsed['userxattr'] === undefined ? undefined : parsed['userxattr'] === true,
+  };
+}
+
+/** Writes all of a text, however long, also to a pipe that fills up. */
+export function print(content: string, fd = 1): void {
+  const bytes = Buffer.from(content, 'utf8');
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : null;
+      // The reader has had enough.
+      if (code === 'EPIPE') return;
+      if (code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}
+
+export function printJson(value: unknown): void {
+  print(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** A line on stderr that is written over by the next one; only on a terminal. */
+export class Progress {
+  readonly #isOn: boolean;
+  #last = 0;
+  #shown = false;
+
+  constructor() {
+    this.#isOn = process.stderr.isTTY === true;
+  }
+
+  show(line: string): void {
+    const now = Date.now();
+    if (!this.#isOn || now - this.#last < 100) return;
+    this.#last = now;
+    this.#shown = true;
+    print(`\r\u001b[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`, 2);
+  }
+
+  done(): void {
+    if (this.#shown) print('\r\u001b[K', 2);
+    this.#shown = false;
+  }
+}

@@ -1,0 +1,110 @@
+/** From what is mounted to the layers it is made of. */
+import { realpathSync } from 'node:fs';
+import { readMounts as readOverlayMounts } from '../../overlay/mount-table.js';
+import { splitOptions } from '../../overlay/option-text.js';
+import { parseOptions } from '../../overlay/options.js';
+import { UserError } from '../../overlay/user-error.js';
+import { FS_TYPE } from '../../session/attach.js';
+import { askMount, type MountReport } from '../../session/control.js';
+import { type MountInfo, readMounts } from '../../session/mountinfo.js';
+
+/** Layers of a mount; text is latin1. */
+export interface MountedLayers {
+  readonly mountpoint: string;
+  readonly type: 'plyfs' | 'overlay';
+  readonly lower: readonly string[];
+  readonly data: readonly string[];
+  readonly upper: string | null;
+  readonly work: string | null;
+  readonly userxattr: boolean;
+}
+
+function canonical(path: string): string {
+  try {
+    return realpathSync.native(Buffer.from(path, 'latin1'), 'buffer').toString('latin1');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    throw new UserError(`'${path}' can't be used: ${String(error.code)}.`);
+  }
+}
+
+/** The mount that holds a canonical path. */
+function mountHolding(path: string): MountInfo | null {
+  let best: MountInfo | null = null;
+  for (const mount of readMounts()) {
+    const { mountPoint } = mount;
+    const holds = path === mountPoint || path.startsWith(mountPoint === '/' ? '/' : `${mountPoint}/`);
+    if (holds && mountPoint.length >= (best?.mountPoint.length ?? 0)) best = mount;
+  }
+  return best;
+}
+
+const LAYER_OPTION = /^(lowerdir\+?|datadir\+|upperdir|workdir|userxattr)(=|$)/;
+
+function kernelLayers(mount: MountInfo): MountedLayers {
+  const line = readOverlayMounts('overlay').findLast(({ point }) => point === mount.mountPoint);
+  const octal = /\\([0-7]{3})/g;
+  const text = (line?.superOptions ?? '').replace(octal, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+  const words = splitOptions(text)
+    .map(({ raw }) => raw)
+    .filter((raw) => LAYER_OPTION.test(raw));
+  const { overlay } = parseOptions(words.join(','));
+  return {
+    mountpoint: mount.mountPoint,
+    type: 'overlay',
+    lower: overlay.lowerdir,
+    data: overlay.datadir,
+    upper: overlay.upperdir,
+    work: overlay.workdir,
+    userxattr: overlay.userxattr,
+  };
+}
+
+function plyfsLayers(report: MountReport): MountedLayers {
+  const { lowerdir, datadir, upperdir, workdir, userxattr } = report.options;
+  return {
+    mountpoint: report.mountpoint,
+    type: 'plyfs',
+    lower: lowerdir,
+    data: datadir,
+    upper: upperdir,
+    work: workdir,
+    userxattr,
+  };
+}
+
+/** What the plyfs mount at `path` says of itself. Throws a sentence. */
+export async function reportOf(path: string): Promise<MountReport> {
+  const point = canonical(path);
+  const mount = mountHolding(point);
+  if (mount === null || mount.fsType !== FS_TYPE) throw new UserError(`'${path}' is on no plyfs mount.`);
+  const report = await askMount(mount.device);
+  if (report !== null) return report;
+  throw new UserError(`the plyfs mount at '${mount.mountPoint}' does not answer this user.`);
+}
+
+/** The mount that `path` is on, and its path inside, when it is an overlay whose layers can be known; else null. */
+export async function layersAt(path: string): Promise<{ layers: MountedLayers; inside: string } | null> {
+  const point = canonical(path);
+  const mount = mountHolding(point);
+  if (mount === null) return null;
+  const inside = point.slice(mount.mountPoint.length).replace(/^\//, '');
+  if (mount.fsType === 'overlay') return { layers: kernelLayers(mount), inside };
+  if (mount.fsType !== FS_TYPE) return null;
+  return { layers: plyfsLayers(await reportOf(path)), inside };
+}
+
+/** The same for a path that is the mount point itself; null when nothing is mounted there. */
+export async function layersOfMount(path: string): Promise<MountedLayers | null> {
+  const point = canonical(path);
+  const mount = mountHolding(point);
+  if (mount === null || mount.mountPoint !== point) return null;
+  return (await layersAt(path))?.layers ?? null;
+}
+
+/** Paths as the tools take them. */
+export function asBytes(latin1: readonly string[]): Buffer[] {
+  return latin1.map((one) => Buffer.from(one, 'latin1'));
+}

@@ -1,0 +1,161 @@
+/**
+ * What other processes may ask of a mount: one read-only report. The serving process listens on a unix socket that is
+ * named after the mount's device number, in a directory of its own user; whoever connects gets the report as one JSON
+ * document and is hung up on. Nothing is ever read from the connection, so there is nothing to parse and nothing to
+ * command.
+ */
+import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { createConnection, createServer, type Server } from 'node:net';
+import type { OverlayOptions } from '../overlay/config.js';
+import { printOptions } from '../overlay/options.js';
+import type { Stats } from './counters.js';
+
+/** Directory of a system-wide service. */
+const SYSTEM = '/run/plyfs';
+/** A report is a few KiB per hundred layers. */
+const MAX_REPORT = 16 << 20;
+const TIMEOUT = 5000;
+
+/** What a mount says about itself. Paths are latin1, one char a byte. */
+export interface MountReport {
+  readonly version: 1;
+  readonly pid: number;
+  readonly mountpoint: string;
+  readonly startedAt: string;
+  readonly options: Pick<OverlayOptions, 'lowerdir' | 'datadir' | 'upperdir' | 'workdir' | 'userxattr'>;
+  /** The options in force that are no defaults, as they are typed. */
+  readonly optionText: readonly string[];
+  readonly stats: Stats;
+  readonly memory: { readonly rss: number; readonly heapUsed: number; readonly external: number };
+  /** Open descriptors of the serving process. */
+  readonly descriptors: number;
+}
+
+/** Where this process may listen, the better place first. Root of a user namespace may not write /run. */
+function ownDirectories(): string[] {
+  const runtime = process.env['XDG_RUNTIME_DIR'];
+  const own = runtime === undefined || runtime === '' ? [] : [`${runtime}/plyfs`];
+  return process.geteuid!() === 0 ? [SYSTEM, ...own] : own;
+}
+
+function socketName(device: string): string {
+  return `${device.replace(':', '-')}.sock`;
+}
+
+/** Whether a directory is one that only `uid` can have put sockets into. */
+function isPrivate(directory: string, uids: readonly number[]): boolean {
+  const stat = lstatSync(directory, { throwIfNoEntry: false });
+  return stat?.isDirectory() === true && uids.includes(stat.uid) && (stat.mode & 0o022) === 0;
+}
+
+/** What a report is made of. */
+export interface Reported {
+  readonly mountpoint: string;
+  readonly options: OverlayOptions;
+  readonly stats: () => Stats;
+}
+
+function report(of: Reported, startedAt: string): MountReport {
+  const { lowerdir, datadir, upperdir, workdir, userxattr } = of.options;
+  const { rss, heapUsed, external } = process.memoryUsage();
+  return {
+    version: 1,
+    pid: process.pid,
+    mountpoint: of.mountpoint,
+    startedAt,
+    options: { lowerdir, datadir, upperdir, workdir, userxattr },
+    optionText: printOptions(of.options),
+    stats: of.stats(),
+    memory: { rss, heapUsed, external },
+    descriptors: readdirSync('/proc/self/fd').length,
+  };
+}
+
+/** An open control socket. */
+export interface Control {
+  close(): void;
+}
+
+/** A path to listen at in `directory`, free now; null when it can't be had. */
+function freePath(directory: string, device: string): string | null {
+  const path = `${directory}/${socketName(device)}`;
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    if (!isPrivate(directory, [process.geteuid!()])) return null;
+    // The device number is ours as long as we are mounted: what stands here is a dead server's.
+    rmSync(path, { force: true });
+    return path;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return null;
+    throw error;
+  }
+}
+
+/**
+ * Answers for the mount on `device` (`major:minor`). A socket is a convenience: where none can be had (no runtime
+ * directory, read-only /run), the result is null and the mount works all the same.
+ */
+export function openControl(device: string, of: Reported): Control | null {
+  const path = ownDirectories().reduce<string | null>((found, dir) => found ?? freePath(dir, device), null);
+  if (path === null) return null;
+  const startedAt = new Date().toISOString();
+  const server: Server = createServer((connection) => {
+    connection.on('error', () => connection.destroy());
+    connection.end(`${JSON.stringify(report(of, startedAt))}\n`);
+  });
+  server.on('error', () => {});
+  server.listen(path);
+  server.unref();
+  return {
+    close: () => {
+      server.close();
+      rmSync(path, { force: true });
+    },
+  };
+}
+
+/** Directories in which a mount's socket may be, with the users who may own them. */
+function candidates(): [string, readonly number[]][] {
+  const uid = process.geteuid!();
+  const found: [string, readonly number[]][] = [[SYSTEM, [0]]];
+  for (const own of ownDirectories()) if (own !== SYSTEM) found.push([own, [uid]]);
+  if (uid !== 0) return found;
+  const users = lstatSync('/run/user', { throwIfNoEntry: false }) ? readdirSync('/run/user') : [];
+  for (const user of users) found.push([`/run/user/${user}/plyfs`, [Number(user)]]);
+  return found;
+}
+
+function ask(path: string): Promise<MountReport | null> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const connection = createConnection(path);
+    connection.setTimeout(TIMEOUT, () => connection.destroy());
+    connection.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > MAX_REPORT) connection.destroy();
+      else chunks.push(chunk);
+    });
+    connection.on('error', () => {});
+    connection.on('close', () => {
+      try {
+        resolve(JSON.parse(Buffer.concat(chunks).toString('utf8')) as MountReport);
+      } catch {
+        // Nobody listens, or it ended half-way.
+        resolve(null);
+      }
+    });
+  });
+}
+
+/** The report of the mount on `device` (`major:minor`); null when nobody answers for it. */
+export async function askMount(device: string): Promise<MountReport | null> {
+  for (const [directory, uids] of candidates()) {
+    if (!isPrivate(directory, uids)) continue;
+    const path = `${directory}/${socketName(device)}`;
+    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) continue;
+    const answer = await ask(path);
+    if (answer !== null) return answer;
+  }
+  return null;
+}

@@ -1,0 +1,123 @@
+/** One directory tree as it lies there, whiteouts and marks included. No symlink is followed, no mount is entered. */
+import { UserError } from '../overlay/user-error.js';
+import * as sys from '../sys/index.js';
+import { check, type PathLike, pathBytes, quoted } from './text.js';
+import { byBytes } from './view.js';
+
+const LIST = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
+const BENEATH = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS | sys.RESOLVE_NO_XDEV;
+/** A path that a program can use ends far earlier: what is deeper was made to exhaust us. */
+const MAX_DEPTH = 2000;
+
+/** An object met on a walk. */
+export interface TreeEntry {
+  /** Descriptor of the directory that holds it; valid during the visit. */
+  readonly dirfd: number;
+  readonly name: string;
+  /** From the top of the tree, without a leading slash; latin1. */
+  readonly path: string;
+  readonly type: number;
+  readonly depth: number;
+}
+
+/** Visits an object; for a directory: whether to enter it. `stat` is overwritten by the next one. */
+export type Visit = (entry: TreeEntry, stat: sys.Stat) => boolean;
+
+/** Opens a directory that a user named, following symlinks in that path. */
+export function openTop(path: PathLike, what: string): number {
+  const bytes = pathBytes(path);
+  const fd = sys.openat(sys.AT_FDCWD, bytes, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC | sys.O_NONBLOCK);
+  return check(fd, `open the ${what}`, bytes);
+}
+
+/** Opens the subdirectory `name` itself for reading, or -errno. */
+export function openSub(dirfd: number, name: string): number {
+  return sys.openat2(dirfd, name, LIST, BENEATH);
+}
+
+/** Names in an open directory, in byte order. */
+export function listSorted(fd: number, path: string): sys.Dirent[] {
+  const again = sys.openat(fd, '.', LIST);
+  check(again, 'open', path);
+  const entries = sys.readDirectory(again);
+  sys.close(again);
+  if (typeof entries === 'number') check(entries, 'list', path);
+  return (entries as sys.Dirent[]).sort((a, b) => byBytes(a.name, b.name));
+}
+
+/** Visits everything below the open directory `top`, parents first, names in byte order. */
+export function walkTree(top: number, visit: Visit): void {
+  walk(top, '', 0, visit);
+}
+
+function walk(dirfd: number, prefix: string, depth: number, visit: Visit): void {
+  if (depth > MAX_DEPTH) {
+    throw new UserError(
+      `'${quoted(prefix.slice(0, 40))}...' is nested more than ${MAX_DEPTH} directories deep.`,
+    );
+  }
+  const stat = new sys.Stat();
+  for (const { name } of listSorted(dirfd, prefix)) {
+    const path = prefix + name;
+    const rc = sys.statx(dirfd, name, stat);
+    // Gone meanwhile: on a live upper that is no mistake.
+    if (rc === -sys.ENOENT) continue;
+    check(rc, 'read', path);
+    const type = stat.mode & sys.S_IFMT;
+    if (!visit({ dirfd, name, path, type, depth }, stat) || type !== sys.S_IFDIR) continue;
+    const fd = openSub(dirfd, name);
+    if (fd === -sys.EXDEV || fd === -sys.ENOENT) continue;
+    check(fd, 'open', path);
+    try {
+      walk(fd, `${path}/`, depth + 1, visit);
+    } finally {
+      sys.close(fd);
+    }
+  }
+}
+
+const names = Buffer.alloc(sys.XATTR_LIST_MAX);
+const value = Buffer.alloc(sys.XATTR_SIZE_MAX);
+
+/** All xattrs of an object as stored, by name in byte order; `name` "" is the descriptor itself. */
+export function rawXattrs(dirfd: number, name: string): Map<string, Buffer> {
+  const found = new Map<string, Buffer>();
+  const length = sys.listxattr(dirfd, name, names, names.length);
+  if (length <= 0) return found;
+  for (const attribute of names
+    .latin1Slice(0, length - 1)
+    .split('\0')
+    .sort(byBytes)) {
+    const size = sys.getxattr(dirfd, name, attribute, value, value.length);
+    if (size >= 0) found.set(attribute, Buffer.from(value.subarray(0, size)));
+  }
+  return found;
+}
+
+/** Value of one xattr; null when it is not there or can't be read. */
+export function rawXattr(dirfd: number, name: string, attribute: string): Buffer | null {
+  const size = sys.getxattr(dirfd, name, attribute, value, value.length);
+  return size < 0 ? null : Buffer.from(value.subarray(0, size));
+}
+
+/** Identity of a file within its filesystem, exact up to inode numbers of 2^53. */
+export function inodeKey(stat: sys.Stat): number {
+  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * 4294967296;
+}
+
+/** Removes `name` in `dirfd` and all below it, itself only: no symlink is followed. Returns 0 or -errno. */
+export function removeTree(dirfd: number, name: string): number {
+  const rc = sys.unlinkat(dirfd, name);
+  if (rc === 0 || rc === -sys.ENOENT) return 0;
+  if (rc !== -sys.EISDIR && rc !== -sys.EPERM) return rc;
+  const fd = openSub(dirfd, name);
+  if (fd < 0) return fd;
+  const entries = sys.readDirectory(fd);
+  let failure = typeof entries === 'number' ? entries : 0;
+  for (const entry of typeof entries === 'number' ? [] : entries) {
+    const removed = removeTree(fd, entry.name);
+    if (removed < 0) failure = removed;
+  }
+  sys.close(fd);
+  return failure < 0 ? failure : sys.unlinkat(dirfd, name, sys.AT_REMOVEDIR);
+}
