@@ -81,8 +81,6 @@ export class Overlay {
   readonly writeback = new Writeback();
   /** Upper holds `.wh.` files, or is going to. */
   whUpper: boolean;
-  /** Layers in which a directory marked `opaque=x` was found. */
-  readonly xwhiteoutLayers = new Set<Layer>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */

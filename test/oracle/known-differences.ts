@@ -75,6 +75,13 @@ export const lineRules: readonly LineRule[] = [
   },
   {
     reason:
+      'a name that can not be looked up: the kernel fails a listing with it once, then leaves it out. plyfs lists it',
+    where: 'merged',
+    pattern: /^stat: (EINVAL|EIO|EACCES|EPERM).*/,
+    replacement: null,
+  },
+  {
+    reason:
       'the kernel takes a stale impure mark away when it lists the directory. A missing one shows in the cross mount, as d_ino that is not st_ino',
     where: 'upper',
     pattern: / trusted\.overlay\.impure="y"/,
