@@ -27,7 +27,13 @@ if (bundler === null) {
 } else {
   await bundler.build({
     // The files that are started by name: paths between them (new URL('./worker.js', ...)) stay true in one folder.
-    entryPoints: ['cli/main', 'session/worker', 'session/helper'].map((name) => `${root}dist/src/${name}.js`),
+    entryPoints: [
+      'cli/main',
+      'session/worker',
+      'session/helper',
+      'session/native-main',
+      'session/native-watch',
+    ].map((name) => `${root}dist/src/${name}.js`),
     entryNames: '[name]',
     outdir,
     bundle: true,

@@ -8,5 +8,6 @@ export {
   mount,
   type SessionEnd,
   type Stats,
+  type Transport,
 } from './mount.js';
 export { UserError } from './overlay/user-error.js';

@@ -6,14 +6,22 @@
  *
  * Whatever fails on the way to "ready" leaves nothing mounted.
  */
-import type { OpenedLayers } from './overlay/config.js';
+import type { OverlayOptions } from './overlay/config.js';
 import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
 import { UserError } from './overlay/user-error.js';
-import { type Attachment, attach, detach, raiseReadAhead, resolveMountpoint } from './session/attach.js';
+import {
+  type Attachment,
+  attach,
+  attachedAt,
+  detach,
+  raiseReadAhead,
+  resolveMountpoint,
+} from './session/attach.js';
 import type { Control } from './session/control.js';
 import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
+import type { Transport } from './session/mount-options.js';
 import { type MountPlan, planMount } from './session/plan.js';
 import type { SessionEnd } from './session/protocol.js';
 import { Session } from './session/session.js';
@@ -21,6 +29,7 @@ import * as sys from './sys/index.js';
 
 export type { Stats } from './session/counters.js';
 export type { LogLevel, LogTarget } from './session/log.js';
+export type { Transport } from './session/mount-options.js';
 export type { EndReason, SessionEnd } from './session/protocol.js';
 
 /** The largest WRITE that we take: what the kernel sends at most. */
@@ -56,8 +65,17 @@ function attachPlan(plan: MountPlan, target: string): Attachment {
   });
 }
 
-/** Mounts by a checked plan, on a session thread that was not started yet. Resolves when the mount answers. */
-export async function startMount(plan: MountPlan, session: Session): Promise<Mount> {
+/**
+ * Mounts by a checked plan and resolves when the mount answers. `session` is a session thread that was not started
+ * yet: it has loaded its code meanwhile. Without one, a thread is started if the plan needs one.
+ */
+export async function startMount(plan: MountPlan, session: Session | null): Promise<Mount> {
+  if (plan.kernel.transport === 'kernel') return await startKernelMount(plan, session ?? new Session());
+  await session?.discard();
+  return await startNativeMount(plan);
+}
+
+async function startKernelMount(plan: MountPlan, session: Session): Promise<Mount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
   let attachment: Attachment;
@@ -67,13 +85,17 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
     closeLayers(opened);
     throw error;
   }
-  const mount = new LiveMount(attachment, opened, session);
+  const mount = new LiveMount(attachment, session, opened.options, () => {
+    sys.close(attachment.fd);
+    closeLayers(opened);
+  });
   mount.warnings.push(...plan.kernel.warnings, ...opened.warnings);
   session.start({
     fd: attachment.fd,
     options: opened.options,
     opened,
     dataMode: plan.kernel.data === 'passthrough' ? 'passthrough' : 'cached',
+    btime: plan.kernel.btime,
     maxWrite: MAX_WRITE,
     log: plan.log,
     trace: plan.trace,
@@ -89,26 +111,59 @@ export async function startMount(plan: MountPlan, session: Session): Promise<Mou
   return mount;
 }
 
+/** The same through fuse-native, in a process of its own: see session/native-main.ts. */
+async function startNativeMount(plan: MountPlan): Promise<Mount> {
+  const { NativeSession, nativeStart } = await import('./session/native-session.js');
+  const target = resolveMountpoint(plan.mountpoint);
+  const { start, warnings } = nativeStart(plan, target);
+  const session = new NativeSession(plan.log.fd);
+  session.start(start);
+  try {
+    warnings.push(...(await session.ready));
+  } catch (error) {
+    await session.closed;
+    const left = attachedAt(target);
+    if (left !== null) await detach(left, true);
+    throw error;
+  }
+  const attachment = attachedAt(target);
+  if (attachment === null) throw new UserError('the mount ended before it was ready.');
+  const mount = new LiveMount(attachment, session, plan.overlay, () => {});
+  mount.warnings.push(...plan.kernel.warnings, ...warnings);
+  void mount.answer();
+  return mount;
+}
+
+/** What {@link LiveMount} needs of a session of either transport. */
+interface Serving {
+  readonly ready: Promise<unknown>;
+  readonly closed: Promise<SessionEnd>;
+  stats(): Stats;
+}
+
 class LiveMount implements Mount {
   readonly mountpoint: string;
   readonly warnings: string[] = [];
   readonly closed: Promise<SessionEnd>;
   readonly #attachment: Attachment;
-  readonly #opened: OpenedLayers;
-  readonly #session: Session;
+  readonly #session: Serving;
+  readonly #options: OverlayOptions;
+  readonly #release: () => void;
   #control: Control | null = null;
   #ended = false;
 
-  constructor(attachment: Attachment, opened: OpenedLayers, session: Session) {
+  /** `options`: those in force. `release` gives up what the mount was made of. */
+  constructor(attachment: Attachment, session: Serving, options: OverlayOptions, release: () => void) {
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
     this.#attachment = attachment;
-    this.#opened = opened;
     this.#session = session;
+    this.#options = options;
+    this.#release = release;
     this.closed = session.closed.then((end) => this.#finish(end));
   }
 
   get ready(): Promise<void> {
-    return this.#session.ready;
+    return this.#session.ready.then(() => {});
   }
 
   stats(): Stats {
@@ -127,7 +182,7 @@ class LiveMount implements Mount {
     if (this.#ended) return;
     this.#control = openControl(this.#attachment.device, {
       mountpoint: this.#attachment.target,
-      options: this.#opened.options,
+      options: this.#options,
       stats: () => this.stats(),
     });
   }
@@ -143,8 +198,7 @@ class LiveMount implements Mount {
     }
     this.#ended = true;
     this.#control?.close();
-    sys.close(this.#attachment.fd);
-    closeLayers(this.#opened);
+    this.#release();
     return end;
   }
 }
@@ -160,6 +214,8 @@ export interface MountOptions {
   /** A directory for our use, on the upper's filesystem. Needed with `upper`. */
   readonly work?: string;
   readonly readOnly?: boolean;
+  /** How requests travel; default: `kernel`. */
+  readonly transport?: Transport;
   /** First column of the mount table. */
   readonly source?: string;
   /** Further options as on the command line, e.g. `['nosuid,nodev', 'data=passthrough']`. */
@@ -186,6 +242,7 @@ function planFor(options: MountOptions): MountPlan {
     ...(options.upper === undefined ? [] : [`upperdir=${pathList([options.upper])}`]),
     ...(options.work === undefined ? [] : [`workdir=${pathList([options.work])}`]),
     ...(options.readOnly === true ? ['ro'] : []),
+    ...(options.transport === undefined ? [] : [`transport=${options.transport}`]),
     ...(options.options ?? []).map(bytesOf),
   ];
   return planMount(
@@ -211,11 +268,11 @@ function readable(error: unknown): unknown {
  * synchronous calls: nothing would then serve a signal or an unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
-  const session = new Session();
+  const session = options.transport === 'fuse-native' ? null : new Session();
   try {
     return await startMount(planFor(options), session);
   } catch (error) {
-    await session.discard();
+    await session?.discard();
     throw readable(error);
   }
 }

@@ -27,6 +27,9 @@ const VALUED: Readonly<Record<string, (to: DropIn, value: string) => void>> = {
   '--log-file': (to, value) => {
     to.logFile = value;
   },
+  '--transport': (to, value) => {
+    to.options.push(`transport=${value}`);
+  },
   '--options': (to, value) => {
     to.options.push(value);
   },

@@ -28,7 +28,7 @@ const EPILOGUE = `The first lower directory is the topmost. Without an upper dir
 
 -o takes the options of the kernel's overlayfs and of fuse-overlayfs, and besides: ro rw suid nosuid dev nodev
 exec noexec atime noatime sync dirsync allow_other default_permissions fsname=NAME max_read=N context="..."
-data=cached|passthrough|auto debug.
+data=cached|passthrough|auto transport=kernel|fuse-native debug.
 
 SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it, and it ends
 with its last open file; a third ends it all the same. SIGUSR1 logs statistics.
@@ -48,6 +48,10 @@ function serverOptions(y: Argv): Argv {
       type: 'string',
       array: false,
       describe: 'mount options, comma-separated; may be repeated',
+    })
+    .option('transport', {
+      choices: ['kernel', 'fuse-native'],
+      describe: 'how requests travel: by the protocol of /dev/fuse, or by libfuse 2 through fuse-native',
     })
     .option('f', { alias: 'foreground', type: 'boolean', describe: 'stay in the foreground' })
     .option('d', { alias: 'debug', type: 'boolean', describe: 'trace each request (implies -f)' })
@@ -94,6 +98,7 @@ function optionStrings(parsed: Parsed): string[] {
     ...one('upperdir', 'upper'),
     ...one('workdir', 'work'),
     ...one('data', 'data'),
+    ...one('transport', 'transport'),
     ...(parsed['readOnly'] === true ? ['ro'] : []),
     ...texts(parsed['o']),
   ];

@@ -98,7 +98,7 @@ function surviveBugs(log: Log): void {
 }
 
 /** Mounts and serves until the mount ends. Resolves to the exit code. */
-export async function serve(request: ServeRequest, session: Session): Promise<number> {
+export async function serve(request: ServeRequest, session: Session | null): Promise<number> {
   const target = logTarget(request);
   const log = openLog(target);
   const signals = new Signals(log);

@@ -1,17 +1,32 @@
 /** The commands that work with layers: each in a file of its own, loaded when it is called. */
 import yargs, { type Argv } from 'yargs';
 import { UsageError } from './arguments.js';
+import { printError } from './print.js';
 import type { ToolCommand } from './tools/command.js';
+
+const UNDERSTOOD = "; 2 the command line can't be understood.";
 
 /** Name -> its command. */
 const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
   diff: async () => (await import('./tools/diff.js')).diffCommand,
   inspect: async () => (await import('./tools/inspect.js')).inspectCommand,
+  check: async () => (await import('./tools/check.js')).checkCommand,
+  layers: async () => (await import('./tools/layers.js')).layersCommand,
 };
 
 /** Runs the command `args[0]` with the rest of `args`. Resolves to the exit code. */
 export async function runTool(args: readonly string[]): Promise<number> {
   const tool = await TOOLS[args[0]!]!();
+  try {
+    return await parseAndRun(tool, args);
+  } catch (error) {
+    if (tool.failureCode === undefined) throw error;
+    printError(error);
+    return tool.failureCode(error instanceof UsageError);
+  }
+}
+
+async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<number> {
   let code = 0;
   const run = async (parsed: Record<string, unknown>): Promise<void> => {
     code = await tool.run(parsed);
@@ -19,7 +34,7 @@ export async function runTool(args: readonly string[]): Promise<number> {
   const build = (y: Argv): Argv => {
     const built = tool.options(y).option('json', { type: 'boolean', describe: 'print JSON' });
     for (const [line, text] of tool.examples) built.example(line, text);
-    return built.epilogue(`Exit codes: ${tool.exitCodes}; 2 the command line can't be understood.`);
+    return built.epilogue(`Exit codes: ${tool.exitCodes}${tool.failureCode ? '.' : UNDERSTOOD}`);
   };
   await (yargs([...args]) as Argv)
     .scriptName('plyfs')

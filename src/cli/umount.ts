@@ -1,8 +1,7 @@
 /** `plyfs umount`. */
 import { realpathSync } from 'node:fs';
 import { UserError } from '../overlay/user-error.js';
-import { detach, FS_TYPE } from '../session/attach.js';
-import { findFusermount } from '../session/fusermount.js';
+import { attachedAt, detach, FS_TYPE } from '../session/attach.js';
 import { mountAt } from '../session/mountinfo.js';
 
 /** The mount point's own name must not be touched: a dead mount answers nothing. Its parent is resolved instead. */
@@ -22,7 +21,6 @@ export async function umount(path: string, lazy: boolean): Promise<void> {
   const mount = mountAt(target);
   if (mount === null) throw new UserError(`nothing is mounted at ${path}.`);
   if (mount.fsType !== FS_TYPE) throw new UserError(`${path} is a ${mount.fsType} mount, not one of plyfs.`);
-  const isRoot = process.geteuid!() === 0;
-  const fusermount = isRoot ? null : findFusermount();
-  await detach({ fd: -1, target, device: mount.device, fusermount }, lazy);
+  const attachment = attachedAt(target);
+  if (attachment !== null) await detach(attachment, lazy);
 }

@@ -17,7 +17,12 @@ function getattr(x: Exchange): number {
   return x.reply.attrOut(attr);
 }
 
+/**
+ * Entries bring no birth time, so the kernel sends a STATX for each statx(2) that asks for one, which Node, Rust and
+ * stat(1) always do, even for files whose attributes it knows.
+ */
 function statx(x: Exchange): number {
+  if (!x.settings.btime) return -ENOSYS;
   const { request: r, attr } = x;
   x.fs.getattr(r.node, handleOf(r), attr);
   return x.reply.statxOut(attr);

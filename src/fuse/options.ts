@@ -18,6 +18,8 @@ export interface ServerOptions {
   readonly acl?: boolean;
   /** Extended attributes. Default true; false answers "never ask again". */
   readonly xattrs?: boolean;
+  /** Answer STATX, the only way to a birth time. Default false: "never ask again", and no request for a known file. */
+  readonly btime?: boolean;
   /** Shown in the log only: a filesystem without an upper says EROFS itself. */
   readonly readOnly?: boolean;
   /** Seconds for which names, attributes and absent names are valid in the kernel. Default: for ever. */
@@ -43,6 +45,7 @@ export interface Settings {
   readonly maxWrite: number;
   readonly acl: boolean;
   readonly xattrs: boolean;
+  readonly btime: boolean;
   readonly readOnly: boolean;
   readonly validity: Validity;
 }
@@ -56,6 +59,7 @@ export function settings(o: ServerOptions): Settings {
     maxWrite: maxWrite - (maxWrite % PAGE_SIZE),
     acl: o.acl ?? true,
     xattrs: o.xattrs ?? true,
+    btime: o.btime ?? false,
     readOnly: o.readOnly ?? false,
     validity: {
       entry: new Ttl(o.entryTtl ?? Number.POSITIVE_INFINITY),

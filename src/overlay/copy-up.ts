@@ -65,7 +65,7 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   dir!.impure = 'no';
   inode.hasUpper = true;
   if (dir!.listing !== null) dir!.listing.sources[0] = upper;
-  parent.dir!.listing?.copiedUp(inode.name, sys.DT_DIR);
+  parent.dir!.listing?.copiedUp(inode.name);
   // A merge dir's nlink is 1 (fillAttr()): what the kernel has cached is not true any more.
   ov.services.notify.attributes(inode.id);
   return upper;

@@ -8,7 +8,7 @@ import { DirState, dirOf, type Inode, isMerge, RealDir } from './inode.js';
 import { startNlink } from './link-index.js';
 import { isVisible, isWhitedOut } from './listing.js';
 import { locate } from './locate.js';
-import { linkKeyOf, newInode } from './lookup.js';
+import { find, linkKeyOf, newInode } from './lookup.js';
 import { isImpure, markImpure, markOpaque } from './marks.js';
 import { listingOf } from './merge.js';
 import { addName } from './names.js';
@@ -40,9 +40,19 @@ export function prepareName(ov: Overlay, parent: Inode, name: Name): Occupant {
   if (dirOf(parent).dead) fail(sys.ENOENT, 'create in a removed directory');
   if (isReservedName(ov, name)) fail(sys.EINVAL, 'name of a whiteout');
   const there = occupant(ov, parent, name);
-  if (there === 'object') fail(sys.EEXIST, 'create');
+  if (there === 'object') {
+    if (find(ov, parent, name) !== null) fail(sys.EEXIST, 'create');
+    // An xattr whiteout that its directory does not announce: on upper it is in the way.
+    const upper = dirOf(parent).upper;
+    return upper !== null && findWhiteout(ov, upper, name) !== 'none' ? 'whiteout' : withUpper(ov, parent);
+  }
   copyUpDir(ov, parent);
   return there;
+}
+
+function withUpper(ov: Overlay, parent: Inode): Occupant {
+  copyUpDir(ov, parent);
+  return 'nothing';
 }
 
 const YES = Buffer.from('y');

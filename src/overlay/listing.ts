@@ -120,20 +120,20 @@ export class Listing {
     this.append(name, word(source, type) | (source > 0 ? LOWER : 0));
   }
 
-  /** Upper now has a copy of what was the topmost object; a directory goes on being merged with it. */
-  copiedUp(name: string, type: number): void {
-    const before = this.info(name);
-    const below = this.below(name);
-    this.setUpper(name, type);
-    if (type !== DT_DIR || before === 0 || sourceOf(before) === 0) return;
-    this.#below ??= new Map();
-    this.#below.set(name, [sourceOf(before), ...below]);
-  }
-
   /** Upper now has an object of its own at the name: created, linked or moved here. */
   setUpper(name: string, type: number): void {
     this.#below?.delete(name);
     this.#put(name, word(0, type) | (this.info(name) & LOWER));
+  }
+
+  /** A directory was copied up: what was there before is merged below it now. */
+  copiedUp(name: string): void {
+    const source = sourceOf(this.info(name));
+    const below = this.below(name);
+    this.setUpper(name, DT_DIR);
+    if (source === 0) return;
+    this.#below ??= new Map();
+    this.#below.set(name, [source, ...below]);
   }
 
   /** The name is gone; `whiteout`: upper has a whiteout in its place. */

@@ -1,4 +1,5 @@
 /** What the running overlay knows: one object that every part of the core is given. */
+import { existsSync } from 'node:fs';
 import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
@@ -92,6 +93,8 @@ export class Overlay {
   readonly scratch = Buffer.alloc(sys.XATTR_SIZE_MAX);
   /** Name in work of the whiteout whose hard links whiteouts are; null until the first one. */
   sharedWhiteout: string | null = null;
+  /** The kernel runs SELinux: files may be asked for their labels. */
+  readonly hasLabels = existsSync('/sys/fs/selinux/enforce');
   tempCounter = 0;
 
   constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {

@@ -14,6 +14,7 @@ import { decodedXattr, encodedXattr, layerOf } from './owners.js';
 import type { Overlay } from './state.js';
 
 const ESCAPE = 'overlay.';
+const LABEL = 'security.selinux';
 const CAPABILITY = 'security.capability';
 const ACL_PREFIX = 'system.posix_acl_';
 
@@ -51,6 +52,8 @@ export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array
   if (inode.lacksCapability && name === CAPABILITY) return -sys.ENODATA;
   locate(ov, inode);
   const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name, overrider(ov, inode)), into, size);
+  // ls asks for a label of each file until it hears that there are none here.
+  if (rc === -sys.ENODATA && name === LABEL && !ov.hasLabels) return -sys.EOPNOTSUPP;
   if (rc === -sys.ENODATA && name === CAPABILITY) inode.lacksCapability = true;
   return rc;
 }

@@ -37,7 +37,8 @@ export interface Attachment {
   readonly fusermount: string | null;
 }
 
-const FLAG_WORDS: readonly (readonly [number, string])[] = [
+/** Mount flags that FUSE programs take as words. */
+export const FLAG_WORDS: readonly (readonly [number, string])[] = [
   [sys.MS_RDONLY, 'ro'],
   [sys.MS_NOSUID, 'nosuid'],
   [sys.MS_NODEV, 'nodev'],
@@ -198,6 +199,14 @@ export function raiseReadAhead(mount: Attachment): void {
   } catch (error) {
     codeOf(error); // not root, or /sys is read-only: reads are slower, that is all
   }
+}
+
+/** The plyfs mount at `target`, for {@link detach}; null when there is none. */
+export function attachedAt(target: string): Attachment | null {
+  const mount = mountAt(target);
+  if (mount === null || mount.fsType !== FS_TYPE) return null;
+  const isRoot = process.geteuid!() === 0;
+  return { fd: -1, target, device: mount.device, fusermount: isRoot ? null : findFusermount() };
 }
 
 /** Ends the mount; `lazy`: take it out of the tree at once, even when it is busy. Throws a sentence. */

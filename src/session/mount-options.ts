@@ -10,6 +10,9 @@ export interface OptionWord {
   readonly value: string | null;
 }
 
+/** How requests travel: by the kernel's own protocol, or by libfuse 2.9 through the npm package fuse-native. */
+export type Transport = 'kernel' | 'fuse-native';
+
 /** What the words add up to. */
 export interface KernelOptions {
   /** MS_* flags. */
@@ -22,6 +25,9 @@ export interface KernelOptions {
   /** For the kernel as they stand. */
   extra: string[];
   data: 'cached' | 'passthrough' | 'auto';
+  transport: Transport;
+  /** Birth times are shown, at the price of a request for every statx(2) that asks for one. */
+  btime: boolean;
   debug: boolean;
   /** Sentences about options that have no effect here. */
   warnings: string[];
@@ -95,6 +101,11 @@ function dataMode(word: OptionWord): KernelOptions['data'] {
   throw new UserError(`the option data is cached, passthrough or auto, not '${word.value ?? ''}'.`);
 }
 
+function transport(word: OptionWord): Transport {
+  if (word.value === 'kernel' || word.value === 'fuse-native') return word.value;
+  throw new UserError(`the option transport is kernel or fuse-native, not '${word.value ?? ''}'.`);
+}
+
 /** SELinux contexts are for the kernel, and it knows them only when SELinux is on. */
 function selinux(word: OptionWord, out: KernelOptions, enabled: boolean): void {
   if (word.value === null || word.value === '') throw new UserError(`the option ${word.key} needs a value.`);
@@ -119,6 +130,8 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'max_read') out.maxRead = number(word);
   else if (key === 'fsname') out.source = unescapeValue(value ?? '');
   else if (key === 'data') out.data = dataMode(word);
+  else if (key === 'transport') out.transport = transport(word);
+  else if (key === 'btime') out.btime = true;
   else if (key === 'debug') out.debug = true;
   else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);
   else if (!IGNORED.has(key) && !key.startsWith('x-') && !key.startsWith('X-')) {
@@ -136,6 +149,8 @@ export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: 
     source: null,
     extra: [],
     data: 'auto',
+    transport: 'kernel',
+    btime: false,
     debug: false,
     warnings: [],
   };

@@ -20,6 +20,7 @@ export interface StartMessage {
   readonly options: OverlayOptions;
   readonly opened: OpenedLayers;
   readonly dataMode: OverlayServices['dataMode'];
+  readonly btime: boolean;
   readonly maxWrite: number;
   readonly log: LogTarget;
   /** Log each request and its answer in one line. */

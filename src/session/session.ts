@@ -1,25 +1,21 @@
 /** The session thread, seen from the main thread. */
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
 import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
+import { waiting } from './waiting.js';
 
-interface Waiting<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
+/**
+ * A mount is often short-lived and its first walk matters most. Baseline code at once and optimised code later halve
+ * the processor time of that walk (the optimiser's threads compete with the caller), and lose nothing afterwards; room
+ * for young objects saves collections while a walk makes inodes. native-notes/threads.md has the measurement.
+ */
+const V8_FLAGS =
+  '--always-sparkplug --interrupt-budget=300000 --min-semi-space-size=16 --max-semi-space-size=32';
 
-function waiting<T>(): Waiting<T> {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  promise.catch(() => {}); // may be rejected before anyone asks
-  return { promise, resolve, reject };
-}
+/** How long a thread that has said its last word may take to end, in milliseconds. */
+const EXIT_PATIENCE = 5000;
 
 /**
  * One session thread. It is created early, so that it loads its code while the main thread opens layers and mounts,
@@ -30,15 +26,19 @@ export class Session {
   readonly #counters = new Counters();
   readonly #ready = waiting<void>();
   readonly #closed = waiting<SessionEnd>();
-  #ended = false;
+  #ended: SessionEnd | null = null;
 
   /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay` (tests), null: the overlay. */
   constructor(filesystem: string | null = null) {
+    setFlagsFromString(V8_FLAGS);
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
     this.#worker.on('message', (message: SessionMessage) => this.#hear(message));
     this.#worker.on('error', (error) => this.#end('failed', `the session thread crashed: ${error.stack}`));
-    this.#worker.on('exit', (code) => this.#end('failed', `the session thread ended with code ${code}.`));
+    this.#worker.on('exit', (code) => {
+      this.#end('failed', `the session thread ended with code ${code}.`);
+      if (this.#ended !== null) this.#closed.resolve(this.#ended);
+    });
   }
 
   /** Resolves when INIT was answered; rejects when the session ends before that. */
@@ -55,9 +55,13 @@ export class Session {
     this.#worker.postMessage(message);
   }
 
-  /** Ends a thread that was never started. */
+  /**
+   * Ends a thread that was not started, and waits for that. It is not terminated: while it loads native code, that
+   * would abort the process; nor may the process exit meanwhile, which terminates threads as well.
+   */
   async discard(): Promise<void> {
-    await this.#worker.terminate();
+    this.#worker.postMessage(null);
+    await this.#closed.promise;
   }
 
   stats(): Stats {
@@ -80,10 +84,11 @@ export class Session {
   }
 
   #end(reason: SessionEnd['reason'], text: string): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#ended !== null) return;
+    this.#ended = { reason, text };
     const sentence = text === '' ? 'the mount ended before it was ready.' : text;
     this.#ready.reject(new UserError(sentence));
-    this.#closed.resolve({ reason, text });
+    // Closed is when the thread is gone: a process that exits before terminates it, which inside a native call aborts.
+    setTimeout(() => this.#closed.resolve({ reason, text }), EXIT_PATIENCE).unref();
   }
 }

@@ -51,6 +51,7 @@ function serve(start: StartMessage, { device, fs, jobs, log }: Parts): void {
   const handler = new Server(fs, {
     log,
     dataMode: start.dataMode,
+    btime: start.btime,
     maxWrite: start.maxWrite,
     acl: start.options.acl,
     xattrs: start.options.xattrs,
@@ -88,7 +89,8 @@ function refuse(error: unknown): void {
 const { createOverlay }: { createOverlay: FileSystemFactory } =
   data.filesystem === null ? await import('../overlay/overlay.js') : await import(data.filesystem);
 
-port.once('message', (start: StartMessage) => {
+port.once('message', (start: StartMessage | null) => {
+  if (start === null) process.exit();
   const log = openLog(start.log);
   becomeSessionThread(log);
   const jobs = new HelperJobs(new Counters(data.counters));
@@ -101,5 +103,6 @@ port.once('message', (start: StartMessage) => {
     refuse(error);
   }
   jobs.close();
-  port.close();
+  // Ends this thread only, here where no native call is under way.
+  process.exit();
 });

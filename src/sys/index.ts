@@ -9,6 +9,7 @@ export * from './errno.js';
 export { PATH_MAX } from './ffi.js';
 export * from './file.js';
 export * from './handle.js';
+export * from './library.js';
 export * from './limits.js';
 export * from './mount.js';
 export * from './poll.js';

@@ -17,12 +17,13 @@ export class Poller {
   readonly #count: number;
   readonly #raw: Buffer;
 
-  constructor(fds: readonly number[]) {
+  /** Of `quiet` ones only errors and hang-ups count, not that they are readable. */
+  constructor(fds: readonly number[], quiet: readonly number[] = []) {
     this.#count = fds.length;
     this.#raw = Buffer.alloc(POLLFD * fds.length);
     fds.forEach((fd, i) => {
       this.#raw.writeInt32LE(fd, i * POLLFD);
-      this.#raw.writeInt16LE(POLLIN, i * POLLFD + 4);
+      this.#raw.writeInt16LE(quiet.includes(fd) ? 0 : POLLIN, i * POLLFD + 4);
     });
   }
 

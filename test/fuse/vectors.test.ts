@@ -167,7 +167,7 @@ test('attributes beyond 32 bits and before 1970', () => {
 });
 
 test('STATX has the birth time', () => {
-  const { f } = fixture();
+  const f = new Fixture(tree(), { btime: true }).init();
   sameBytes(
     f.send(
       request(

@@ -45,6 +45,7 @@ suite('attributes', {
     inUpper: { d: 'dir 0:9' },
   },
   'write-clears-set-id': {
+    uses: ['caller-identity'],
     lower: ['put f x 6755', 'chown f 1234:1234', 'chmod f 6777'],
     run: 'setpriv --reuid 1234 --regid 1234 --clear-groups sh -c "echo y >> f"; stat -c %a f',
     needs: ['setpriv'],
@@ -53,6 +54,7 @@ suite('attributes', {
     inUpper: { f: 'file 0777 1234:1234 "xy\\n"' },
   },
   'times-are-kept-on-copy-up': {
+    uses: ['nanoseconds', 'one-time-alone'],
     lower: ['put f x', 'utimens f 1111111111.111111111 1222222222.222222222'],
     run: 'chmod 600 f; stat -c "%.X %.Y" f; touch -a -d @5 f; stat -c "%X %.Y" f',
     prints: '1111111111.111111111 1222222222.222222222\n5 1222222222.222222222\n',
@@ -67,6 +69,7 @@ suite('attributes', {
     inUpper: { b: 'file "x"' },
   },
   'touch-negative-time': {
+    uses: ['times-before-1970'],
     lower: ['put a x'],
     run: 'touch -d 1960-01-01T00:00:00Z a; stat -c %Y a',
     prints: '-315619200\n',
@@ -152,6 +155,7 @@ suite('attributes', {
     inUpper: { l: 'link -> "x" trusted.t="1"' },
   },
   'setfacl-file': {
+    uses: ['acl'],
     lower: ['put f x 640'],
     run: 'setfacl -m u:1234:rw,g:55:r f; getfacl -cn f; stat -c %a f',
     needs: ['setfacl'],
@@ -160,6 +164,7 @@ suite('attributes', {
     inUpper: { f: 'file 0660 "x" acl=u::rw-,u:1234:rw-,g::r--,g:55:r--,m::rw-,o::---' },
   },
   'setfacl-default': {
+    uses: ['acl'],
     lower: ['dir d'],
     run: 'setfacl -d -m u:1234:rwx,o::- d; touch d/f; mkdir d/e; getfacl -cn d/f d/e',
     needs: ['setfacl'],
@@ -179,6 +184,7 @@ suite('attributes', {
     },
   },
   'acl-kept-on-copy-up': {
+    uses: ['acl'],
     lower: ['put f x 600'],
     run: 'setfacl -m u:77:rwx f; rm -f g; cp -p f g; chmod 660 f; getfacl -cn f g',
     needs: ['setfacl'],
@@ -194,6 +200,7 @@ suite('attributes', {
     },
   },
   'acl-is-enforced': {
+    uses: ['acl'],
     lower: ['put f x 600'],
     run: 'u="setpriv --reuid 1234 --regid 1234 --clear-groups"; $u cat f 2>/dev/null || echo no; setfacl -m u:1234:r f; $u cat f',
     needs: ['setfacl', 'setpriv'],
@@ -202,6 +209,7 @@ suite('attributes', {
     inUpper: { f: 'file 0640 "x" acl=u::rw-,u:1234:r--,g::---,m::r--,o::---' },
   },
   'permissions-are-enforced': {
+    uses: ['caller-identity'],
     lower: ['put f x 640', 'chown f 1:2', 'chmod f 640', 'dir d 755', 'dir t 1777', 'put t/r x'],
     run: 'u="setpriv --reuid 1234 --regid 1234 --clear-groups"; $u cat f 2>/dev/null || echo no; $u touch d/x 2>/dev/null || echo no; $u rm -f t/r 2>/dev/null || echo sticky; $u touch t/own; stat -c %u:%g t/own; setpriv --reuid 1234 --regid 1234 --groups 2 cat f',
     needs: ['setpriv'],

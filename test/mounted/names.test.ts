@@ -172,6 +172,7 @@ suite('names', {
     inUpper: { f: 'file "y\\n"' },
   },
   'symlink-any-bytes': {
+    uses: ['non-utf8-names'],
     run: 'ln -s "$(printf "a\\377 b\\n c")" l; readlink l | od -An -tx1',
     prints: ' 61 ff 20 62 0a 20 63 0a\n',
     view: { l: 'link -> "a\\xff b\\n c"' },

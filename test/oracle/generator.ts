@@ -45,6 +45,8 @@ const NAMES = ['a', 'b', 'c'];
 const FDS = ['p', 'q'];
 const MODES = ['600', '644', '755', '700', '4755', '2750', '1777'];
 const OWNERS = ['0:0', '1:2', '1234:1234'];
+const COPYING = ['RDONLY', 'WRONLY|CREAT|EXCL', 'RDWR|TRUNC'];
+const OPENS = [...COPYING, 'RDWR', 'RDWR|CREAT'];
 const XATTRS = ['user.one', 'user.two', 'trusted.three', 'trusted.overlay.opaque'];
 
 class Generator {
@@ -54,6 +56,9 @@ class Generator {
   /** Those of them that are a directory somewhere. */
   readonly #directories = new Set<string>();
 
+  /** An open for writing copies data up in the kernel, the first write in plyfs: not made with metacopy. */
+  #metacopy = false;
+
   constructor(chance: Chance) {
     this.#chance = chance;
   }
@@ -62,11 +67,15 @@ class Generator {
     const chance = this.#chance;
     const lower = Array.from({ length: 1 + chance.below(3) }, (_, i) => this.#layer(i > 0));
     const upper = chance.likely(0.5) ? this.#layer(true) : undefined;
-    const steps = Array.from({ length: 8 + chance.below(25) }, () => this.#step());
     const options = chance.weighted<readonly string[]>([
       [6, []],
       [2, ['redirect_dir=on']],
+      [1, ['metacopy=on', 'redirect_dir=on']],
+      [1, ['index=on']],
+      [1, ['index=on', 'metacopy=on', 'redirect_dir=on']],
     ]);
+    this.#metacopy = options.includes('metacopy=on');
+    const steps = Array.from({ length: 8 + chance.below(25) }, () => this.#step());
     const look = chance.likely(0.7) ? 'each' : 'last';
     const scenario: Scenario = { lower, steps, options, look, lenient: true };
     return upper === undefined ? scenario : { ...scenario, upper };
@@ -173,18 +182,18 @@ class Generator {
     [1, () => `removexattr ${this.#path()} ${this.#chance.pick(XATTRS)}`],
     [1, () => `listxattr ${this.#path()}`],
     [2, () => `list ${this.#directoryPath()}`],
-    [1, () => `stat ${this.#path()} type,mode,owner,size`],
+    [1, () => `stat ${this.#path()} type,mode,owner`],
     [1, () => `cat ${this.#path()}`],
     [
       3,
       () =>
-        `open ${this.#chance.pick(FDS)} ${this.#made()} ${this.#chance.pick(['RDONLY', 'RDWR', 'RDWR|CREAT', 'WRONLY|CREAT|EXCL', 'RDWR|TRUNC'])}|NONBLOCK`,
+        `open ${this.#chance.pick(FDS)} ${this.#made()} ${this.#chance.pick(this.#metacopy ? COPYING : OPENS)}|NONBLOCK`,
     ],
     [1, () => `open ${this.#chance.pick(FDS)} ${this.#path()} RDWR|TMPFILE`],
     [1, () => `linkfd ${this.#chance.pick(FDS)} ${this.#made()}`],
     [2, () => `read ${this.#chance.pick(FDS)} ${this.#chance.below(4)} 20`],
     [2, () => `write ${this.#chance.pick(FDS)} ${this.#chance.below(12)} W${this.#chance.below(100)}`],
-    [1, () => `fstat ${this.#chance.pick(FDS)} type,mode,owner,size`],
+    [1, () => `fstat ${this.#chance.pick(FDS)} type,mode,owner`],
     [1, () => `close ${this.#chance.pick(FDS)}`],
     [0.3, () => 'forget'],
     [1, () => `user ${this.#chance.pick(['0:0', '0:0', '1234:1234'])}`],

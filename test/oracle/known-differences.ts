@@ -35,8 +35,6 @@ export interface StepRule {
 
 /** Scenarios that differ on purpose: each must go on differing. */
 export const byDesign: Readonly<Record<string, string>> = {
-  'xattr-whiteout-without-mark':
-    'the kernel lists a name that it then does not find; plyfs hides it from the list, too',
   'whiteouts-in-one-layer':
     'the kernel lists whiteouts of a directory that it takes as not merged, see lineRules',
   'open-for-writing-alone': 'plyfs copies up at the first change, see above',
@@ -52,6 +50,9 @@ export const byDesign: Readonly<Record<string, string>> = {
 
 /** Scenarios that differ and should not: to be fixed. */
 export const pending: Readonly<Record<string, string>> = {};
+
+/** Options that made-up scenarios of the short run leave out until what is pending there is done. */
+export const pendingOptions: readonly string[] = [];
 
 export const lineRules: readonly LineRule[] = [
   {
@@ -90,9 +91,9 @@ export const lineRules: readonly LineRule[] = [
   },
   {
     reason:
-      'a rename may mark a directory opaque before it finds that it can not: idle with nothing below. A mark missing or too many shows in the cross mount',
+      'the kernel marks a directory opaque or with a redirect before it finds that it can not rename it: the mark stays. One missing or too many shows in the cross mount',
     where: 'upper',
-    pattern: / trusted\.overlay\.opaque="y"/,
+    pattern: / trusted\.overlay\.(opaque="y"|redirect="[^"]*")/g,
     replacement: '',
     madeUp: true,
   },

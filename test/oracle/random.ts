@@ -16,6 +16,8 @@ export interface RandomRun {
   readonly milliseconds: number;
   /** Stop after this many findings. */
   readonly most: number;
+  /** Mount options that are left out. */
+  readonly without?: readonly string[];
   readonly onFinding?: (finding: Finding) => void;
 }
 
@@ -44,9 +46,14 @@ export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> 
   const shapes = new Set<string>();
   let seed = run.seed;
   while (Date.now() < end && findings.length < run.most && problems.length === 0) {
-    const seeds = Array.from({ length: AT_ONCE }, (_, i) => seed + i);
+    const some = Array.from({ length: AT_ONCE }, (_, i) => ({
+      seed: seed + i,
+      scenario: generate(seed + i),
+    }));
     seed += AT_ONCE;
-    const scenarios = seeds.map(generate);
+    const wanted = some.filter(({ scenario }) => !scenario.options?.some((o) => run.without?.includes(o)));
+    const seeds = wanted.map((one) => one.seed);
+    const scenarios = wanted.map((one) => one.scenario);
     const result = await judge(pair, scenarios);
     problems.push(...result.problems.map((text) => `seeds ${seeds[0]} to ${seeds.at(-1)}: ${text}`));
     for (const [i, verdict] of result.verdicts.entries()) {

@@ -8,6 +8,7 @@ import type { Scenarios } from './scenario.js';
 import { attributes } from './scenarios/attributes.js';
 import { create } from './scenarios/create.js';
 import { data } from './scenarios/data.js';
+import { forgotten } from './scenarios/forgotten.js';
 import { hostile } from './scenarios/hostile.js';
 import { layers } from './scenarios/layers.js';
 import { linkIndex } from './scenarios/link-index.js';
@@ -25,6 +26,7 @@ const chapters: Readonly<Record<string, Scenarios>> = {
   'link-index': linkIndex,
   metacopy: metacopies,
   hostile,
+  forgotten,
 };
 
 for (const [title, scenarios] of Object.entries(chapters)) {

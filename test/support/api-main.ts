@@ -3,7 +3,9 @@ import { mount, UserError } from '../../src/index.js';
 
 const [lower = '', upper = '', work = '', mountpoint = ''] = process.argv.slice(2);
 try {
-  const handle = await mount({ mountpoint, lower: [lower], upper, work, source: 'api', options: ['nosuid'] });
+  const transport = process.env['PLYFS_TEST_TRANSPORT'] === 'fuse-native' ? 'fuse-native' : 'kernel';
+  const options = ['nosuid'];
+  const handle = await mount({ mountpoint, lower: [lower], upper, work, source: 'api', options, transport });
   await handle.ready;
   console.log(`ready ${handle.mountpoint}`);
   process.stdin.once('data', async () => {

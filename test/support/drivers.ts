@@ -1,6 +1,9 @@
 /** The two filesystems under test behind one interface: kernel overlayfs (the oracle) and plyfs (the subject). */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { LIMITS, type Limit } from '../../src/fuse-native/capabilities.js';
+import { loadFuse } from '../../src/fuse-native/load.js';
+import { loadLibrary } from '../../src/sys/library.js';
 import { must, type RunOptions, run } from './exec.js';
 import { featuresMissing, isRoot, mayMount, Scratch } from './scratch.js';
 
@@ -24,7 +27,9 @@ export interface Mounted {
 }
 
 export interface Driver {
-  readonly name: 'kernel' | 'plyfs';
+  readonly name: 'kernel' | 'plyfs' | 'plyfs by fuse-native';
+  /** Why it can't do something; null when it can. */
+  lacks(limit: Limit): string | null;
   /** Why it can't run here; null when it can. */
   unavailable(): Promise<string | null>;
   mount(stack: Stack, at: string): Promise<Mounted>;
@@ -69,6 +74,7 @@ function kernelDefaults(options: readonly string[]): string[] {
 
 export const kernel: Driver = {
   name: 'kernel',
+  lacks: () => null,
   unavailable: once(async () => {
     if (!isRoot) return 'kernel overlayfs can be mounted by root only';
     if (!mayMount) return 'this root may not mount (no CAP_SYS_ADMIN)';
@@ -76,45 +82,66 @@ export const kernel: Driver = {
   }),
   async mount(stack, at) {
     const options = [...(stack.options ?? []), ...kernelDefaults(stack.options ?? [])];
-    await must('mount', ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at]);
+    const args = ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at];
+    // With index=on an upper whose last mount is still on its way out is refused.
+    let result = await run('mount', args);
+    for (let attempt = 0; attempt < 10 && result.stderr.includes('busy'); attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      result = await run('mount', args);
+    }
+    if (result.code !== 0) throw new Error(`mount ${args.join(' ')}: ${result.stderr}`);
     const abort = (): void => {};
     return { path: at, abort, unmount: () => unmountAt(at, abort) };
   },
 };
 
+/** Why no plyfs can be mounted here by root; null when it can. */
+function mountingProblem(): string | null {
+  if (!isRoot) return 'these tests mount as root';
+  if (!mayMount) return 'this root may not mount (no CAP_SYS_ADMIN)';
+  if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse';
+  try {
+    closeSync(openSync('/dev/fuse', 'r+'));
+  } catch (error) {
+    return `/dev/fuse can't be opened: ${(error as Error).message}`;
+  }
+  return existsSync(CLI) ? null : 'plyfs is not built: dist/src/cli/main.js is missing';
+}
+
+async function mountPlyfs(stack: Stack, at: string, more: readonly string[]): Promise<Mounted> {
+  const options = optionText({ ...stack, options: [...(stack.options ?? []), ...more] });
+  await plyfsCommand(['-o', options, at]);
+  const abort = fuseAbort(at);
+  return {
+    path: at,
+    abort,
+    unmount: async () => {
+      const result = await run(process.execPath, [CLI, 'umount', at], { timeout: 15_000, onTimeout: abort });
+      if (result.code !== 0) await unmountAt(at, abort);
+    },
+  };
+}
+
 export const plyfs: Driver = {
   name: 'plyfs',
-  unavailable: once(async () => {
-    if (!isRoot) return 'these tests mount as root';
-    if (!mayMount) return 'this root may not mount (no CAP_SYS_ADMIN)';
-    if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse';
-    try {
-      closeSync(openSync('/dev/fuse', 'r+'));
-    } catch (error) {
-      return `/dev/fuse can't be opened: ${(error as Error).message}`;
-    }
-    return existsSync(CLI) ? null : 'plyfs is not built: dist/src/cli/main.js is missing';
-  }),
-  async mount(stack, at) {
-    const extra = process.env['PLYFS_TEST_OPTIONS']?.split(',') ?? [];
-    const options = optionText({ ...stack, options: [...(stack.options ?? []), ...extra] });
-    await plyfsCommand(['-o', options, at]);
-    const abort = fuseAbort(at);
-    return {
-      path: at,
-      abort,
-      unmount: async () => {
-        const result = await run(process.execPath, [CLI, 'umount', at], {
-          timeout: 15_000,
-          onTimeout: abort,
-        });
-        if (result.code !== 0) await unmountAt(at, abort);
-      },
-    };
-  },
+  lacks: () => null,
+  unavailable: once(async () => mountingProblem()),
+  mount: (stack, at) => mountPlyfs(stack, at, process.env['PLYFS_TEST_OPTIONS']?.split(',') ?? []),
 };
 
-export const drivers: readonly Driver[] = [kernel, plyfs];
+export const fuseNative: Driver = {
+  name: 'plyfs by fuse-native',
+  lacks: (limit) => LIMITS[limit],
+  unavailable: once(async () => {
+    const problem = mountingProblem();
+    if (problem !== null) return problem;
+    const loaded = await loadFuse(loadLibrary);
+    return typeof loaded === 'string' ? loaded : null;
+  }),
+  mount: (stack, at) => mountPlyfs(stack, at, ['transport=fuse-native']),
+};
+
+export const drivers: readonly Driver[] = [kernel, plyfs, fuseNative];
 
 /** Runs the plyfs command line; anything but exit code 0 is an error. */
 export function plyfsCommand(args: readonly string[], options: RunOptions = {}): Promise<string> {

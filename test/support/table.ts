@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
+import type { Limit } from '../../src/fuse-native/capabilities.js';
 import { type Driver, drivers } from './drivers.js';
 import { type RunResult, sh } from './exec.js';
 import { Fixture } from './fixture.js';
@@ -25,6 +26,8 @@ export interface Case {
   readonly run: string;
   /** Programs without which the case is skipped. */
   readonly needs?: readonly string[];
+  /** What it can't do without: a driver that lacks one of these skips the case. */
+  readonly uses?: readonly Limit[];
   readonly code?: number;
   /** What the script prints, stdout and stderr together. */
   readonly prints?: string;
@@ -107,7 +110,7 @@ class TableRun {
     await fixture.mount();
     for (const name of names) {
       const one = this.#table[name]!;
-      if ((await missingTools(one.needs)).length > 0) continue;
+      if ((await this.reasonToSkip(name)) !== null) continue;
       this.#results.set(name, await fixture.sh(`umask 022; exec 2>&1\n${one.run}`, { within: name }));
     }
     this.#view = await fixture.view();
@@ -115,6 +118,14 @@ class TableRun {
     await fixture.unmount();
     this.#changes = fixture.lowerChanges();
     this.#leftovers = fixture.leftovers();
+  }
+
+  /** Why a case can't run here; null when it can. */
+  async reasonToSkip(name: string): Promise<string | null> {
+    const { needs, uses = [] } = this.#table[name]!;
+    const missing = await missingTools(needs);
+    if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
+    return uses.map((limit) => this.#driver.lacks(limit)).find((reason) => reason !== null) ?? null;
   }
 
   #build(fixture: Fixture, name: string, one: Case): void {
@@ -172,9 +183,8 @@ export function suite(title: string, table: Table): void {
       after(() => run.dispose());
       for (const name of Object.keys(table)) {
         it(name, async (t) => {
-          const missing = await missingTools(table[name]!.needs);
-          if (reason !== null) t.skip(reason);
-          else if (missing.length > 0) t.skip(`not installed: ${missing.join(', ')}`);
+          const skip = reason ?? (await run.reasonToSkip(name));
+          if (skip !== null) t.skip(skip);
           else run.check(name);
         });
       }

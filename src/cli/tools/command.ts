@@ -13,6 +13,8 @@ export interface ToolCommand {
   readonly examples: readonly (readonly [string, string])[];
   /** Without code 2, which is the same everywhere. */
   readonly exitCodes: string;
+  /** Exit code when it fails, where that is not 1 (and 2 for a command line that can't be understood). */
+  readonly failureCode?: (isUsage: boolean) => number;
   readonly options: (y: Argv) => Argv;
   /** Resolves to the exit code. */
   readonly run: (parsed: Parsed) => Promise<number>;

@@ -108,3 +108,15 @@ export async function layersOfMount(path: string): Promise<MountedLayers | null>
 export function asBytes(latin1: readonly string[]): Buffer[] {
   return latin1.map((one) => Buffer.from(one, 'latin1'));
 }
+
+/** The layers of every mount of plyfs and of the kernel that this process sees and that tells them. */
+export async function allMountedLayers(): Promise<MountedLayers[]> {
+  const found: MountedLayers[] = [];
+  for (const mount of readMounts()) {
+    if (mount.fsType === 'overlay') found.push(kernelLayers(mount));
+    if (mount.fsType !== FS_TYPE) continue;
+    const report = await askMount(mount.device);
+    if (report !== null) found.push(plyfsLayers(report));
+  }
+  return found;
+}

@@ -1,0 +1,45 @@
+/** Mount options in libfuse 2.9's words. */
+
+export interface ChannelOptions {
+  /** First field of a mount table line. */
+  readonly source: string;
+  readonly allowOther: boolean;
+  /** Mount words that libfuse knows: ro, nosuid, nodev, noexec, sync, dirsync, noatime. */
+  readonly flags: readonly string[];
+  readonly maxRead: number | null;
+  /** The mount point has names in it, which libfuse refuses otherwise. */
+  readonly nonEmpty: boolean;
+  /** mount(2) is permitted, which takes suid and dev; fusermount does not. */
+  readonly privileged: boolean;
+}
+
+/** The addon's buffer for mount options, and for the mount point, NUL included. */
+export const MAX_TEXT = 1024;
+
+/** Seconds for which a name stays what it is: names change only through this mount. */
+const ENTRY_SECONDS = 3600;
+
+/**
+ * `use_ino`: st_ino is ours. `big_writes`: more than one page a request. Attributes are asked for every time: libfuse
+ * has a node for each name, so a change through one hard link would not be seen through another.
+ */
+export function optionText(options: ChannelOptions): string {
+  const { flags, privileged } = options;
+  const words = [
+    'subtype=plyfs',
+    `fsname=${options.source.replace(/[\\,]/g, '\\$&')}`,
+    'default_permissions',
+    'use_ino',
+    'big_writes',
+    `entry_timeout=${ENTRY_SECONDS}`,
+    `negative_timeout=${ENTRY_SECONDS}`,
+    'attr_timeout=0',
+    ...flags,
+    ...(privileged && !flags.includes('nosuid') ? ['suid'] : []),
+    ...(privileged && !flags.includes('nodev') ? ['dev'] : []),
+    ...(options.allowOther ? ['allow_other'] : []),
+    ...(options.maxRead === null ? [] : [`max_read=${options.maxRead}`]),
+    ...(options.nonEmpty ? ['nonempty'] : []),
+  ];
+  return `-o${words.join(',')}`;
+}

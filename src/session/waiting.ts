@@ -1,0 +1,19 @@
+/** A promise that is settled from outside. */
+
+export interface Waiting<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+/** Makes one; a rejection that nobody asks for is no error. */
+export function waiting<T>(): Waiting<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => {}); // may be rejected before anyone asks
+  return { promise, resolve, reject };
+}

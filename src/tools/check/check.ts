@@ -1,0 +1,106 @@
+/** `plyfs check`: what is wrong in layers, and its repair. */
+import { readMounts } from '../../overlay/mount-table.js';
+import { UserError } from '../../overlay/user-error.js';
+import * as sys from '../../sys/index.js';
+import { type PathLike, pathBytes, quoted } from '../text.js';
+import { openTop } from '../tree.js';
+import { type Stack, usesUserXattrs } from '../view.js';
+import { carryOut, type Finding, Findings, type Repairable } from './finding.js';
+import type { WhiteoutForm } from './forms.js';
+import { Scan } from './scan.js';
+import { StackCheck } from './stack.js';
+import { checkWork } from './work.js';
+
+export type { Finding, FindingCode } from './finding.js';
+export type { WhiteoutForm } from './forms.js';
+
+export interface CheckOptions extends Stack {
+  readonly work?: PathLike | null | undefined;
+  /** The form that whiteouts and opaque marks shall have; `chardev` takes the kernel's other form, too. */
+  readonly form?: WhiteoutForm | undefined;
+  /** Change what is wrong. Without it nothing is written. */
+  readonly repair?: boolean;
+  /** A repair forgets that a volatile mount may have lost data. */
+  readonly forgetVolatile?: boolean;
+  /** Called with all findings before the first one is repaired. */
+  readonly beforeRepair?: (findings: readonly Finding[]) => void;
+}
+
+export interface CheckResult {
+  readonly findings: readonly Finding[];
+  /** Findings that were repaired, and those that are left. */
+  readonly repaired: number;
+  readonly left: number;
+}
+
+/** Directories of one run, open and locked. */
+class Opened {
+  readonly #fds: number[] = [];
+
+  open(path: PathLike, what: string, exclusively: boolean): number {
+    const fd = openTop(path, what);
+    this.#fds.push(fd);
+    if (exclusively && sys.flock(fd, sys.LOCK_EX | sys.LOCK_NB) === -sys.EAGAIN) {
+      throw new UserError(
+        `the ${what} '${quoted(pathBytes(path))}' is in use by a plyfs mount; unmount that before a repair.`,
+      );
+    }
+    return fd;
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#fds) sys.close(fd);
+  }
+}
+
+const link = Buffer.alloc(sys.PATH_MAX);
+
+/** Refuses to change a directory that a kernel overlay uses. */
+function refuseMounted(fd: number): void {
+  const size = sys.readlinkat(sys.AT_FDCWD, `/proc/self/fd/${fd}`, link);
+  const path = link.latin1Slice(0, Math.max(0, size));
+  for (const { superOptions, point } of readMounts('overlay')) {
+    const dirs = superOptions.split(',').flatMap((option) => {
+      const match = /^(lowerdir\+?|datadir\+|upperdir|workdir)=(.*)$/s.exec(option);
+      return match === null ? [] : match[2]!.split(':');
+    });
+    if (dirs.includes(path)) {
+      throw new UserError(
+        `'${quoted(path)}' is in use by the overlay mounted on '${quoted(point)}'; unmount that before a repair.`,
+      );
+    }
+  }
+}
+
+/** Checks the layers of a stack, and repairs them when asked to. Throws a UserError when it can't. */
+export function check(options: CheckOptions): CheckResult {
+  using opened = new Opened();
+  const { upper = null, work = null, lower, data = [], repair = false, form = 'chardev' } = options;
+  const userxattr = usesUserXattrs(options);
+  const all: Repairable[] = [];
+  const layers = upper === null ? [...lower] : [upper, ...lower];
+  for (const [i, path] of layers.entries()) {
+    const isUpper = upper !== null && i === 0;
+    const fd = opened.open(path, isUpper ? 'upper directory' : 'lower directory', repair && isUpper);
+    if (repair) refuseMounted(fd);
+    const findings = new Findings(pathBytes(path), fd, userxattr);
+    new Scan(findings, { form, isUpper }).run();
+    if (i < layers.length - 1) StackCheck.run({ lower: layers.slice(i), data, userxattr }, findings);
+    all.push(...findings.list);
+  }
+  if (work !== null) {
+    const fd = opened.open(work, 'work directory', repair);
+    if (repair) refuseMounted(fd);
+    const findings = new Findings(pathBytes(work), fd, userxattr);
+    checkWork(findings, options.forgetVolatile === true);
+    all.push(...findings.list);
+  }
+  const findings = all.map(({ finding }) => finding);
+  if (repair) {
+    options.beforeRepair?.(findings);
+    // What lies deeper first: a repair may take away or rename what is on the way.
+    for (const one of all.toReversed()) carryOut(one);
+  }
+  const repaired = findings.filter((finding) => finding.repaired === true).length;
+  return { findings, repaired, left: findings.length - repaired };
+}
