@@ -87,4 +87,5 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
     // "Some tools can't cope with a merge dir's nlink" (ovl_getattr): 1 says that it means nothing.
     out.nlink = 1;
   }
+  if (ov.owners !== null) ov.owners.show(ov, inode, out);
 }
