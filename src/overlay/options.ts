@@ -36,6 +36,7 @@ export const DEFAULTS: OverlayOptions = {
   gidmapping: null,
   squashToUid: null,
   squashToGid: null,
+  staticNlink: false,
   xattrPermissions: 0,
 };
 
@@ -232,9 +233,35 @@ const squashToRoot: Row = {
   },
 };
 
+const plugins: Row = {
+  name: 'plugins',
+  value: 'LIST',
+  read: (_draft, value) => {
+    if (value !== '') throw new UserError('plugins are not offered; mount what they would bring as a layer.');
+    return true;
+  },
+};
+
 const onOff = { on: true, off: false };
 
 /** All of them, in the order in which they are printed. */
+const fsyncChoice = choice('fsync', 'fsync', {
+  auto: 'auto',
+  strict: 'strict',
+  volatile: 'volatile',
+  '0': 'volatile',
+  '1': 'auto',
+});
+
+/** The kernel's `fsync=volatile` is its `volatile`, mark in the workdir included; fuse-overlayfs's `fsync=0` leaves none. */
+const fsync: Row = {
+  ...fsyncChoice,
+  read: (draft, value) => {
+    if (value === 'volatile') draft.volatile = true;
+    return fsyncChoice.read(draft, value);
+  },
+};
+
 const TABLE: readonly Row[] = [
   lowerdir,
   appendDir('lowerdir+', 'lowerdir'),
@@ -252,14 +279,8 @@ const TABLE: readonly Row[] = [
   only('nfs_export', 'on|off', 'off', 'a FUSE mount can not be exported by persistent file handles'),
   only('verity', 'on|off|require', 'off', 'digests of data-only files are not checked'),
 
-  // fuse-overlayfs. Its fsync=0 is "volatile" without the kernel's mark in the workdir.
-  choice('fsync', 'fsync', {
-    auto: 'auto',
-    strict: 'strict',
-    volatile: 'volatile',
-    '0': 'volatile',
-    '1': 'auto',
-  }),
+  fsync,
+  // fuse-overlayfs.
   idMap('uidmapping', 'uidmapping'),
   idMap('gidmapping', 'gidmapping'),
   squashToRoot,
@@ -268,14 +289,15 @@ const TABLE: readonly Row[] = [
   choice('xattr_permissions', 'xattrPermissions', { '0': 0, '1': 1, '2': 2 }),
   flag('noacl', 'acl', false),
   { ...choice('noxattrs', 'xattrs', { '1': false, '0': true }), bare: '1' },
-  without('static_nlink', null, ''),
+  flag('static_nlink', 'staticNlink', true),
   without('ino32_t', '0|1', 'inode numbers are those of the layers'),
   without('nfs_filehandles', '0|1', 'inode numbers are those of the layers'),
   without('fast_ino', '0|1', 'inode numbers are those of the layers'),
+  without('fast_ino_check', '0|1', 'inode numbers are those of the layers'),
   without('threaded', '0|1', 'long work always leaves the main thread'),
   without('writeback', '0|1', 'data is written through'),
   without('timeout', 'SECONDS', 'what the kernel caches stays valid until it changes'),
-  only('plugins', 'LIST', '', 'there are no plugins here'),
+  plugins,
 
   // Ours.
   choice('whiteout', 'whiteout', { chardev: 'chardev', xattr: 'xattr', aufs: 'aufs' }),
@@ -283,6 +305,11 @@ const TABLE: readonly Row[] = [
 ];
 
 const BY_NAME: ReadonlyMap<string, Row> = new Map(TABLE.map((row) => [row.name, row]));
+
+/** The row of an option. With a value `sync` is not mount(8)'s word but fuse-overlayfs's other one for `fsync`. */
+function rowOf({ name, value }: Option): Row | undefined {
+  return BY_NAME.get(name === 'sync' && value !== null ? 'fsync' : name);
+}
 
 /** Bytes of the working directory's path, which need not be UTF-8. */
 function workingDirectory(): string {
@@ -326,7 +353,7 @@ export function parseOptions(input: string | readonly string[], cwd = workingDir
   const rest: string[] = [];
   for (const text of typeof input === 'string' ? [input] : input) {
     for (const option of splitOptions(text)) {
-      const row = BY_NAME.get(option.name);
+      const row = rowOf(option);
       if (row) readOption(draft, row, option);
       else rest.push(option.raw);
       if (option.raw === 'ro' || option.raw === 'rw') draft.readOnly = option.raw === 'ro';

@@ -83,13 +83,16 @@ export const kernel: Driver = {
   async mount(stack, at) {
     const options = [...(stack.options ?? []), ...kernelDefaults(stack.options ?? [])];
     const args = ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at];
-    // With index=on an upper whose last mount is still on its way out is refused.
-    let result = await run('mount', args);
-    for (let attempt = 0; attempt < 10 && result.stderr.includes('busy'); attempt++) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      result = await run('mount', args);
+    // With index=on the kernel refuses layers of a mount that lives on in another process' mount namespace for a
+    // moment.
+    for (let attempt = 0; ; attempt++) {
+      const result = await run('mount', args);
+      if (result.code === 0) break;
+      if (attempt === 40 || !/busy|already mounted/.test(result.stderr)) {
+        throw new Error(`mount ${args.join(' ')} ended with ${result.code}: ${result.stderr}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
     }
-    if (result.code !== 0) throw new Error(`mount ${args.join(' ')}: ${result.stderr}`);
     const abort = (): void => {};
     return { path: at, abort, unmount: () => unmountAt(at, abort) };
   },
