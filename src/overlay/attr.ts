@@ -2,10 +2,12 @@
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { SetAttr } from '../vfs/types.js';
+import type { Target } from './copy-attributes.js';
 import { copyUp } from './copy-up.js';
 import { dataFd } from './file.js';
 import type { Inode } from './inode.js';
 import { locate, statAt } from './locate.js';
+import type { Owners } from './owners.js';
 import type { Overlay } from './state.js';
 
 const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
@@ -19,16 +21,41 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
   locate(ov, inode);
   const fd = ov.atFd;
   const name = ov.atName;
-  if (change.uid !== null || change.gid !== null) {
-    const uid = change.uid ?? sys.KEEP_ID;
-    const gid = change.gid ?? sys.KEEP_ID;
-    must(name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid), 'chown');
+  if (ov.owners !== null) setOwner(ov, ov.owners, { fd, name }, change);
+  else {
+    if (change.uid !== null || change.gid !== null) {
+      must(chown(fd, name, change.uid ?? sys.KEEP_ID, change.gid ?? sys.KEEP_ID), 'chown');
+    }
+    if (change.mode !== null) must(chmod(fd, name, change.mode & 0o7777), 'chmod');
   }
-  if (change.mode !== null) must(chmod(fd, name, change.mode & 0o7777), 'chmod');
   if (change.killSuidGid || changesNothing(change)) killSuidGid(ov, fd, name);
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
   }
+}
+
+/** The same where owners are not simply those of the objects. */
+function setOwner(ov: Overlay, owners: Owners, at: Target, change: SetAttr): void {
+  const { mode } = change;
+  const uid = change.uid === null ? null : owners.storedUid(change.uid);
+  const gid = change.gid === null ? null : owners.storedGid(change.gid);
+  if (uid === null && gid === null && mode === null) return;
+  const recorded = owners.change(ov, at, (owner) => {
+    owner.uid = uid ?? owner.uid;
+    owner.gid = gid ?? owner.gid;
+    if (mode !== null) owner.mode = (owner.mode & sys.S_IFMT) | (mode & 0o7777);
+  });
+  if (recorded) return;
+  if (uid !== null || gid !== null) {
+    const rc = chown(at.fd, at.name, uid ?? sys.KEEP_ID, gid ?? sys.KEEP_ID);
+    if (owners.squashes || owners.written !== null) ov.bestEffort('chown', rc);
+    else must(rc, 'chown');
+  }
+  if (mode !== null) must(chmod(at.fd, at.name, mode & 0o7777), 'chmod');
+}
+
+function chown(fd: number, name: string, uid: number, gid: number): number {
+  return name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid);
 }
 
 /**
@@ -55,10 +82,16 @@ function setTimes(fd: number, name: string, atime: sys.Moment, mtime: sys.Moment
  * CAP_FSETID. Capabilities go by themselves with the write or chown.
  */
 export function killSuidGid(ov: Overlay, fd: number, name: string): void {
+  if (ov.owners?.change(ov, { fd, name }, dropSuidGid)) return;
   if (statAt(fd, name, ov.probe) < 0) return;
   const { mode } = ov.probe;
+  dropSuidGid(ov.probe);
+  if (ov.probe.mode !== mode) must(chmod(fd, name, ov.probe.mode & 0o7777), 'chmod');
+}
+
+function dropSuidGid(of: { mode: number }): void {
+  const { mode } = of;
   if ((mode & sys.S_IFMT) !== sys.S_IFREG) return;
-  let kept = mode & ~sys.S_ISUID;
-  if ((mode & sys.S_IXGRP) !== 0) kept &= ~sys.S_ISGID;
-  if (kept !== mode) must(chmod(fd, name, kept & 0o7777), 'chmod');
+  of.mode &= ~sys.S_ISUID;
+  if ((mode & sys.S_IXGRP) !== 0) of.mode &= ~sys.S_ISGID;
 }

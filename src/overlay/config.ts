@@ -39,6 +39,8 @@ export interface OverlayOptions {
   readonly gidmapping: string | null;
   readonly squashToUid: number | null;
   readonly squashToGid: number | null;
+  /** Every directory has a link count of 1. */
+  readonly staticNlink: boolean;
   /** fuse-overlayfs `xattr_permissions`: 0, 1 or 2. */
   readonly xattrPermissions: 0 | 1 | 2;
 }
@@ -71,6 +73,8 @@ export interface Layer {
    * The clone may start at an ancestor of the root, so `..` of the root must never be resolved.
    */
   readonly cloned: boolean;
+  /** Name of the xattr in which its objects keep owner and mode, see override-stat.ts; null: they have their own. */
+  readonly override: string | null;
 }
 
 /** What the upper's filesystem can do, probed when mounting. */

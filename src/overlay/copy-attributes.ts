@@ -1,7 +1,9 @@
 /** What a copy-up preserves besides data: owner, xattrs (ACLs, capabilities, labels), mode, times. */
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
+import type { Layer } from './config.js';
 import { statAt } from './locate.js';
+import { decodedXattr, encodedXattr, holdsOverride } from './owners.js';
 import type { Overlay } from './state.js';
 
 /** An object: a descriptor, or a name in a directory's descriptor. */
@@ -10,19 +12,26 @@ export interface Target {
   readonly name: string;
 }
 
+/** An object of a layer. */
+export interface Source extends Target {
+  readonly layer: Layer;
+}
+
 /**
  * Makes owner, xattrs, mode and times of `to` those of `from`, in this order: a change of owner clears set-id bits
  * and capabilities; an ACL changes the mode; and all of them change ctime only.
  */
-export function copyAttributes(ov: Overlay, from: Target, to: Target): void {
+export function copyAttributes(ov: Overlay, from: Source, to: Target): void {
   const { probe } = ov;
   must(statAt(from.fd, from.name, probe), 'statx');
+  const { owners } = ov;
+  owners?.applyOverride(ov, from.layer, from, probe);
   const { uid, gid, mode, atime, atimeNsec, mtime, mtimeNsec } = probe;
-  const rc = to.name === '' ? sys.fchown(to.fd, uid, gid) : sys.fchownat(to.fd, to.name, uid, gid);
-  // Without the right to give files away, what we copy up is ours.
-  if (ov.opened.privileged || rc !== -sys.EPERM) must(rc, 'chown');
+  const recorded = owners !== null && owners.written !== null && holdsOverride(mode);
+  if (!recorded) copyOwner(ov, probe, to);
   copyXattrs(ov, from, to);
-  if ((mode & sys.S_IFMT) !== sys.S_IFLNK) {
+  if (recorded) owners.record(to, { uid, gid, mode });
+  else if ((mode & sys.S_IFMT) !== sys.S_IFLNK) {
     const bits = mode & 0o7777;
     must(to.name === '' ? sys.fchmod(to.fd, bits) : sys.fchmodat(to.fd, to.name, bits), 'chmod');
   }
@@ -31,10 +40,17 @@ export function copyAttributes(ov: Overlay, from: Target, to: Target): void {
   must(to.name === '' ? sys.futimens(to.fd, a, m) : sys.utimensat(to.fd, to.name, a, m), 'utimensat');
 }
 
+function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: Target): void {
+  const { uid, gid } = of;
+  const rc = to.name === '' ? sys.fchown(to.fd, uid, gid) : sys.fchownat(to.fd, to.name, uid, gid);
+  // Without the right to give files away, what we copy up is ours.
+  if (ov.opened.privileged || rc !== -sys.EPERM) must(rc, 'chown');
+}
+
 let names = Buffer.alloc(4096);
 
 /** All xattrs but the overlay's own, as ovl_copy_xattr(): only ACLs and security labels must not get lost. */
-function copyXattrs(ov: Overlay, from: Target, to: Target): void {
+function copyXattrs(ov: Overlay, from: Source, to: Target): void {
   let length = sys.listxattr(from.fd, from.name, names, names.length);
   if (length === -sys.ERANGE) {
     names = Buffer.alloc(sys.XATTR_LIST_MAX);
@@ -44,12 +60,20 @@ function copyXattrs(ov: Overlay, from: Target, to: Target): void {
   for (const name of names.latin1Slice(0, length - 1).split('\0')) {
     const own = name.startsWith(ov.own.prefix) && !name.startsWith('overlay.', ov.own.prefix.length);
     if (own) continue;
+    const target = ov.owners === null ? name : translated(ov, from.layer, name);
+    if (target === null) continue;
     const size = sys.getxattr(from.fd, from.name, name, ov.scratch, ov.scratch.length);
     if (size === -sys.ENODATA) continue;
-    const rc = size < 0 ? size : sys.setxattr(to.fd, to.name, name, ov.scratch, size);
+    const rc = size < 0 ? size : sys.setxattr(to.fd, to.name, target, ov.scratch, size);
     const vital = name.startsWith('security.') || name.startsWith('system.posix_acl_');
     const refused = rc === -sys.EOPNOTSUPP || (rc === -sys.EPERM && !ov.opened.privileged);
     if (refused && !(vital && ov.opened.privileged)) ov.bestEffort(`copy ${name}`, rc);
     else must(rc, `copy ${name}`);
   }
+}
+
+/** Name on upper of an xattr that is called `name` on `layer`; null for what says something about that layer only. */
+function translated(ov: Overlay, layer: Layer, name: string): string | null {
+  const shown = decodedXattr(layer, name);
+  return shown === null ? null : encodedXattr(ov.upperLayer, shown);
 }

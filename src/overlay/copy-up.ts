@@ -53,7 +53,7 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   must(sys.mkdirat(ov.work, temp, 0o700), 'mkdirat');
   try {
     locateDir(ov, from.dir);
-    copyAttributes(ov, { fd: ov.atFd, name: ov.atName }, { fd: ov.work, name: temp });
+    copyAttributes(ov, { fd: ov.atFd, name: ov.atName, layer: from.dir.layer }, { fd: ov.work, name: temp });
     writeOrigin(ov, ov.atFd, ov.atName, from.dir.layer, { fd: ov.work, name: temp });
     install(ov, parent, (upperFd) => sys.renameat2(ov.work, temp, upperFd, inode.name, 0));
   } catch (error) {
@@ -102,7 +102,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     statInode(ov, inode);
     data = metacopy ? lowerData(inode, ov.stat.nlink > 1) : null;
     keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
-    const from = { fd: ov.atFd, name: ov.atName };
+    const from = { fd: ov.atFd, name: ov.atName, layer: inode.lowerDir!.layer };
     const to = { fd: copy.fd, name: '' };
     if (metacopy) {
       must(sys.ftruncate(copy.fd, ov.stat.size), 'ftruncate');
@@ -146,7 +146,7 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
   const keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
   try {
     const to = { fd: ov.work, name: temp };
-    copyAttributes(ov, { fd: atFd, name: atName }, to);
+    copyAttributes(ov, { fd: atFd, name: atName, layer: inode.lowerDir!.layer }, to);
     if (inode.parent === null) {
       inode.orphan = must(sys.openat(ov.work, temp, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
       discard(ov, temp, false);

@@ -8,7 +8,7 @@ import { DirState, dirOf, type Inode, isMerge, RealDir } from './inode.js';
 import { startNlink } from './link-index.js';
 import { isVisible, isWhitedOut } from './listing.js';
 import { locate } from './locate.js';
-import { linkKeyOf, newInode } from './lookup.js';
+import { find, linkKeyOf, newInode } from './lookup.js';
 import { isImpure, markImpure, markOpaque } from './marks.js';
 import { listingOf } from './merge.js';
 import { addName } from './names.js';
@@ -40,9 +40,19 @@ export function prepareName(ov: Overlay, parent: Inode, name: Name): Occupant {
   if (dirOf(parent).dead) fail(sys.ENOENT, 'create in a removed directory');
   if (isReservedName(ov, name)) fail(sys.EINVAL, 'name of a whiteout');
   const there = occupant(ov, parent, name);
-  if (there === 'object') fail(sys.EEXIST, 'create');
+  if (there === 'object') {
+    if (find(ov, parent, name) !== null) fail(sys.EEXIST, 'create');
+    // An xattr whiteout that its directory does not announce: on upper it is in the way.
+    const upper = dirOf(parent).upper;
+    return upper !== null && findWhiteout(ov, upper, name) !== 'none' ? 'whiteout' : withUpper(ov, parent);
+  }
   copyUpDir(ov, parent);
   return there;
+}
+
+function withUpper(ov: Overlay, parent: Inode): Occupant {
+  copyUpDir(ov, parent);
+  return 'nothing';
 }
 
 const YES = Buffer.from('y');
@@ -73,6 +83,7 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
     rc = what.make(upperFd, name);
     if (rc === -sys.EEXIST && findWhiteout(ov, upper, name) === 'at name') there = 'whiteout';
     else must(rc, 'create');
+    if (there !== 'whiteout') recordOwner(ov, upper, name, caller, what);
   }
   if (there === 'whiteout') rc = createOverWhiteout(ov, upper, name, caller, what);
   else if (what.type === sys.S_IFDIR && isMerge(dir) && ov.opaqueNewDirs) {
@@ -83,6 +94,19 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
   dir.listing?.setUpper(name, what.type >> 12);
   const inode = newUpperInode(ov, parent, name, what.type);
   return { inode, rc };
+}
+
+/** Where owners are kept in xattrs, a new object is not there without its own. */
+function recordOwner(ov: Overlay, upper: RealDir, name: string, caller: Caller, what: Creation): void {
+  if (ov.owners === null || ov.owners.written === null) return;
+  ov.credentials.self();
+  const at = { fd: ov.dirs.fd(upper), name };
+  try {
+    ov.owners.recordNew(ov, at, upper, caller, what.type | (what.mode & 0o7777));
+  } catch (error) {
+    sys.unlinkat(at.fd, name, what.type === sys.S_IFDIR ? sys.AT_REMOVEDIR : 0);
+    throw error;
+  }
 }
 
 /** The inode of an object that was just made on upper. */
@@ -127,6 +151,7 @@ function createOverWhiteout(
       must(sys.statx(ov.work, temp, ov.probe), 'statx');
       must(sys.fchmodat(ov.work, temp, (ov.probe.mode & 0o7777) | sys.S_ISGID), 'chmod');
     }
+    ov.owners?.recordNew(ov, { fd: ov.work, name: temp }, upper, caller, what.type | (what.mode & 0o7777));
     if (isDir) markOpaque(ov, ov.work, temp);
     swaps = isDir && findWhiteout(ov, upper, name) === 'at name';
     // commit point
@@ -204,6 +229,7 @@ export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller
   ov.credentials.as(caller);
   const flags = sys.O_TMPFILE | sys.O_RDWR | sys.O_CLOEXEC;
   const fd = must(sys.openat(ov.dirs.fd(upper), '.', flags, mode & 0o7777), 'openat');
+  ov.owners?.recordNew(ov, { fd, name: '' }, upper, caller, sys.S_IFREG | (mode & 0o7777));
   must(sys.fstatx(fd, ov.stat), 'statx');
   const inode = newInode(ov, sys.S_IFREG, null, '', null);
   inode.hasUpper = true;

@@ -1,6 +1,7 @@
 /** The identity under which this thread creates files: the caller's for what callers create, our own for the rest. */
 import * as sys from '../sys/index.js';
 import type { Caller } from '../vfs/types.js';
+import type { Owners } from './owners.js';
 
 /**
  * Remembers what is in force, so that requests of one caller after another cost no system call. Only the filesystem
@@ -8,16 +9,22 @@ import type { Caller } from '../vfs/types.js';
  * checked the caller's permission on the merged inode already.
  */
 export class Credentials {
-  readonly #privileged: boolean;
+  /** Other identities may be taken. */
+  readonly #takes: boolean;
+  readonly #owners: Owners | null;
   readonly #uid: number;
   readonly #gid: number;
   #fsuid: number;
   #fsgid: number;
   #umask: number;
 
-  /** `privileged`: other identities may be taken; else everything is created as ourselves. */
-  constructor(privileged: boolean) {
-    this.#privileged = privileged;
+  /**
+   * `privileged`: other identities may be taken; else everything is created as ourselves, and so it is where owners
+   * are kept in xattrs.
+   */
+  constructor(privileged: boolean, owners: Owners | null) {
+    this.#takes = privileged && (owners === null || owners.written === null);
+    this.#owners = owners;
     this.#uid = process.geteuid!();
     this.#gid = process.getegid!();
     this.#fsuid = this.#uid;
@@ -28,13 +35,17 @@ export class Credentials {
 
   /** Takes the caller's identity and umask. */
   as(caller: Caller): void {
-    if (this.#privileged) this.#identity(caller.uid, caller.gid);
+    if (this.#takes) {
+      const owners = this.#owners;
+      if (owners === null) this.#identity(caller.uid, caller.gid);
+      else this.#identity(owners.storedUid(caller.uid), owners.storedGid(caller.gid));
+    }
     this.#mask(caller.umask);
   }
 
   /** Back to our own identity, with no umask: modes are used as given. */
   self(): void {
-    if (this.#privileged) this.#identity(this.#uid, this.#gid);
+    if (this.#takes) this.#identity(this.#uid, this.#gid);
     this.#mask(0);
   }
 

@@ -30,6 +30,7 @@ import { numberFilesystems, openHandleFds, originFilesystems, xinoBits } from '.
 import { openReadOnly, openWritable, type Root } from './mount-clone.js';
 import { checkKernelMounts } from './mount-table.js';
 import { checkCounts, checkUpperCan, limitIndex, limitTo, limitUuid, withNamespace } from './option-rules.js';
+import { overrideFormat, prepareOverride } from './override-stat.js';
 import { markUpperRoot, verifyIndex } from './root-marks.js';
 import { cannotUse, type DirOption, type SourceDir, SourceDirs } from './source-dir.js';
 import { checkEntryTypes, NO_FEATURES, probeUpper } from './upper-probe.js';
@@ -199,6 +200,8 @@ function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
   checkUpperCan(features, upper, given);
   const options = limitTo(limitIndex(given, sources, powers.opensByHandle, warnings), features, warnings);
   if (features.xattr) markUpperRoot(roots.upper.fd, options);
+  const lowerRoots = roots.lowers.map((root) => root.fd);
+  prepareOverride({ dir: upper, root: roots.upper.fd }, lowerRoots, options);
   let indexDir = -1;
   if (options.index) {
     indexDir = openIndex(base, open);
@@ -234,6 +237,7 @@ function layersOf({ sources, roots, open }: Preparation, options: OverlayOptions
     uuid: options.uuid === 'off' ? null : dir.fs.uuid,
     originOk: okay.has(dir.fs),
     cloned: root.cloned,
+    override: overrideFormat(root.fd),
   }));
 }
 

@@ -5,7 +5,7 @@ import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, sourceOf } from './listing.js';
 import { locateDir, statAt, statInode } from './locate.js';
-import { isImpure, markImpure, noteXwhiteouts, readMarks } from './marks.js';
+import { isImpure, markImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { findMetacopyData, looksHollow } from './metacopy.js';
 import { addName, dropInode, makeFirst } from './names.js';
@@ -18,7 +18,7 @@ import { isReservedName, isWhiteoutStat, WH_OPAQUE } from './whiteout.js';
 export function makeRoot(ov: Overlay): Inode {
   const layers = ov.opened.layers.filter((layer) => layer.kind !== 'data');
   const real = layers.map((layer) => new RealDir(layer, null, ''));
-  for (const root of real) noteXwhiteouts(ov, root, readMarks(ov, root.layer.root, ''));
+  for (const root of real) root.xwhiteouts = readMarks(ov, root.layer.root, '').xwhiteouts;
   const root = newInode(ov, sys.S_IFDIR, null, '', new DirState(real));
   root.nlookup = 1;
   ov.root = root;
@@ -202,7 +202,7 @@ function collectBelow(
     if (last.layer.index >= ov.lowest) return;
     locateDir(ov, last);
     const marks = readMarks(ov, ov.atFd, ov.atName);
-    noteXwhiteouts(ov, last, marks);
+    last.xwhiteouts = marks.xwhiteouts;
     if (last.isUpper) marked.origin = marks.origin;
     if (marks.opaque && marks.redirect === null) return;
     if (last.isUpper && ov.whUpper && isOpaqueByFile(ov, last)) return;

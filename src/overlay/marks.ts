@@ -39,6 +39,8 @@ export class OwnXattrs {
 const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
 /** Longest origin blob: its length field is one byte. */
 const ORIGIN_MAX = 255;
+/** Shortest value of a metacopy mark that has one: version, length, flags, digest algorithm. */
+const METACOPY_MIN = 4;
 const YES = Buffer.from('y');
 
 /** What the xattrs of one real directory or metacopy say. */
@@ -50,6 +52,8 @@ export interface Marks {
   /** Where the search goes on below: an entry name, or an absolute path from the overlay root. */
   readonly redirect: string | null;
   readonly metacopy: boolean;
+  /** The metacopy mark has a value, and one that is too short for its header. */
+  readonly badMetacopy: boolean;
   /** Records where it was copied up from. */
   readonly origin: boolean;
 }
@@ -59,6 +63,7 @@ const NO_MARKS: Marks = {
   xwhiteouts: false,
   redirect: null,
   metacopy: false,
+  badMetacopy: false,
   origin: false,
 };
 
@@ -73,6 +78,7 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
   let xwhiteouts = false;
   let redirect: string | null = null;
   let metacopy = false;
+  let badMetacopy = false;
   let origin = false;
   for (const xattr of names) {
     if (xattr === own.opaque || xattr === FOREIGN_OPAQUE) {
@@ -83,11 +89,13 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
       redirect = readText(ov, dirfd, name, xattr);
     } else if (xattr === own.metacopy) {
       metacopy = true;
+      const size = sys.getxattr(dirfd, name, xattr, scratch, 0);
+      badMetacopy = size > 0 && size < METACOPY_MIN;
     } else if (xattr === own.origin) {
       origin = true;
     }
   }
-  return { opaque, xwhiteouts, redirect, metacopy, origin };
+  return { opaque, xwhiteouts, redirect, metacopy, badMetacopy, origin };
 }
 
 function readText(ov: Overlay, dirfd: number, name: string, xattr: string): string {
@@ -145,11 +153,4 @@ export function unmarkMetacopy(ov: Overlay, fd: number): number {
 export function hasOrigin(ov: Overlay, inode: Inode): boolean {
   locate(ov, inode);
   return sys.getxattr(ov.atFd, ov.atName, ov.own.origin, ov.scratch, 0) >= 0;
-}
-
-/** Remembers that a directory may hold xattr whiteouts. */
-export function noteXwhiteouts(ov: Overlay, real: RealDir, marks: Marks): void {
-  if (!marks.xwhiteouts) return;
-  real.xwhiteouts = true;
-  ov.xwhiteoutLayers.add(real.layer);
 }

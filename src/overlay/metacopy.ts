@@ -2,9 +2,10 @@
 import * as sys from '../sys/index.js';
 import { FsError, fail, must } from '../vfs/errors.js';
 import { dirOf, type Inode, RealDir, type RealFile } from './inode.js';
+import { isAbsent } from './lookup.js';
 import { readMarks, readOrigin } from './marks.js';
 import { decodeOrigin } from './origin.js';
-import { parseRedirect, walk } from './redirect.js';
+import { checkComponent, parseRedirect, walk } from './redirect.js';
 import type { Overlay } from './state.js';
 
 /**
@@ -33,6 +34,7 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
   const top: RealFile = { dir: where, name: inode.name };
   let marks = readMarks(ov, ov.dirs.fd(where), inode.name);
   if (!marks.metacopy) return;
+  if (marks.badMetacopy) fail(sys.EIO, 'metacopy');
   if (!ov.options.metacopy) fail(sys.EPERM, 'metacopy');
   let at = top;
   let first: RealFile | null = null;
@@ -81,9 +83,12 @@ function belowRoot(ov: Overlay, at: RealFile, path: readonly string[], toData: b
   const name = path[path.length - 1]!;
   for (const layer of ov.opened.layers) {
     if (layer.index <= at.dir.layer.index || (layer.kind === 'data' && !toData)) continue;
-    const dir = walk(ov, new RealDir(layer, null, ''), path.slice(0, -1));
+    const { dir, stop } = walk(ov, new RealDir(layer, null, ''), path.slice(0, -1));
     const found = dir === null ? 'absent' : regular(ov, dir, name);
-    if (found !== 'absent' && (found !== null || layer.kind !== 'data')) return found;
+    if (layer.kind === 'data') {
+      if (found !== 'absent' && found !== null) return found;
+    } else if (found !== 'absent') return found;
+    else if (stop) return null;
   }
   const last = ov.opened.layers[ov.opened.layers.length - 1]!;
   return toData && last.kind === 'data' ? { dir: new RealDir(last, null, ''), name: NOWHERE } : null;
@@ -91,8 +96,10 @@ function belowRoot(ov: Overlay, at: RealFile, path: readonly string[], toData: b
 
 /** What is at a name: a regular file, something else (null: the search ends there), or nothing. */
 function regular(ov: Overlay, dir: RealDir, name: string): RealFile | null | 'absent' {
+  checkComponent(name);
   const rc = sys.statx(ov.dirs.fd(dir), name, ov.probe);
-  if (rc < 0) return rc === -sys.ENOENT || rc === -sys.ENAMETOOLONG ? 'absent' : (must(rc, 'statx') as never);
+  if (isAbsent(rc)) return 'absent';
+  must(rc, 'statx');
   return (ov.probe.mode & sys.S_IFMT) === sys.S_IFREG ? { dir, name } : null;
 }
 

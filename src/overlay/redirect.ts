@@ -1,10 +1,11 @@
 /** Directories that were renamed with `redirect_dir=on`: where their lower parts are. */
 import * as sys from '../sys/index.js';
-import { fail } from '../vfs/errors.js';
+import { fail, must } from '../vfs/errors.js';
 import type { Layer } from './config.js';
 import { type Inode, RealDir } from './inode.js';
 import { locateDir } from './locate.js';
-import { noteXwhiteouts, readMarks } from './marks.js';
+import { isAbsent } from './lookup.js';
+import { readMarks } from './marks.js';
 import type { Overlay } from './state.js';
 
 /**
@@ -15,8 +16,7 @@ export function parseRedirect(ov: Overlay, redirect: string): { absolute: boolea
   if (ov.options.redirectDir === 'nofollow') fail(sys.EPERM, 'redirect');
   const absolute = redirect.startsWith('/');
   const components = (absolute ? redirect.slice(1) : redirect).split('/');
-  const bad = components.some((name) => name === '' || name === '.' || name === '..');
-  if (bad || (!absolute && components.length > 1)) fail(sys.EINVAL, 'redirect');
+  if (components.includes('') || (!absolute && components.length > 1)) fail(sys.EINVAL, 'redirect');
   return { absolute, components };
 }
 
@@ -28,13 +28,13 @@ export function redirectedDirs(ov: Overlay, parent: Inode, real: RealDir[], redi
     if (layer.index <= last.layer.index || layer.kind === 'data') continue;
     const start = absolute ? new RealDir(layer, null, '') : partOn(parent, layer);
     if (start === null) continue;
-    const found = walk(ov, start, components);
+    const { dir: found, stop } = walk(ov, start, components);
+    if (found !== null) real.push(found);
+    if (stop || layer.index >= ov.lowest) return;
     if (found === null) continue;
-    real.push(found);
-    if (layer.index >= ov.lowest) return;
     locateDir(ov, found);
     const marks = readMarks(ov, ov.atFd, ov.atName);
-    noteXwhiteouts(ov, found, marks);
+    found.xwhiteouts = marks.xwhiteouts;
     if (marks.redirect !== null) {
       const further = parseRedirect(ov, marks.redirect);
       const siblings = [...components.slice(0, -1), ...further.components];
@@ -50,13 +50,34 @@ function partOn(parent: Inode, layer: Layer): RealDir | null {
   return parent.dir!.real.find((real) => real.layer === layer) ?? null;
 }
 
-/** The directory at `components` on one layer, each step being a real directory; null when there is none. */
-export function walk(ov: Overlay, start: RealDir, components: readonly string[]): RealDir | null {
+/** Where a path leads on one layer. */
+export interface Walked {
+  /** The directory; null: there is none. */
+  readonly dir: RealDir | null;
+  /** Layers further down are not to be searched: a whiteout, a file or an opaque directory was on the way. */
+  readonly stop: boolean;
+}
+
+/**
+ * Follows `components` on one layer, each step being a real directory (ovl_lookup_layer()). A path never leads up:
+ * EACCES for `.` and `..`, as lookup_one() has it.
+ */
+export function walk(ov: Overlay, start: RealDir, components: readonly string[]): Walked {
   let at = start;
+  let stop = false;
   for (const name of components) {
-    if (sys.statx(ov.dirs.fd(at), name, ov.probe) < 0) return null;
-    if ((ov.probe.mode & sys.S_IFMT) !== sys.S_IFDIR) return null;
+    checkComponent(name);
+    const rc = sys.statx(ov.dirs.fd(at), name, ov.probe);
+    if (isAbsent(rc)) return { dir: null, stop };
+    must(rc, 'statx');
+    if ((ov.probe.mode & sys.S_IFMT) !== sys.S_IFDIR) return { dir: null, stop: true };
+    if (at !== start) stop = stop || readMarks(ov, ov.dirs.fd(at), '').opaque;
     at = new RealDir(at.layer, at, name);
   }
-  return at;
+  return { dir: at, stop };
+}
+
+/** A name that a redirect gives. */
+export function checkComponent(name: string): void {
+  if (name === '.' || name === '..') fail(sys.EACCES, 'redirect');
 }

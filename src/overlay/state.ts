@@ -12,6 +12,7 @@ import type { Inode } from './inode.js';
 import type { Listing } from './listing.js';
 import { OwnXattrs } from './marks.js';
 import { OpenFiles } from './open-files.js';
+import { type Owners, ownersOf } from './owners.js';
 import { DirFds, FileFds } from './real.js';
 import { Writeback } from './writeback.js';
 
@@ -67,6 +68,8 @@ export class Overlay {
   readonly own: OwnXattrs;
   readonly inoMap: InoMap;
   readonly credentials: Credentials;
+  /** null unless owners are mapped, squashed or kept in xattrs. */
+  readonly owners: Owners | null;
   readonly nodes = new NodeTable<Inode>();
   readonly dirs: DirFds;
   readonly files: FileFds;
@@ -79,8 +82,6 @@ export class Overlay {
   readonly writeback = new Writeback();
   /** Upper holds `.wh.` files, or is going to. */
   whUpper: boolean;
-  /** Layers in which a directory marked `opaque=x` was found. */
-  readonly xwhiteoutLayers = new Set<Layer>();
   /** Attributes of the object last looked at by lookup or getattr. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */
@@ -108,7 +109,8 @@ export class Overlay {
     this.whUpper = options.whiteout === 'aufs';
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
-    this.credentials = new Credentials(opened.privileged);
+    this.owners = ownersOf(opened);
+    this.credentials = new Credentials(opened.privileged, this.owners);
     this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)));
     this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(maxFds / 4)));
   }

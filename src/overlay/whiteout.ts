@@ -33,13 +33,12 @@ export function isWhiteoutEntry(ov: Overlay, dir: RealDir, name: string, type: n
 }
 
 /**
- * The same for an object whose attributes are at hand. The mark of its directory does not matter: once any directory
- * of a layer was found marked, look-ups in all of that layer take the xattr for what it says (ovl_path_is_whiteout()).
+ * The same for an object whose attributes are at hand. Here the mark of its directory does not matter: look-ups take the
+ * xattr for what it says (ovl_path_is_whiteout()); the mark is for listings.
  */
 export function isWhiteoutStat(ov: Overlay, dir: RealDir, name: string, stat: sys.Stat): boolean {
   if (stat.isWhiteout) return true;
-  if (!ov.xwhiteoutLayers.has(dir.layer) || stat.size !== 0 || (stat.mode & sys.S_IFMT) !== sys.S_IFREG)
-    return false;
+  if (stat.size !== 0 || (stat.mode & sys.S_IFMT) !== sys.S_IFREG) return false;
   return sys.getxattr(ov.dirs.fd(dir), name, ov.own.whiteout, ov.scratch, 0) >= 0;
 }
 
@@ -94,7 +93,6 @@ function announce(ov: Overlay, upper: RealDir): void {
   if (ov.options.whiteout !== 'xattr' || upper.xwhiteouts) return;
   must(sys.setxattr(ov.dirs.fd(upper), '', ov.own.opaque, CONTAINS, 1), 'announce whiteouts');
   upper.xwhiteouts = true;
-  ov.xwhiteoutLayers.add(upper.layer);
 }
 
 function makeBeside(ov: Overlay, upperFd: number, name: string): void {

@@ -6,9 +6,11 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { chmod } from './attr.js';
+import type { Layer } from './config.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { locate, statAt } from './locate.js';
+import { decodedXattr, encodedXattr, layerOf } from './owners.js';
 import type { Overlay } from './state.js';
 
 const ESCAPE = 'overlay.';
@@ -16,10 +18,15 @@ const LABEL = 'security.selinux';
 const CAPABILITY = 'security.capability';
 const ACL_PREFIX = 'system.posix_acl_';
 
+/** The layer of an inode's object where layers may keep owners in xattrs; else null. */
+function overrider(ov: Overlay, inode: Inode): Layer | null {
+  return ov.owners === null ? null : layerOf(ov, inode);
+}
+
 /** The name under which a caller's attribute is stored. EINVAL without a name, EOPNOTSUPP when that is too long. */
-function storedName(ov: Overlay, name: Name): Name {
+function storedName(ov: Overlay, name: Name, layer: Layer | null): Name {
   const { prefix } = ov.own;
-  if (!name.startsWith(prefix)) return name;
+  if (!name.startsWith(prefix)) return encodedXattr(layer, name) ?? fail(sys.EOPNOTSUPP, 'xattr');
   if (name.length === prefix.length) fail(sys.EINVAL, 'xattr name');
   const stored = prefix + ESCAPE + name.slice(prefix.length);
   if (stored.length > sys.XATTR_NAME_MAX) fail(sys.EOPNOTSUPP, 'xattr name');
@@ -27,10 +34,10 @@ function storedName(ov: Overlay, name: Name): Name {
 }
 
 /** The name that a caller sees for a stored one; null: hidden. */
-function shownName(ov: Overlay, stored: Name): Name | null {
+function shownName(ov: Overlay, stored: Name, layer: Layer | null): Name | null {
   const { prefix } = ov.own;
   if (!ov.options.acl && stored.startsWith(ACL_PREFIX)) return null;
-  if (!stored.startsWith(prefix)) return stored;
+  if (!stored.startsWith(prefix)) return decodedXattr(layer, stored);
   if (!stored.startsWith(ESCAPE, prefix.length)) return null;
   return prefix + stored.slice(prefix.length + ESCAPE.length);
 }
@@ -44,7 +51,7 @@ export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array
   if (isOff(ov, name)) return -sys.EOPNOTSUPP;
   if (inode.lacksCapability && name === CAPABILITY) return -sys.ENODATA;
   locate(ov, inode);
-  const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name), into, size);
+  const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name, overrider(ov, inode)), into, size);
   // ls asks for a label of each file until it hears that there are none here.
   if (rc === -sys.ENODATA && name === LABEL && !ov.hasLabels) return -sys.EOPNOTSUPP;
   if (rc === -sys.ENODATA && name === CAPABILITY) inode.lacksCapability = true;
@@ -63,9 +70,10 @@ export function listxattr(ov: Overlay, inode: Inode, into: Uint8Array, size: num
     length = sys.listxattr(ov.atFd, ov.atName, names, names.length);
   }
   if (length <= 0) return length;
+  const layer = overrider(ov, inode);
   let shown = '';
   for (const stored of names.latin1Slice(0, length - 1).split('\0')) {
-    const name = shownName(ov, stored);
+    const name = shownName(ov, stored, layer);
     if (name !== null) shown += `${name}\0`;
   }
   if (size === 0) return shown.length;
@@ -84,25 +92,30 @@ export function setxattr(
 ): void {
   ov.writable();
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
-  const stored = storedName(ov, name);
+  const stored = storedName(ov, name, ov.owners === null ? null : ov.upperLayer);
   copyUp(ov, inode, 'metacopy');
   locate(ov, inode);
   if (name === CAPABILITY) inode.lacksCapability = false;
   must(sys.setxattr(ov.atFd, ov.atName, stored, value, value.length, how.flags), 'setxattr');
-  if (!how.killSgid) return;
+  if (!how.killSgid || ov.owners?.change(ov, { fd: ov.atFd, name: ov.atName }, dropSgid)) return;
   must(statAt(ov.atFd, ov.atName, ov.probe), 'statx');
   const kept = ov.probe.mode & 0o7777 & ~sys.S_ISGID;
   must(chmod(ov.atFd, ov.atName, kept), 'chmod');
+}
+
+function dropSgid(owner: { mode: number }): void {
+  owner.mode &= ~sys.S_ISGID;
 }
 
 /** Removes an attribute. A missing one is ENODATA, without copy-up. */
 export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   ov.writable();
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
-  const stored = storedName(ov, name);
   locate(ov, inode);
-  must(sys.getxattr(ov.atFd, ov.atName, stored, ov.scratch, 0), 'removexattr');
+  const there = storedName(ov, name, overrider(ov, inode));
+  must(sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0), 'removexattr');
   copyUp(ov, inode, 'metacopy');
   locate(ov, inode);
+  const stored = storedName(ov, name, overrider(ov, inode));
   must(sys.removexattr(ov.atFd, ov.atName, stored), 'removexattr');
 }

@@ -71,6 +71,8 @@ class Generator {
       [6, []],
       [2, ['redirect_dir=on']],
       [1, ['metacopy=on', 'redirect_dir=on']],
+      [1, ['index=on']],
+      [1, ['index=on', 'metacopy=on', 'redirect_dir=on']],
     ]);
     this.#metacopy = options.includes('metacopy=on');
     const steps = Array.from({ length: 8 + chance.below(25) }, () => this.#step());

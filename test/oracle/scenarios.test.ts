@@ -9,6 +9,7 @@ import { attributes } from './scenarios/attributes.js';
 import { create } from './scenarios/create.js';
 import { data } from './scenarios/data.js';
 import { forgotten } from './scenarios/forgotten.js';
+import { hostile } from './scenarios/hostile.js';
 import { layers } from './scenarios/layers.js';
 import { linkIndex } from './scenarios/link-index.js';
 import { metacopies } from './scenarios/metacopy.js';
@@ -24,6 +25,7 @@ const chapters: Readonly<Record<string, Scenarios>> = {
   layers,
   'link-index': linkIndex,
   metacopy: metacopies,
+  hostile,
   forgotten,
 };
 

@@ -1,0 +1,91 @@
+/**
+ * Owner and mode of an object in an xattr instead of on the object: how fuse-overlayfs and containers/storage keep what
+ * an unprivileged user may not set, or a network filesystem can't hold. A layer uses one such format or none, and its
+ * root tells which: an object without the xattr is what it looks like.
+ */
+import { ENODATA, errnoName, getxattr, listxattr, setxattr, XATTR_LIST_MAX } from '../sys/index.js';
+import type { OverlayOptions } from './config.js';
+import type { SourceDir } from './source-dir.js';
+import { UserError } from './user-error.js';
+
+/** Formats by the name of their xattr; the first that a root has is its layer's, as in fuse-overlayfs. */
+export const OVERRIDE_PRIVILEGED = 'security.fuseoverlayfs.override_stat';
+export const OVERRIDE_CONTAINERS = 'user.containers.override_stat';
+export const OVERRIDE_USER = 'user.fuseoverlayfs.override_stat';
+const FORMATS = [OVERRIDE_PRIVILEGED, OVERRIDE_CONTAINERS, OVERRIDE_USER];
+
+const names = Buffer.alloc(XATTR_LIST_MAX);
+const value = Buffer.alloc(64);
+
+/** The format of the layer with this root; null: it has none. */
+export function overrideFormat(root: number): string | null {
+  const length = listxattr(root, '', names, names.length);
+  if (length <= 0) return null;
+  const found = names.latin1Slice(0, length).split('\0');
+  return FORMATS.find((format) => found.includes(format)) ?? null;
+}
+
+/** What `xattr_permissions` makes of upper: its root gets the xattr of the first lower that has it, or `0:0:555`. */
+export function prepareOverride(
+  upper: { readonly dir: SourceDir; readonly root: number },
+  lowers: readonly number[],
+  options: OverlayOptions,
+): void {
+  if (options.xattrPermissions === 0) return;
+  const wanted =
+    options.xattrPermissions === 1 ? [OVERRIDE_PRIVILEGED] : [OVERRIDE_CONTAINERS, OVERRIDE_USER];
+  for (const format of wanted) {
+    const rc = getxattr(upper.root, '', format, value, value.length);
+    if (rc >= 0) return;
+    if (rc !== -ENODATA) throw refused(upper.dir, format, rc);
+  }
+  let text = Buffer.from('0:0:555');
+  const found = lowers.flatMap((root) =>
+    wanted.map((format) => getxattr(root, '', format, value, value.length)),
+  );
+  const first = found.findIndex((length) => length > 0);
+  if (first >= 0) {
+    const root = lowers[Math.floor(first / wanted.length)]!;
+    const length = getxattr(root, '', wanted[first % wanted.length]!, value, value.length);
+    text = Buffer.from(value.subarray(0, Math.max(0, length)));
+  }
+  const rc = setxattr(upper.root, '', wanted[0]!, text, text.length);
+  if (rc < 0) throw refused(upper.dir, wanted[0]!, rc);
+}
+
+function refused(dir: SourceDir, format: string, rc: number): UserError {
+  return new UserError(
+    `upperdir '${dir.path}' can't hold owners in the xattr ${format} (${errnoName(rc)}); choose another filesystem, or leave xattr_permissions out.`,
+  );
+}
+
+/** What such an xattr says. */
+export interface Override {
+  readonly uid: number;
+  readonly gid: number;
+  /** Permission bits. */
+  readonly mode: number;
+  /** S_IFMT bits and device of what stands for something else; null: its type is its own. */
+  readonly device: { readonly type: number; readonly major: number; readonly minor: number } | null;
+}
+
+const TYPES: Readonly<Record<string, number>> = {
+  pipe: 0o010000,
+  char: 0o020000,
+  block: 0o060000,
+  socket: 0o140000,
+};
+
+/** Reads `uid:gid:mode[:type]`, written by anybody. null when it is nothing of the kind. */
+export function parseOverride(text: string): Override | null {
+  const match = /^(\d{1,10}):(\d{1,10}):([0-7]{1,7})(?::([a-z]+)(?:-?(\d{1,10})[:-](\d{1,10}))?)?$/.exec(
+    text,
+  );
+  if (match === null) return null;
+  const [uid, gid, mode] = [Number(match[1]), Number(match[2]), Number.parseInt(match[3]!, 8)];
+  if (uid > 0xffffffff || gid > 0xffffffff) return null;
+  const type = match[4] === undefined ? undefined : TYPES[match[4]];
+  const device =
+    type === undefined ? null : { type, major: Number(match[5] ?? 0), minor: Number(match[6] ?? 0) };
+  return { uid, gid, mode: mode & 0o7777, device };
+}

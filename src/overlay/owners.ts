@@ -1,0 +1,234 @@
+/**
+ * Owners that are not those of the real objects: kept in xattrs (override-stat.ts), mapped (`uidmapping`, `gidmapping`),
+ * or all shown as one (`squash_to_*`). As fuse-overlayfs does it, whose options these are. An overlay that has none
+ * of it has no {@link Owners} at all.
+ *
+ * Three kinds of ids: those on the layers' objects, those in a layer's xattrs (the same space), and those that callers
+ * see and give. A map `a:b:n` shows the layers' ids from a on as b and so on; what is in no map shows as the overflow id.
+ *
+ * ACLs name ids, too: those are neither mapped nor squashed (nor does fuse-overlayfs), and with owners in xattrs an ACL
+ * is checked by the kernel against the owners shown.
+ */
+import { readFileSync } from 'node:fs';
+import * as sys from '../sys/index.js';
+import { must } from '../vfs/errors.js';
+import type { Attr, Caller } from '../vfs/types.js';
+import type { Layer, OpenedLayers, OverlayOptions } from './config.js';
+import type { Target } from './copy-attributes.js';
+import type { Inode, RealDir } from './inode.js';
+import { locate } from './locate.js';
+import { OVERRIDE_CONTAINERS, parseOverride } from './override-stat.js';
+import type { Overlay } from './state.js';
+
+/** Owner and permission bits, type included. */
+export interface Ownership {
+  uid: number;
+  gid: number;
+  mode: number;
+}
+
+interface Range {
+  readonly layer: number;
+  readonly shown: number;
+  readonly count: number;
+}
+
+function parseMap(text: string | null): Range[] | null {
+  if (text === null) return null;
+  const numbers = text.split(':').map(Number);
+  const ranges: Range[] = [];
+  for (let i = 0; i + 2 < numbers.length; i += 3) {
+    // The last one given is the first to count.
+    ranges.unshift({ layer: numbers[i]!, shown: numbers[i + 1]!, count: numbers[i + 2]! });
+  }
+  return ranges;
+}
+
+function overflowId(kind: 'uid' | 'gid'): number {
+  return Number(readFileSync(`/proc/sys/kernel/overflow${kind}`, 'latin1'));
+}
+
+/** One of uid and gid. */
+class Ids {
+  readonly #ranges: readonly Range[] | null;
+  readonly #squash: number | null;
+  readonly #overflow: number;
+
+  constructor(map: string | null, squash: number | null, kind: 'uid' | 'gid') {
+    this.#ranges = parseMap(map);
+    this.#squash = squash;
+    this.#overflow = this.#ranges === null ? 0 : overflowId(kind);
+  }
+
+  get squashes(): boolean {
+    return this.#squash !== null;
+  }
+
+  show(id: number): number {
+    if (this.#squash !== null) return this.#squash;
+    if (this.#ranges === null) return id;
+    for (const { layer, shown, count } of this.#ranges) {
+      if (id >= layer && id < layer + count) return shown + (id - layer);
+    }
+    return this.#overflow;
+  }
+
+  store(id: number): number {
+    if (this.#ranges === null) return id;
+    for (const { layer, shown, count } of this.#ranges) {
+      if (id >= shown && id < shown + count) return layer + (id - shown);
+    }
+    return this.#overflow;
+  }
+}
+
+/** Mode of a real object whose permission bits are in its xattr: we must be able to use it. */
+const REAL_MODE = 0o755;
+
+/** Whether an object of this mode can have an owner in an xattr. */
+export function holdsOverride(mode: number): boolean {
+  const type = mode & sys.S_IFMT;
+  return type === sys.S_IFREG || type === sys.S_IFDIR;
+}
+
+/** Builds what an overlay needs to know; null when all owners are as they are. */
+export function ownersOf(opened: OpenedLayers): Owners | null {
+  const { options, layers } = opened;
+  const maps = options.uidmapping !== null || options.gidmapping !== null;
+  const squash = options.squashToUid !== null || options.squashToGid !== null;
+  const overrides = layers.some((layer) => layer.override !== null);
+  return maps || squash || overrides ? new Owners(options, layers) : null;
+}
+
+export class Owners {
+  readonly #uids: Ids;
+  readonly #gids: Ids;
+  /** Name of the xattr in which owners are written on upper; null: they are the objects' own. */
+  readonly written: string | null;
+
+  constructor(options: OverlayOptions, layers: readonly Layer[]) {
+    this.#uids = new Ids(options.uidmapping, options.squashToUid, 'uid');
+    this.#gids = new Ids(options.gidmapping, options.squashToGid, 'gid');
+    const top = layers[0]!;
+    this.written = top.kind === 'upper' ? top.override : null;
+  }
+
+  /** All callers see one owner: that a change of owner fails is nothing that they could see. */
+  get squashes(): boolean {
+    return this.#uids.squashes || this.#gids.squashes;
+  }
+
+  storedUid(uid: number): number {
+    return this.#uids.store(uid);
+  }
+
+  storedGid(gid: number): number {
+    return this.#gids.store(gid);
+  }
+
+  /** Replaces the real owner and mode in `out` by what the object's xattr says. */
+  applyOverride(ov: Overlay, layer: Layer, at: Target, out: Ownership): ReturnType<typeof parseOverride> {
+    if (layer.override === null || !holdsOverride(out.mode)) return null;
+    const length = sys.getxattr(at.fd, at.name, layer.override, ov.scratch, 64);
+    // What makes no sense is as good as nothing.
+    const override = length < 0 ? null : parseOverride(ov.scratch.latin1Slice(0, length));
+    if (override === null) return null;
+    out.uid = override.uid;
+    out.gid = override.gid;
+    out.mode = (out.mode & sys.S_IFMT) | override.mode;
+    return override;
+  }
+
+  /** Makes the attributes of an inode's real object those that callers see. */
+  show(ov: Overlay, inode: Inode, out: Attr): void {
+    const layer = layerOf(ov, inode);
+    if (layer !== null && layer.override !== null && holdsOverride(out.mode)) {
+      locate(ov, inode);
+      const device = this.applyOverride(ov, layer, { fd: ov.atFd, name: ov.atName }, out)?.device ?? null;
+      if (device !== null && inode.type === sys.S_IFREG) {
+        out.mode = (out.mode & 0o7777) | device.type;
+        out.rdevMajor = device.major;
+        out.rdevMinor = device.minor;
+      }
+    }
+    out.uid = this.#uids.show(out.uid);
+    out.gid = this.#gids.show(out.gid);
+  }
+
+  /** Writes owner and mode of an upper object, and gives it a real mode with which we can use it. */
+  record(at: Target, owner: Ownership): void {
+    const text = Buffer.from(`${owner.uid}:${owner.gid}:${(owner.mode & 0o7777).toString(8)}`, 'latin1');
+    must(sys.setxattr(at.fd, at.name, this.written!, text, text.length), 'set owner');
+    const real = (owner.mode & 0o777) | REAL_MODE;
+    const rc =
+      at.name === ''
+        ? sys.fchmodat(sys.AT_FDCWD, `/proc/self/fd/${at.fd}`, real)
+        : sys.fchmodat(at.fd, at.name, real);
+    must(rc, 'chmod');
+  }
+
+  /**
+   * Owner and mode of an object that `caller` has just made with `mode` in the upper directory `parent`, where they
+   * are written to an xattr.
+   */
+  recordNew(ov: Overlay, at: Target, parent: RealDir, caller: Caller, mode: number): void {
+    if (this.written === null || !holdsOverride(mode)) return;
+    const dirfd = ov.dirs.fd(parent);
+    must(sys.fstatx(dirfd, ov.probe), 'statx');
+    const above: Ownership = { uid: 0, gid: ov.probe.gid, mode: ov.probe.mode };
+    this.applyOverride(ov, parent.layer, { fd: dirfd, name: '' }, above);
+    const inherits = (above.mode & sys.S_ISGID) !== 0;
+    const isDir = (mode & sys.S_IFMT) === sys.S_IFDIR;
+    this.record(at, {
+      uid: this.storedUid(caller.uid),
+      gid: inherits ? above.gid : this.storedGid(caller.gid),
+      mode: (mode & ~caller.umask) | (inherits && isDir ? sys.S_ISGID : 0),
+    });
+  }
+
+  /**
+   * Changes owner or mode of a located upper object in its xattr. False: this object has its own, to be changed by the
+   * usual calls.
+   */
+  change(ov: Overlay, at: Target, edit: (owner: Ownership) => void): boolean {
+    if (this.written === null) return false;
+    must(at.name === '' ? sys.fstatx(at.fd, ov.probe) : sys.statx(at.fd, at.name, ov.probe), 'statx');
+    const { uid, gid, mode } = ov.probe;
+    if (!holdsOverride(mode)) return false;
+    const owner: Ownership = { uid, gid, mode };
+    const before = this.applyOverride(ov, ov.upperLayer!, at, owner);
+    edit(owner);
+    const same =
+      before?.uid === owner.uid && before.gid === owner.gid && before.mode === (owner.mode & 0o7777);
+    if (!same) this.record(at, owner);
+    return true;
+  }
+}
+
+/** The layer of an inode's topmost object; null for what has none that it can be asked for. */
+export function layerOf(ov: Overlay, inode: Inode): Layer | null {
+  if (inode.dir !== null) return inode.dir.real[0]!.layer;
+  if (inode.hasUpper) return ov.opened.layers[0]!;
+  return inode.lowerDir?.layer ?? null;
+}
+
+const SECURITY = 'security.';
+const ENCODED = 'user.containers.override_';
+const HIDDEN = ['user.fuseoverlayfs.', 'security.fuseoverlayfs.', ENCODED];
+
+/** The name under which a layer in the containers format keeps a caller's xattr; null: callers may not use it. */
+export function encodedXattr(layer: Layer | null, name: string): string | null {
+  if (layer === null || layer.override === null) return name;
+  if (layer.override === OVERRIDE_CONTAINERS && name.startsWith(SECURITY)) return ENCODED + name;
+  return HIDDEN.some((prefix) => name.startsWith(prefix)) ? null : name;
+}
+
+/** The name that callers see for one that a layer has; null: they don't. */
+export function decodedXattr(layer: Layer | null, stored: string): string | null {
+  if (layer === null || layer.override === null) return stored;
+  if (layer.override === OVERRIDE_CONTAINERS) {
+    if (stored.startsWith(ENCODED + SECURITY)) return stored.slice(ENCODED.length);
+    if (stored.startsWith(SECURITY)) return null;
+  }
+  return HIDDEN.some((prefix) => stored.startsWith(prefix)) ? null : stored;
+}
