@@ -115,11 +115,18 @@ async function unmountAll(mounts: readonly Mount[]): Promise<void> {
   await Promise.all(mounts.map(({ closed }) => closed));
 }
 
+/** Without privilege every copy belongs to who made it: that says nothing about the command. */
+function withoutOwner(change: Change): Change[] {
+  if (process.geteuid!() === 0 || change.kind !== 'changed') return [change];
+  const what = (change.what ?? []).filter((one) => one !== 'owner');
+  return what.length === 0 ? [] : [{ ...change, what }];
+}
+
 /** All changes, with the paths of the view. */
 function changesOf(covered: readonly Covered[]): Pick<RunResult, 'changes' | 'summary'> {
   const results = covered.map(({ at, lower, upper }) => ({ at: at.slice(1), ...diff({ lower, upper }) }));
   const changes = results.flatMap(({ at, changes: own }) =>
-    own.map((change) => ({
+    own.flatMap(withoutOwner).map((change) => ({
       ...change,
       path: at === '' ? change.path : join(at, change.path),
       ...(change.from === undefined || at === '' ? {} : { from: `${at}/${change.from}` }),
