@@ -60,7 +60,7 @@ function serverOptions(y: Argv): Argv {
 }
 
 function mountOptions(y: Argv): Argv {
-  return serverOptions(y)
+  return y
     .positional('mountpoint', { type: 'string', demandOption: true, describe: 'an existing directory' })
     .option('lower', {
       type: 'string',

@@ -55,6 +55,7 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
     locateDir(ov, from.dir);
     copyAttributes(ov, { fd: ov.atFd, name: ov.atName, layer: from.dir.layer }, { fd: ov.work, name: temp });
     writeOrigin(ov, ov.atFd, ov.atName, from.dir.layer, { fd: ov.work, name: temp });
+    if (ov.options.fsync === 'strict') syncTemp(ov, temp);
     install(ov, parent, (upperFd) => sys.renameat2(ov.work, temp, upperFd, inode.name, 0));
   } catch (error) {
     discard(ov, temp, true);
@@ -74,6 +75,14 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
 /** Waits for a copy-up of `inode` that is on its way: first line of whatever changes the inode or its names. */
 export function settle(ov: Overlay, inode: Inode): void {
   if (inode.pending !== null) copyUp(ov, inode);
+}
+
+/** With `fsync=strict` directories and metacopies are flushed before they are installed, too, however long that takes. */
+function syncTemp(ov: Overlay, temp: string): void {
+  const fd = must(sys.openat(ov.work, temp, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
+  const rc = sys.fsync(fd);
+  sys.close(fd);
+  must(rc, 'fsync');
 }
 
 function copyUpFile(ov: Overlay, inode: Inode, data: CopyUpData): void {
@@ -111,6 +120,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     copyAttributes(ov, from, to);
     if (inode.parent !== null) {
       if (keepsOrigin) writeOrigin(ov, from.fd, from.name, inode.lowerDir!.layer, to);
+      if (metacopy && ov.options.fsync === 'strict') must(sys.fsync(copy.fd), 'fsync');
       installFile(ov, inode, (dirfd, name) => nameFile(ov, copy, dirfd, name));
     }
   } catch (error) {

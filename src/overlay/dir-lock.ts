@@ -24,7 +24,7 @@ import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
 /** How long the lock of a mount that is just ending is waited for: its process may outlive umount(8) by a moment. */
-const PATIENCE_MS = 1000;
+const PATIENCE_MS = 3000;
 const STEP_MS = 10;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));

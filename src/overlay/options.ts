@@ -245,6 +245,23 @@ const plugins: Row = {
 const onOff = { on: true, off: false };
 
 /** All of them, in the order in which they are printed. */
+const fsyncChoice = choice('fsync', 'fsync', {
+  auto: 'auto',
+  strict: 'strict',
+  volatile: 'volatile',
+  '0': 'volatile',
+  '1': 'auto',
+});
+
+/** The kernel's `fsync=volatile` is its `volatile`, mark in the workdir included; fuse-overlayfs's `fsync=0` leaves none. */
+const fsync: Row = {
+  ...fsyncChoice,
+  read: (draft, value) => {
+    if (value === 'volatile') draft.volatile = true;
+    return fsyncChoice.read(draft, value);
+  },
+};
+
 const TABLE: readonly Row[] = [
   lowerdir,
   appendDir('lowerdir+', 'lowerdir'),
@@ -262,14 +279,8 @@ const TABLE: readonly Row[] = [
   only('nfs_export', 'on|off', 'off', 'a FUSE mount can not be exported by persistent file handles'),
   only('verity', 'on|off|require', 'off', 'digests of data-only files are not checked'),
 
-  // fuse-overlayfs. Its fsync=0 is "volatile" without the kernel's mark in the workdir.
-  choice('fsync', 'fsync', {
-    auto: 'auto',
-    strict: 'strict',
-    volatile: 'volatile',
-    '0': 'volatile',
-    '1': 'auto',
-  }),
+  fsync,
+  // fuse-overlayfs.
   idMap('uidmapping', 'uidmapping'),
   idMap('gidmapping', 'gidmapping'),
   squashToRoot,
