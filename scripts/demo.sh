@@ -57,8 +57,7 @@ if [ ! -d node_modules/koffi ] || [ ! -d node_modules/typescript ]; then
   say 'npm ci (no install scripts: every native part ships prebuilt)'
   timeout 120 npm ci --ignore-scripts --include=dev --no-audit --no-fund --loglevel=error || die 'npm ci failed'
 fi
-timeout 120 node_modules/.bin/tsc -p tsconfig.json || die 'the build failed'
-chmod +x dist/src/cli/main.js
+timeout 180 npm run --silent build || die 'the build failed'
 plyfs=$PWD/dist/src/cli/main.js
 say "built $(node "$plyfs" --version)"
 
@@ -168,5 +167,16 @@ if grep -qw overlay /proc/filesystems && mount -t overlay overlay \
   part "The kernel's own overlayfs reads what plyfs wrote"
   show "cat $merged/etc/hostname $merged/usr/share/man/new; ls $merged/etc/fstab $merged/etc/issue 2>&1 || true"
   umount "$merged"
+fi
+
+part 'The same layers through libfuse, by the npm package fuse-native'
+if node "$plyfs" --transport fuse-native \
+  -o "lowerdir=$temp/app:$temp/site:/,upperdir=$temp/upper,workdir=$temp/work" "$merged" 2>"$temp"/said; then
+  show "grep ' $merged ' /proc/self/mountinfo | cut -d' ' -f5-"
+  show "cat $merged/etc/hostname $merged/usr/share/man/new; ls $merged/etc/fstab $merged/etc/issue 2>&1 || true"
+  show "timeout 30 node $plyfs umount $merged"
+  say '' 'What this transport can not do, and why: native-notes/fuse-native.md'
+else
+  say "not here: $(cat "$temp"/said)"
 fi
 part "Done in $((SECONDS - started)) s. Everything is cleaned up."

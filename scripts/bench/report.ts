@@ -116,8 +116,17 @@ function machine(): string {
 
 export function headline(results: Results, at: Circumstances): string {
   const versions = results.contenders.map(({ name, version }) => `${name} (${version})`).join(', ');
+  const cut = results.cutShort ? '; out of time: some were not measured' : '';
   const rounds = `medians of ${results.rounds} rounds in ${results.seconds.toFixed(0)} s`;
-  return `${at.date}, Linux ${release()}, ${machine()}, pin ${at.pin}, ${rounds}\n${versions}`;
+  return `${at.date}, Linux ${release()}, ${machine()}, pin ${at.pin}, ${rounds}${cut}\n${versions}`;
+}
+
+/** Five digits are more than the noise leaves; arrays of numbers stay on one line, as this repository formats JSON. */
+function stringify(value: unknown): string {
+  const rounded = (_: string, item: unknown) =>
+    typeof item === 'number' ? Number(item.toPrecision(5)) : item;
+  const text = JSON.stringify(value, rounded, 2);
+  return text.replace(/\[\s+([-+\d.e,\s]+?)\s+\]/g, (_, items: string) => `[${items.replace(/\s+/g, ' ')}]`);
 }
 
 export function toJson(results: Results, at: Circumstances): string {
@@ -158,5 +167,5 @@ export function toJson(results: Results, at: Circumstances): string {
     rounds: results.rounds,
   };
   const contenders = results.contenders.map(({ name, version }) => ({ name, version }));
-  return `${JSON.stringify({ ...head, contenders, groups, measures, targets: results.verdicts() }, null, 2)}\n`;
+  return `${stringify({ ...head, contenders, groups, measures, targets: results.verdicts() })}\n`;
 }

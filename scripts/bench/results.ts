@@ -34,6 +34,8 @@ export class Results {
   readonly scenarios: readonly Scenario[];
   readonly contenders: readonly Contender[];
   rounds = 0;
+  /** The time was up before every scenario had its first turn. */
+  cutShort = false;
   seconds = 0;
   readonly #samples = new Map<string, number[]>();
   readonly #hangs = new Map<string, number>();
@@ -57,6 +59,10 @@ export class Results {
 
   failure(scenario: Scenario, contender: Contender): string | null {
     return this.#failures.get(`${scenario.name}|${contender.name}`) ?? null;
+  }
+
+  #failed(scenario: Scenario, contender: string): boolean {
+    return this.#failures.has(`${scenario.name}|${contender}`);
   }
 
   countHang(contender: Contender): void {
@@ -90,6 +96,8 @@ export class Results {
 
   /** How many times the reference's cost this is: 2 is half as fast, 0.5 is twice as fast. */
   ratio(row: Row, contender: string, reference: string, referenceMeasure = row.name): number | null {
+    // What was measured before a failure counts for nothing.
+    if (this.#failed(row.scenario, contender) || this.#failed(row.scenario, reference)) return null;
     const own = this.median(row.name, contender);
     const other = this.median(referenceMeasure, reference);
     if (own === null || other === null || own <= 0 || other <= 0) return null;
@@ -123,7 +131,9 @@ export class Results {
     };
     judge(this.ratio(row, contender.name, KERNEL, target.kernelMeasure), target.kernel, 'of kernel');
     judge(this.ratio(row, contender.name, FUSE_OVERLAYFS), target.fuseOverlayfs, 'of fuse-overlayfs');
-    judge(this.median(row.name, contender.name), target.value, row.measure.unit);
+    if (this.failure(row.scenario, contender) === null) {
+      judge(this.median(row.name, contender.name), target.value, row.measure.unit);
+    }
     return verdicts;
   }
 }

@@ -8,6 +8,7 @@ import type { FixtureStore } from './fixtures.js';
 import { Failure, Hang, which } from './process.js';
 import type { Results } from './results.js';
 import type { Scenario } from './scenario.js';
+import { spreadOverGroups } from './scenarios.js';
 import type { Sizes } from './sizes.js';
 import { type Bench, Stage } from './stage.js';
 
@@ -26,7 +27,7 @@ export interface Plan {
 const MOST_HANGS = 2;
 
 /** Of one sitting, when the whole run has a budget. */
-const BUDGETED_TIMEOUT_MS = 15_000;
+const BUDGETED_TIMEOUT_MS = 20_000;
 
 function say(text: string): void {
   process.stderr.write(text);
@@ -71,7 +72,7 @@ export async function runPlan(plan: Plan, results: Results): Promise<void> {
   const begin = performance.now();
   const elapsed = () => (performance.now() - begin) / 1000;
   const scenarios: Scenario[] = [];
-  for (const scenario of plan.scenarios) {
+  for (const scenario of plan.budgetS === null ? plan.scenarios : spreadOverGroups(plan.scenarios)) {
     const missing = await missingPrograms(plan, scenario);
     if (missing.length === 0) scenarios.push(scenario);
     else say(`bench: ${scenario.name} left out: needs ${missing.join(', ')}\n`);
@@ -81,7 +82,10 @@ export async function runPlan(plan: Plan, results: Results): Promise<void> {
     if (plan.budgetS !== null && round > 1 && elapsed() + longest > plan.budgetS) break;
     const roundBegin = elapsed();
     for (const scenario of scenarios) {
-      if (plan.budgetS !== null && elapsed() > plan.budgetS) break;
+      if (plan.budgetS !== null && elapsed() > plan.budgetS) {
+        if (round === 1) results.cutShort = true;
+        break;
+      }
       say(`[${elapsed().toFixed(0)}s ${round}/${plan.rounds}] ${scenario.group}: ${scenario.name}:`);
       for (const contender of plan.contenders) {
         if (!takesPart(scenario, contender) || results.failure(scenario, contender) !== null) continue;

@@ -39,6 +39,17 @@ export function selectScenarios(options: Options): Scenario[] {
   );
 }
 
+/** One of each group, then the next of each: when time runs out, every group has something. */
+export function spreadOverGroups(scenarios: readonly Scenario[]): Scenario[] {
+  const seen = new Map<string, number>();
+  const turns = scenarios.map((scenario) => {
+    const turn = seen.get(scenario.group) ?? 0;
+    seen.set(scenario.group, turn + 1);
+    return { scenario, turn };
+  });
+  return turns.sort((a, b) => a.turn - b.turn).map(({ scenario }) => scenario);
+}
+
 /** The text of --list. */
 export function listScenarios(scenarios: readonly Scenario[]): string {
   const lines: string[] = [];

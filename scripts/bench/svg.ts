@@ -3,6 +3,7 @@
 import { type Contender, KERNEL } from './contender.js';
 import type { Circumstances } from './report.js';
 import type { Results } from './results.js';
+import type { Group } from './scenario.js';
 
 const WIDTH = 760;
 const LEFT = 110;
@@ -85,9 +86,10 @@ function grid(scale: Scale, bottom: number): string {
 /** An SVG document; the whole of it adapts to light and dark, its background is that of the page. */
 export function formatChart(results: Results, at: Circumstances): string {
   const contenders = results.contenders.filter((contender) => contender.name !== KERNEL);
-  const groups = results.groups();
-  const ratioOf = (group: (typeof groups)[number], contender: Contender) =>
-    results.groupRatio(group, contender.name, KERNEL);
+  const ratioOf = (group: Group, contender: Contender) => results.groupRatio(group, contender.name, KERNEL);
+  const groups = results
+    .groups()
+    .filter((group) => contenders.some((contender) => ratioOf(group, contender) !== null));
   const all = groups.flatMap((group) => contenders.map((contender) => ratioOf(group, contender)));
   const scale = createScale(all.filter((ratio) => ratio !== null));
   const bars: string[] = [];
@@ -102,7 +104,7 @@ export function formatChart(results: Results, at: Circumstances): string {
     }
     y += GROUP_GAP;
   }
-  const note = `${at.command} (${at.date}, ${results.rounds} rounds): geometric means of the ratios of medians`;
+  const note = `${at.command} (${at.date}, rounds: ${results.rounds}): geometric means of the ratios of medians`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 42}" role="img">
 <title>Cost relative to kernel overlayfs</title>
 <style>${STYLE}</style>

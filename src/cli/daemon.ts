@@ -4,8 +4,9 @@
  * descriptor on which it writes its exit code once: `0` when the mount answers, else why there is none.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { inheritedDescriptors } from '../session/inherited.js';
 
 const READY_FD = 'PLYFS_READY_FD';
 /** Arguments as bytes for a serving process that Node starts: spawn() would re-encode them. */
@@ -73,26 +74,6 @@ export function startServer(args: readonly string[]): Promise<number> {
     pipe.on('close', () => resolve(Number(Buffer.concat(said).toString() || '1')));
     child.on('error', () => resolve(1));
   });
-}
-
-/** Close-on-exec, as /proc/self/fdinfo shows it in octal. */
-const CLOEXEC = 0o2000000;
-
-/** Descriptors beyond stderr that came from the caller: all that this process opens itself are close-on-exec. */
-function inheritedDescriptors(): number[] {
-  return readdirSync('/proc/self/fdinfo')
-    .map(Number)
-    .filter((fd) => fd > 2 && isInheritable(fd));
-}
-
-function isInheritable(fd: number): boolean {
-  try {
-    const flags = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1] ?? '0';
-    return (Number.parseInt(flags, 8) & CLOEXEC) === 0;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return false; // the descriptor of that listing itself
-    throw error;
-  }
 }
 
 /**

@@ -11,7 +11,11 @@ const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
   diff: async () => (await import('./tools/diff.js')).diffCommand,
   inspect: async () => (await import('./tools/inspect.js')).inspectCommand,
   check: async () => (await import('./tools/check.js')).checkCommand,
+  export: async () => (await import('./tools/export.js')).exportCommand,
+  import: async () => (await import('./tools/import.js')).importCommand,
   layers: async () => (await import('./tools/layers.js')).layersCommand,
+  merge: async () => (await import('./tools/merge.js')).mergeCommand,
+  squash: async () => (await import('./tools/merge.js')).squashCommand,
 };
 
 /** Runs the command `args[0]` with the rest of `args`. Resolves to the exit code. */

@@ -42,7 +42,7 @@ export const LIMITS: Readonly<Record<Limit, string>> = {
   fallocate: 'fuse-native has no fallocate: EOPNOTSUPP',
   'seek-holes': 'libfuse 2.9 has no lseek: SEEK_HOLE and SEEK_DATA see a file without holes',
   'copy-file-range': 'libfuse 2.9 has no copy_file_range: the kernel reads and writes instead',
-  ioctl: 'fuse-native has no ioctl: ENOTTY (chattr, lsattr)',
+  ioctl: 'fuse-native has no ioctl: chattr and lsattr answer EOPNOTSUPP, others ENOTTY',
   tmpfile: 'libfuse 2.9 has no O_TMPFILE: EOPNOTSUPP',
   syncfs: 'libfuse 2.9 has no syncfs: syncfs(2) flushes nothing; fsync(2) does',
   'hidden-names': 'libfuse 2.9 keeps names like .fuse_hidden0000000200000001 for itself: they answer EPERM',

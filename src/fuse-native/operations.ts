@@ -73,7 +73,7 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'unlink', opcode: 10, run: (files, path: string) => done(files.unlink(path)) },
   { name: 'rmdir', opcode: 11, run: (files, path: string) => done(files.rmdir(path)) },
   { name: 'rename', opcode: 12, run: (files, from: string, to: string) => done(files.rename(from, to)) },
-  { name: 'open', opcode: 14, run: (files, path: string, flags: number) => [files.open(path, flags)] },
+  { name: 'open', opcode: 14, run: (files, path: string) => [files.open(path)] },
   { name: 'create', opcode: 35, run: (files, path: string, mode: number) => [files.create(path, mode)] },
   { name: 'release', opcode: 18, run: (files, _path: string, handle: number) => done(files.release(handle)) },
   {

@@ -253,11 +253,12 @@ export class PathFiles {
     this.#names.drop(bytes);
   }
 
-  open(path: string, flags: number): number {
-    const node = this.#find(path);
-    this.#open.fh = NO_FH;
-    this.#fs.open(node, flags, this.#caller, this.#open);
-    return this.#handles.add(node, this.#open.fh);
+  /**
+   * As under the kernel protocol's zero-message opens the filesystem is not asked: data requests name the node, so a file
+   * is copied up by its first change, and whoever has it open sees that.
+   */
+  open(path: string): number {
+    return this.#handles.add(this.#find(path), NO_FH);
   }
 
   /** The kernel has seen that the name is free: one that is not any more is an error, since the flags are unknown. */

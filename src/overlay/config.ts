@@ -39,6 +39,8 @@ export interface OverlayOptions {
   readonly gidmapping: string | null;
   readonly squashToUid: number | null;
   readonly squashToGid: number | null;
+  /** Every directory has a link count of 1. */
+  readonly staticNlink: boolean;
   /** fuse-overlayfs `xattr_permissions`: 0, 1 or 2. */
   readonly xattrPermissions: 0 | 1 | 2;
 }

@@ -110,32 +110,19 @@ export class Inode {
   /** First known name; parent is null for the root and when no name is left. */
   parent: Inode | null;
   name: string;
-  /** Further known names of a hard link; null almost always. */
-  aliases: Alias[] | null = null;
   /** false → true once, by copy-up; true from the start for what is found or created on upper. */
   hasUpper = false;
-  /** Where the data is, when the topmost object is a metacopy: it holds the metadata only. Set → null once. */
-  data: LowerData | null = null;
   /** Directory of the topmost lower object. null for directories and for what was found on upper. */
   lowerDir: RealDir | null = null;
   lowerName = '';
-  /** O_PATH descriptor of an upper object without a name; -1 otherwise. Owned. */
-  orphan = -1;
   /** It has no file capability: the kernel asks before the first write to every file. Set and cleared by xattrs.ts. */
   lacksCapability = false;
-  /** Key in `Overlay.upperLinks` of an upper file with several names; 0 otherwise. */
-  linkKey = 0;
-  /**
-   * Of a lower file with several links, and of its copy, while `index=on`; else null. With `hasUpper`, the object is
-   * found in the index directory, whatever its names are.
-   */
-  index: LinkEntry | null = null;
   /** st_ino, constant over copy-up and rename; signed 32-bit halves. */
   inoLo = 0;
   inoHi = 0;
   readonly dir: DirState | null;
-  /** A copy-up whose data is being copied on a helper thread. */
-  pending: PendingCopyUp | null = null;
+  /** What few inodes have: half a million of those without must fit into memory. */
+  #rare: Rare | null = null;
 
   constructor(type: number, parent: Inode | null, name: string, dir: DirState | null) {
     this.type = type;
@@ -143,6 +130,71 @@ export class Inode {
     this.name = name;
     this.dir = dir;
   }
+
+  #makeRare(): Rare {
+    this.#rare ??= new Rare();
+    return this.#rare;
+  }
+
+  /** Further known names of a hard link. */
+  get aliases(): Alias[] | null {
+    return this.#rare === null ? null : this.#rare.aliases;
+  }
+  set aliases(to: Alias[] | null) {
+    if (to !== null || this.#rare !== null) this.#makeRare().aliases = to;
+  }
+
+  /** Where the data is, when the topmost object is a metacopy: it holds the metadata only. Set → null once. */
+  get data(): LowerData | null {
+    return this.#rare === null ? null : this.#rare.data;
+  }
+  set data(to: LowerData | null) {
+    if (to !== null || this.#rare !== null) this.#makeRare().data = to;
+  }
+
+  /** O_PATH descriptor of an upper object without a name; -1 otherwise. Owned. */
+  get orphan(): number {
+    return this.#rare === null ? -1 : this.#rare.orphan;
+  }
+  set orphan(to: number) {
+    if (to >= 0 || this.#rare !== null) this.#makeRare().orphan = to;
+  }
+
+  /** Key in `Overlay.upperLinks` of an upper file with several names; 0 otherwise. */
+  get linkKey(): number {
+    return this.#rare === null ? 0 : this.#rare.linkKey;
+  }
+  set linkKey(to: number) {
+    if (to !== 0 || this.#rare !== null) this.#makeRare().linkKey = to;
+  }
+
+  /**
+   * Of a lower file with several links, and of its copy, while `index=on`; else null. With `hasUpper`, the object is
+   * found in the index directory, whatever its names are.
+   */
+  get index(): LinkEntry | null {
+    return this.#rare === null ? null : this.#rare.index;
+  }
+  set index(to: LinkEntry | null) {
+    if (to !== null || this.#rare !== null) this.#makeRare().index = to;
+  }
+
+  /** A copy-up whose data is being copied on a helper thread. */
+  get pending(): PendingCopyUp | null {
+    return this.#rare === null ? null : this.#rare.pending;
+  }
+  set pending(to: PendingCopyUp | null) {
+    if (to !== null || this.#rare !== null) this.#makeRare().pending = to;
+  }
+}
+
+class Rare {
+  aliases: Alias[] | null = null;
+  data: LowerData | null = null;
+  orphan = -1;
+  linkKey = 0;
+  index: LinkEntry | null = null;
+  pending: PendingCopyUp | null = null;
 }
 
 /** The directory state of an inode that is known to be a directory. */

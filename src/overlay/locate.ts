@@ -83,7 +83,7 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
     if (inode.data !== null) out.blocks = dataBlocks(ov, inode.data);
   } else if (inode.dir.dead) {
     out.nlink = 0;
-  } else if (isMerge(inode.dir)) {
+  } else if (isMerge(inode.dir) || ov.options.staticNlink) {
     // "Some tools can't cope with a merge dir's nlink" (ovl_getattr): 1 says that it means nothing.
     out.nlink = 1;
   }

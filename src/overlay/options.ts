@@ -36,6 +36,7 @@ export const DEFAULTS: OverlayOptions = {
   gidmapping: null,
   squashToUid: null,
   squashToGid: null,
+  staticNlink: false,
   xattrPermissions: 0,
 };
 
@@ -232,6 +233,15 @@ const squashToRoot: Row = {
   },
 };
 
+const plugins: Row = {
+  name: 'plugins',
+  value: 'LIST',
+  read: (_draft, value) => {
+    if (value !== '') throw new UserError('plugins are not offered; mount what they would bring as a layer.');
+    return true;
+  },
+};
+
 const onOff = { on: true, off: false };
 
 /** All of them, in the order in which they are printed. */
@@ -268,14 +278,15 @@ const TABLE: readonly Row[] = [
   choice('xattr_permissions', 'xattrPermissions', { '0': 0, '1': 1, '2': 2 }),
   flag('noacl', 'acl', false),
   { ...choice('noxattrs', 'xattrs', { '1': false, '0': true }), bare: '1' },
-  without('static_nlink', null, ''),
+  flag('static_nlink', 'staticNlink', true),
   without('ino32_t', '0|1', 'inode numbers are those of the layers'),
   without('nfs_filehandles', '0|1', 'inode numbers are those of the layers'),
   without('fast_ino', '0|1', 'inode numbers are those of the layers'),
+  without('fast_ino_check', '0|1', 'inode numbers are those of the layers'),
   without('threaded', '0|1', 'long work always leaves the main thread'),
   without('writeback', '0|1', 'data is written through'),
   without('timeout', 'SECONDS', 'what the kernel caches stays valid until it changes'),
-  only('plugins', 'LIST', '', 'there are no plugins here'),
+  plugins,
 
   // Ours.
   choice('whiteout', 'whiteout', { chardev: 'chardev', xattr: 'xattr', aufs: 'aufs' }),
@@ -283,6 +294,11 @@ const TABLE: readonly Row[] = [
 ];
 
 const BY_NAME: ReadonlyMap<string, Row> = new Map(TABLE.map((row) => [row.name, row]));
+
+/** The row of an option. With a value `sync` is not mount(8)'s word but fuse-overlayfs's other one for `fsync`. */
+function rowOf({ name, value }: Option): Row | undefined {
+  return BY_NAME.get(name === 'sync' && value !== null ? 'fsync' : name);
+}
 
 /** Bytes of the working directory's path, which need not be UTF-8. */
 function workingDirectory(): string {
@@ -326,7 +342,7 @@ export function parseOptions(input: string | readonly string[], cwd = workingDir
   const rest: string[] = [];
   for (const text of typeof input === 'string' ? [input] : input) {
     for (const option of splitOptions(text)) {
-      const row = BY_NAME.get(option.name);
+      const row = rowOf(option);
       if (row) readOption(draft, row, option);
       else rest.push(option.raw);
       if (option.raw === 'ro' || option.raw === 'rw') draft.readOnly = option.raw === 'ro';

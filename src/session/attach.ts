@@ -16,7 +16,10 @@ export interface AttachOptions {
   readonly target: string;
   /** MS_* flags. */
   readonly flags: number;
-  /** Other users may enter. `auto`: where it is permitted. */
+  /**
+   * Other users may enter. `auto`: when root mounts. What others create in a plain user's mount would belong to that
+   * user, who has no power to give it away: that must be asked for.
+   */
   readonly allowOther: boolean | 'auto';
   /** The kernel checks permissions by owner and mode. */
   readonly defaultPermissions: boolean;
@@ -86,6 +89,10 @@ function mountpointProblem(given: string, code: string): string {
   }
 }
 
+function letsOthersIn({ allowOther }: AttachOptions): boolean {
+  return allowOther === 'auto' ? process.geteuid!() === 0 : allowOther;
+}
+
 /** Option text for mount(2). */
 function kernelData(options: AttachOptions, fd: number): string {
   const words = [
@@ -94,7 +101,7 @@ function kernelData(options: AttachOptions, fd: number): string {
     `user_id=${process.geteuid!()}`,
     `group_id=${process.getegid!()}`,
     ...(options.defaultPermissions ? ['default_permissions'] : []),
-    ...(options.allowOther !== false ? ['allow_other'] : []),
+    ...(letsOthersIn(options) ? ['allow_other'] : []),
     ...(options.maxRead !== null ? [`max_read=${options.maxRead}`] : []),
     ...options.extra,
   ];
@@ -104,14 +111,14 @@ function kernelData(options: AttachOptions, fd: number): string {
 }
 
 /** The same for fusermount, which has its own escapes. */
-function fusermountWords(options: AttachOptions, allowOther: boolean): string {
+function fusermountWords(options: AttachOptions): string {
   const escaped = options.source.replace(/[\\,]/g, '\\$&');
   return [
     `fsname=${escaped}`,
     'subtype=plyfs',
     ...FLAG_WORDS.flatMap(([flag, word]) => (options.flags & flag ? [word] : [])),
     ...(options.defaultPermissions ? ['default_permissions'] : []),
-    ...(allowOther ? ['allow_other'] : []),
+    ...(letsOthersIn(options) ? ['allow_other'] : []),
     ...(options.maxRead !== null ? [`max_read=${options.maxRead}`] : []),
   ].join(',');
 }
@@ -165,11 +172,7 @@ function attachDirectly(options: AttachOptions): number {
 }
 
 function attachByFusermount(program: string, options: AttachOptions): number {
-  const wanted = options.allowOther !== false;
-  let got = fusermount(program, options.target, fusermountWords(options, wanted));
-  if (typeof got === 'string' && options.allowOther === 'auto' && got.includes('allow_other')) {
-    got = fusermount(program, options.target, fusermountWords(options, false));
-  }
+  const got = fusermount(program, options.target, fusermountWords(options));
   if (typeof got === 'string') throw new UserError(`fusermount can't mount at ${options.target}: ${got}.`);
   return got;
 }

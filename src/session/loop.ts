@@ -19,6 +19,7 @@ import { AGAIN, type Device, isUnwanted } from './device.js';
 import { Follower } from './follow.js';
 import type { HelperJobs } from './jobs.js';
 import type { SessionEnd } from './protocol.js';
+import { CALM, Reclaimer } from './reclaim.js';
 
 /** What the loop needs of the protocol server (fuse/server.ts). */
 export interface RequestHandler {
@@ -43,6 +44,9 @@ const REPLY_HEADER = 16;
 /** Request buffer beyond the data of a WRITE: header, arguments, and what older kernels insist on. */
 const REQUEST_OVERHEAD = 4096;
 
+/** Requests without a job after which the loop waits in read(2) again, instead of poll(2) and read(2). */
+const QUIET = 64;
+
 /** What {@link SessionLoop} runs with. */
 export interface LoopParts {
   readonly device: Device;
@@ -62,6 +66,7 @@ export class SessionLoop {
   /** Requests by the job that they wait for, in order of arrival. */
   readonly #parked = new Map<number, Buffer[]>();
   readonly #follower = new Follower(process.env['PLYFS_FOLLOW'] !== '0' && availableParallelism() > 1);
+  readonly #reclaimer = new Reclaimer();
   #ready = false;
   #failed: SessionEnd | null = null;
 
@@ -74,17 +79,21 @@ export class SessionLoop {
   run(): SessionEnd {
     const { device, jobs } = this.#parts;
     const poller = new sys.Poller([device.fd, jobs.wake]);
+    let quiet = QUIET;
     for (;;) {
-      const idle = jobs.outstanding === 0;
-      device.blocking = idle;
-      if (!idle) {
+      // Jobs come in series: it takes a while without any until one system call a request is worth the switch.
+      quiet = jobs.outstanding === 0 ? quiet + 1 : 0;
+      const waits = quiet > QUIET;
+      device.blocking = waits;
+      if (!waits) {
         poller.wait(-1);
         if (poller.ready(1)) this.#resume();
         if (!poller.ready(0)) continue;
       }
       const length = device.read(this.#request);
       if (length > 0) this.#serve(this.#request, length);
-      else if (length !== AGAIN) return this.#end(length);
+      if (this.#reclaimer.due && poller.wait(CALM) === 0) this.#reclaimer.collect();
+      if (length <= 0 && length !== AGAIN) return this.#end(length);
       if (this.#failed !== null) return this.#end(0);
     }
   }
@@ -94,6 +103,7 @@ export class SessionLoop {
     const opcode = request[OPCODE_AT]!;
     counters.request(opcode, length);
     this.#follower.request(request.readInt32LE(PID_AT));
+    this.#reclaimer.request(opcode, request);
     this.#dispatch(request, length);
     if (opcode === INIT && !this.#ready) this.#initialised();
   }

@@ -79,13 +79,32 @@ const IGNORED = new Set([
   'nonempty',
   'big_writes',
   'large_read',
+  'kernel_cache',
   'rootmode',
   'user_id',
   'group_id',
 ]);
 
 /** Words of FUSE programs that ask for something that plyfs does in its own way: taken with a warning. */
-const WITHOUT_EFFECT = new Set(['clone_fd', 'max_idle_threads', 'max_threads', 'auto_unmount', 'blkdev']);
+const WITHOUT_EFFECT = new Set([
+  'clone_fd',
+  'max_idle_threads',
+  'max_threads',
+  'auto_unmount',
+  'blkdev',
+  'splice_write',
+  'splice_read',
+  'splice_move',
+  'max_write',
+  'max_readahead',
+  'max_background',
+  'congestion_threshold',
+  'async_read',
+  'sync_read',
+  'attr_timeout',
+  'entry_timeout',
+  'negative_timeout',
+]);
 
 const SELINUX = new Set(['context', 'fscontext', 'defcontext', 'rootcontext']);
 
@@ -129,6 +148,8 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'default_permissions') out.defaultPermissions = true;
   else if (key === 'max_read') out.maxRead = number(word);
   else if (key === 'fsname') out.source = unescapeValue(value ?? '');
+  else if (key === 'remount')
+    throw new UserError('a mount can not be changed; unmount it and mount it again.');
   else if (key === 'data') out.data = dataMode(word);
   else if (key === 'transport') out.transport = transport(word);
   else if (key === 'btime') out.btime = true;

@@ -21,6 +21,7 @@ import type { Log } from '../vfs/log.js';
 import type { Notifier } from '../vfs/notify.js';
 import { attachedAt, detach } from './attach.js';
 import { Counters } from './counters.js';
+import { inheritedDescriptors } from './inherited.js';
 import { HelperJobs } from './jobs.js';
 import { type LogTarget, openLog, writeLine } from './log.js';
 import { mountAt } from './mountinfo.js';
@@ -70,7 +71,7 @@ function mountpointText(target: string): string {
   return text;
 }
 
-/** libfuse's descriptor of the connection. */
+/** A descriptor of the connection that stays ours: libfuse closes its own, whose number may then be another file's. */
 function deviceFd(): number {
   const found = readdirSync('/proc/self/fd').filter((fd) => {
     try {
@@ -80,7 +81,7 @@ function deviceFd(): number {
       throw error;
     }
   });
-  return Number(found[0] ?? -1);
+  return sys.dup(Number(found[0] ?? -1));
 }
 
 class Serving {
@@ -140,7 +141,9 @@ class Serving {
       const why = error instanceof Error ? error.message : String(error);
       throw new UserError(`libfuse can't mount at ${this.#start.target}: ${why}.`);
     }
-    const workerData: WatchData = { device: deviceFd(), wake: this.#jobs.wake };
+    const device = deviceFd();
+    if (device < 0) throw new UserError('the mount ended before it was ready.');
+    const workerData: WatchData = { device, wake: this.#jobs.wake };
     const watch = new Worker(new URL('./native-watch.js', import.meta.url), { workerData });
     watch.on('message', (message: WatchMessage) => {
       this.#resume();
@@ -205,7 +208,12 @@ async function refuse(error: unknown): Promise<void> {
   sys.exitNow(1);
 }
 
+/** Standard streams, the pipe to the parent, the log. */
+const LAST_OWN_FD = 4;
+
 async function begin(start: NativeStart): Promise<void> {
+  // A pipe of the caller's that stayed open here would keep its reader waiting.
+  for (const fd of inheritedDescriptors()) if (fd > LAST_OWN_FD) sys.close(fd);
   const log = openLog(start.log);
   sys.umask(0);
   const kept = sys.keepCapabilities();

@@ -12,7 +12,7 @@ import { waiting } from './waiting.js';
  * for young objects saves collections while a walk makes inodes. native-notes/threads.md has the measurement.
  */
 const V8_FLAGS =
-  '--always-sparkplug --interrupt-budget=300000 --min-semi-space-size=16 --max-semi-space-size=32';
+  '--always-sparkplug --interrupt-budget=300000 --min-semi-space-size=8 --max-semi-space-size=16';
 
 /** How long a thread that has said its last word may take to end, in milliseconds. */
 const EXIT_PATIENCE = 5000;

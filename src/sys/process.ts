@@ -27,3 +27,10 @@ export function setAffinity(tid: number, cpu: number): number {
   mask[cpu >> 3] = 1 << (cpu & 7);
   return result(setAffinityCall(tid, mask.length, mask));
 }
+
+const mallocTrimCall = native('int', 'malloc_trim', ['uint64']);
+
+/** Gives free memory of the C heap back to the system. */
+export function mallocTrim(): void {
+  mallocTrimCall(0);
+}

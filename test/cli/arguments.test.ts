@@ -34,6 +34,11 @@ describe('the drop-in form', () => {
     assert.deepEqual([line.logLevel, line.logFile, line.debug], ['debug', '/x', true]);
   });
 
+  it('takes the transport as an option of the mount', () => {
+    assert.deepEqual(parseDropIn(['--transport', 'fuse-native', 'mnt']).options, ['transport=fuse-native']);
+    assert.deepEqual(parseDropIn(['--transport=kernel', 'mnt']).options, ['transport=kernel']);
+  });
+
   for (const words of [
     ['-x', 'mnt'],
     ['--nope', 'mnt'],
@@ -54,6 +59,13 @@ describe('mount options', () => {
       }),
       selinux,
     );
+
+  it('choose the transport', () => {
+    assert.equal(parse('ro').transport, 'kernel');
+    assert.equal(parse('transport=fuse-native').transport, 'fuse-native');
+    assert.throws(() => parse('transport=tcp'), /kernel or fuse-native/);
+    assert.throws(() => parse('transport'), /kernel or fuse-native/);
+  });
 
   it('set flags, the last one winning', () => {
     assert.equal(

@@ -1,6 +1,6 @@
 /** The command as a user meets it: what it prints, how it ends, what is mounted then. */
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
@@ -188,11 +188,16 @@ describe('a mount in the background', () => {
       assert.ok(texts.includes(text), texts.join());
   });
 
-  mounting('is a mount helper of mount(8)', async (mnt, t) => {
-    if (!existsSync('/sbin/mount.fuse3')) return t.skip('there is no mount.fuse3');
-    const lowers = `lowerdir=${home}/l1:${home}/l2`;
-    await must('mount', ['-t', 'fuse3', `${COMMAND}#overlay`, mnt, '-o', `${lowers},ro,nofail`]);
-    assert.equal(await must('cat', [`${mnt}/one`]), 'one\n');
+  mounting('shows one link of every directory with static_nlink', async (mnt) => {
+    mkdirSync(`${home}/l1/dir/sub`, { recursive: true });
+    for (const [option, links] of [
+      ['', '3'],
+      [',static_nlink', '1'],
+    ]) {
+      assert.equal((await command(['-o', `lowerdir=l1:l2${option}`, 'mnt'])).code, 0);
+      assert.equal((await must('stat', ['-c', '%h', `${mnt}/dir`])).trim(), links);
+      await must('umount', [mnt]);
+    }
   });
 });
 

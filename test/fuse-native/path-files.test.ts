@@ -35,7 +35,7 @@ function read(handle: number): string {
 }
 
 function cat(path: string): string {
-  const handle = files.open(path, 0);
+  const handle = files.open(path);
   const text = read(handle);
   files.release(handle);
   return text;
@@ -97,7 +97,7 @@ describe('forgets', () => {
     files.link('/d/f', '/d/g');
     files.getattr('/d/g');
     files.symlink('f', '/d/l');
-    const open = files.open('/d/f', 0);
+    const open = files.open('/d/f');
     files.rename('/d', '/e');
     files.unlink('/e/f');
     files.getattr('/e/g');
@@ -126,7 +126,7 @@ describe('an unlinked open file', () => {
   it('lives until libfuse removes its hidden name, and is in no directory', () => {
     files.mkdir('/d', 0o755);
     write('/d/f', 'text');
-    const open = files.open('/d/f', 2);
+    const open = files.open('/d/f');
     files.rename('/d/f', `/d/${HIDDEN}`);
     assert.deepEqual(files.readdir('/d')[0].length, 2);
     assert.equal(read(open), 'text');

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LIMITS, type Limit } from '../../src/fuse-native/capabilities.js';
@@ -214,6 +214,11 @@ describe('a fuse-native mount', () => {
     assert.equal((await sh(script)).stdout, '.\n..\ntext\n');
   });
 
+  withMount('opens a lower file for writing while a reader has it open', '', async ({ at }) => {
+    const script = `cd ${at}; exec 3<file; exec 4<>file; exec 5<file; echo x >&4; cat <&3; cat <&5; cat file`;
+    assert.equal((await sh(script)).stdout, 'x\nwer\n'.repeat(3));
+  });
+
   withMount('sees a change through every hard link at once', '', async ({ at }) => {
     const script = `cd ${at}; echo 1 >a; ln a b; cat b; echo 22 >>a; cat b; stat -c %s b; chmod 600 b; stat -c %a a`;
     assert.equal((await sh(script)).stdout, '1\n1\n22\n5\n600\n');
@@ -239,6 +244,23 @@ describe('a fuse-native mount', () => {
     assert.equal(await servers(at), 0);
   });
 
+  it('may end as soon as it is there', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const { at, options } = place();
+    const script = `for i in 1 2 3; do ${process.execPath} ${CLI} --transport fuse-native -o ${options} ${at} 2>/dev/null; umount ${at}; done`;
+    assert.equal((await sh(script, { timeout: 60_000 })).code, 0);
+    for (let i = 0; i < 100 && (await servers(at)) > 0; i++) await pause(50);
+    assert.equal(await servers(at), 0);
+  });
+
+  it('keeps no descriptor of its caller open', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const { at, options } = place();
+    const script = `x=$(exec 9>&1; ${process.execPath} ${CLI} --transport fuse-native -o ${options} ${at}); echo done`;
+    assert.match((await sh(script)).stdout, /^done\n$/);
+    await must('umount', [at]);
+  });
+
   withMount('takes options of libfuse', ',ro,nosuid,noexec,fsname=a\\,b', async ({ at }) => {
     assert.match(
       await must('grep', [at, '/proc/self/mountinfo']),
@@ -258,6 +280,33 @@ describe('a fuse-native mount', () => {
     const gone = await run(process.execPath, [CLI, 'umount', at], { cwd: path });
     assert.equal(gone.code, 0, gone.stderr);
     assert.equal(existsSync(`${path}/pwned`) || existsSync('/pwned'), false);
+  });
+});
+
+describe('a user without any privilege', () => {
+  it('mounts with fuse-native through fusermount', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const missing = await missingTools(['setpriv', 'fusermount']);
+    if (missing.length > 0) return t.skip(`not installed: ${missing.join(', ')}`);
+    const [program = '', ...who] = NOBODY;
+    if ((await run(program, [...who, 'test', '-r', CLI])).code !== 0) {
+      return t.skip('another user can not read this directory');
+    }
+    const { path, at, options } = place();
+    await must('chmod', ['755', scratch.path]);
+    await must('chown', ['-R', '65534:65534', path]);
+    // As udev sets it on any desktop or server; a bare machine leaves it to root.
+    const mode = statSync('/dev/fuse').mode & 0o7777;
+    chmodSync('/dev/fuse', 0o666);
+    try {
+      const script = `cd ${path}; ${process.execPath} ${CLI} --transport fuse-native -o ${options} ${at} 2>/dev/null || exit 9
+        cat mnt/file; echo more >>mnt/file; mkdir mnt/d; cat mnt/file; stat -c %u mnt/d; ${process.execPath} ${CLI} umount mnt`;
+      const result = await run(program, [...who, 'sh', '-c', script], { timeout: 30_000 });
+      assert.equal(result.stdout, 'lower\nlower\nmore\n65534\n', result.stderr);
+      assert.equal(isMounted(at), false);
+    } finally {
+      chmodSync('/dev/fuse', mode);
+    }
   });
 });
 

@@ -52,13 +52,10 @@ export const byDesign: Readonly<Record<string, string>> = {
 export const pending: Readonly<Record<string, string>> = {
   'xattr-whiteout-without-mark':
     'a whiteout in xattr form hides without a mark on its directory, for creates too',
-  'metacopy-chmod': 'a rename within a directory writes the bare name as redirect',
-  'metacopy-link': 'a link of a metacopy file writes a redirect',
-  'metacopy-breaks-links': 'metadata copy-up of a hard link gives it an inode number of its own',
 };
 
 /** Options that made-up scenarios of the short run leave out until what is pending there is done. */
-export const pendingOptions: readonly string[] = ['metacopy=on'];
+export const pendingOptions: readonly string[] = [];
 
 export const lineRules: readonly LineRule[] = [
   {

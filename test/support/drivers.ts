@@ -82,7 +82,17 @@ export const kernel: Driver = {
   }),
   async mount(stack, at) {
     const options = [...(stack.options ?? []), ...kernelDefaults(stack.options ?? [])];
-    await must('mount', ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at]);
+    const args = ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at];
+    // With index=on the kernel refuses layers of a mount that lives on in another process' mount namespace for a
+    // moment.
+    for (let attempt = 0; ; attempt++) {
+      const result = await run('mount', args);
+      if (result.code === 0) break;
+      if (attempt === 40 || !/busy|already mounted/.test(result.stderr)) {
+        throw new Error(`mount ${args.join(' ')} ended with ${result.code}: ${result.stderr}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
     const abort = (): void => {};
     return { path: at, abort, unmount: () => unmountAt(at, abort) };
   },

@@ -46,7 +46,7 @@ const touch: Scenario = {
   },
 };
 
-/** On 600 files. */
+/** On 300 files. */
 function recursive(command: string, quick: boolean): Scenario {
   return {
     ...append,
@@ -73,7 +73,7 @@ function withMetacopy(command: string): Scenario {
   };
 }
 
-const PART = 'usr/lib/package{0..9}';
+const PART = 'usr/lib/package{0..4}';
 const CHMOD = 'chmod -R o-r';
 const CHOWN = 'chown -R 1:1';
 

@@ -1,0 +1,44 @@
+/** Giving memory back after the kernel forgot many nodes. V8 keeps a heap that is not used as long as nothing happens. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import * as sys from '../sys/index.js';
+
+/** Forgotten nodes that are worth a collection: some 10 MB. */
+const WORTH_IT = 20_000;
+/** How long nothing must have happened before it, in milliseconds. */
+export const CALM = 100;
+
+const FORGET = 2;
+const BATCH_FORGET = 42;
+/** struct fuse_batch_forget_in, after the header: the number of nodes. */
+const COUNT_AT = 40;
+
+/** Counts forgets, and collects when told that there is time. */
+export class Reclaimer {
+  #forgotten = 0;
+  #collect: (() => void) | null = null;
+
+  request(opcode: number, request: Buffer): void {
+    if (opcode === FORGET) this.#forgotten++;
+    else if (opcode === BATCH_FORGET) this.#forgotten += request.readUInt32LE(COUNT_AT);
+  }
+
+  /** Whether a collection would give something back. */
+  get due(): boolean {
+    return this.#forgotten >= WORTH_IT;
+  }
+
+  /** Takes some ten milliseconds, as most of the heap is dead. */
+  collect(): void {
+    this.#forgotten = 0;
+    if (this.#collect === null) {
+      setFlagsFromString('--expose-gc');
+      this.#collect = runInNewContext('gc') as () => void;
+      setFlagsFromString('--no-expose-gc');
+    }
+    // The second one gives the pages back that the first one emptied.
+    this.#collect();
+    this.#collect();
+    sys.mallocTrim();
+  }
+}

@@ -1,0 +1,75 @@
+/** Copies single objects with everything that belongs to them: data with its holes, owner, xattrs, mode, times. */
+import * as sys from '../sys/index.js';
+import { check } from './text.js';
+
+/** An object to copy. */
+export interface Original {
+  /** For messages. */
+  readonly path: string;
+  readonly stat: sys.Stat;
+  /** xattrs that the copy shall have. */
+  readonly xattrs: ReadonlyMap<string, Buffer>;
+  /** Target of a symlink. */
+  readonly target: () => string;
+  /** A descriptor of a file's data, which the copy closes; or -errno. */
+  readonly open: () => number;
+}
+
+const NEW_FILE = sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW | sys.O_CLOEXEC;
+
+function copyFile({ path, stat, open }: Original, dirfd: number, name: string): void {
+  const from = check(open(), 'open', path);
+  try {
+    const to = check(sys.openat(dirfd, name, NEW_FILE, 0o600), 'create', path);
+    try {
+      check(sys.copyData(from, to, stat.size), 'copy', path);
+    } finally {
+      sys.close(to);
+    }
+  } finally {
+    sys.close(from);
+  }
+}
+
+/**
+ * Makes a copy as `name` in `dirfd`, where nothing is. A directory is made empty and without attributes: those come
+ * when it is filled ({@link copyAttributes}), since what is made in it would inherit its ACL, and its mode may forbid.
+ */
+export function copyObject(original: Original, dirfd: number, name: string): void {
+  const { path, stat } = original;
+  const type = stat.mode & sys.S_IFMT;
+  if (type === sys.S_IFREG) copyFile(original, dirfd, name);
+  else if (type === sys.S_IFDIR) {
+    check(sys.mkdirat(dirfd, name, 0o700), 'create', path);
+    return;
+  } else if (type === sys.S_IFLNK) check(sys.symlinkat(original.target(), dirfd, name), 'create', path);
+  else check(sys.mknodat(dirfd, name, type | 0o600, stat.rdevMajor, stat.rdevMinor), 'create', path);
+  copyAttributes(original, dirfd, name);
+}
+
+/** Owner first, which takes set-id bits and capabilities away; then xattrs, mode and times. */
+export function copyAttributes({ path, stat, xattrs }: Original, dirfd: number, name: string): void {
+  if (process.geteuid!() === 0)
+    check(sys.fchownat(dirfd, name, stat.uid, stat.gid), 'change the owner of', path);
+  const isLink = (stat.mode & sys.S_IFMT) === sys.S_IFLNK;
+  // What it inherited from a default ACL is not the original's.
+  for (const acl of isLink ? [] : ['system.posix_acl_access', 'system.posix_acl_default']) {
+    if (!xattrs.has(acl)) sys.removexattr(dirfd, name, acl);
+  }
+  for (const [attribute, value] of xattrs) {
+    check(sys.setxattr(dirfd, name, attribute, value, value.length), `set ${attribute} of`, path);
+  }
+  if (!isLink) check(sys.fchmodat(dirfd, name, stat.mode & 0o7777), 'change the mode of', path);
+  copyTimes(stat, dirfd, name, path);
+}
+
+function copyTimes(stat: sys.Stat, dirfd: number, name: string, path: string): void {
+  const atime = { sec: stat.atime, nsec: stat.atimeNsec };
+  const mtime = { sec: stat.mtime, nsec: stat.mtimeNsec };
+  check(sys.utimensat(dirfd, name, atime, mtime), 'change the times of', path);
+}
+
+/** A copy of attributes that are overwritten by the next look. */
+export function keepStat(stat: sys.Stat): sys.Stat {
+  return Object.assign(new sys.Stat(), stat);
+}

@@ -1,0 +1,107 @@
+/** `plyfs export`: a layer directory as an OCI layer. */
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { UserError } from '../../overlay/user-error.js';
+import * as sys from '../../sys/index.js';
+import { type PathLike, pathBytes, quoted } from '../text.js';
+import { openTop } from '../tree.js';
+import { usesUserXattrs, View } from '../view.js';
+import { type Compression, compressor, Digester } from './compression.js';
+import { LayerReader } from './layer-reader.js';
+import { TarWriter } from './tar-writer.js';
+
+export interface ExportOptions {
+  /** The layer: usually an upper. */
+  readonly layer: PathLike;
+  /** Lowers, top first: needed where the layer has renamed directories or metacopies, which a tar can't express. */
+  readonly lower?: readonly PathLike[];
+  /** A file, which is there only when it is whole; or a stream. */
+  readonly output: PathLike | Writable;
+  readonly compression?: Compression;
+  readonly userxattr?: boolean | undefined;
+  /** Times later than this (seconds) become this: for reproducible builds. */
+  readonly maxTime?: number | undefined;
+  readonly onProgress?: (entries: number) => void;
+}
+
+export interface ExportResult {
+  readonly mediaType: string;
+  /** Of the file as written. */
+  readonly digest: string;
+  readonly size: number;
+  /** Of the tar before compression. */
+  readonly diffId: string;
+  readonly diffSize: number;
+  readonly entries: number;
+  /** What could not be put into a tar. */
+  readonly warnings: readonly string[];
+}
+
+const MEDIA: Readonly<Record<Compression, string>> = {
+  none: 'application/vnd.oci.image.layer.v1.tar',
+  gzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  zstd: 'application/vnd.oci.image.layer.v1.tar+zstd',
+};
+
+async function send(
+  writer: TarWriter,
+  work: Promise<void>,
+  to: Writable,
+  kind: Compression,
+): Promise<[Digester, Digester]> {
+  const plain = new Digester();
+  const packed = new Digester();
+  const squeeze = compressor(kind);
+  const steps = squeeze === null ? [plain, packed] : [plain, squeeze, packed];
+  const failed = work.catch((error: Error) => {
+    writer.stream.destroy(error);
+    throw error;
+  });
+  await Promise.all([failed, pipeline([writer.stream, ...steps, to])]);
+  return [plain, packed];
+}
+
+/** Writes a layer as a tar. Throws a UserError; then no output file is left. */
+export async function exportLayer(options: ExportOptions): Promise<ExportResult> {
+  const { compression = 'gzip', output, lower = [] } = options;
+  const userxattr = usesUserXattrs({ lower: [options.layer], userxattr: options.userxattr });
+  const writer = new TarWriter();
+  using view = lower.length === 0 ? null : View.open({ upper: options.layer, lower, userxattr });
+  const top = openTop(options.layer, 'layer');
+  const path =
+    typeof output === 'string' || Buffer.isBuffer(output) ? Buffer.from(pathBytes(output), 'latin1') : null;
+  const temporary = path === null ? null : Buffer.concat([path, Buffer.from(`.${process.pid}.tmp`)]);
+  try {
+    const reader = new LayerReader(writer, view, {
+      top,
+      userxattr,
+      maxTime: options.maxTime,
+      onProgress: options.onProgress,
+    });
+    const to = temporary === null ? (output as Writable) : createWriteStream(temporary, { flags: 'wx' });
+    const work = reader.run().then(() => writer.finish());
+    const [plain, packed] = await send(writer, work, to, compression);
+    // commit point
+    if (path !== null && temporary !== null) await rename(temporary, path);
+    return {
+      mediaType: MEDIA[compression],
+      digest: packed.digest(),
+      size: packed.bytes,
+      diffId: plain.digest(),
+      diffSize: plain.bytes,
+      entries: writer.entries,
+      warnings: reader.warnings,
+    };
+  } catch (error) {
+    if (temporary !== null) await rm(temporary, { force: true });
+    const code = error instanceof Error && 'code' in error ? String(error.code) : null;
+    if (code === null) throw error;
+    throw new UserError(
+      `can't write ${path === null ? 'the tar' : `'${quoted(path.latin1Slice())}'`}: ${code}.`,
+    );
+  } finally {
+    sys.close(top);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Reads tars with `tar-stream`, in a way that keeps bytes: names and pax values as latin1, where the library would take
+ * pax values for UTF-8 (an xattr's value is binary, and so is a name that is no UTF-8).
+ */
+import type { Readable, Writable } from 'node:stream';
+import { extract } from 'tar-stream';
+import { UserError } from '../../overlay/user-error.js';
+import { decodePax } from './pax.js';
+
+/** What the library keeps to itself and this replaces: checked at start, since the package is pinned. */
+interface Internals {
+  _decodeLongHeader(data: Buffer): void;
+  _header: { readonly type: string | null };
+  _pax: Record<string, string> | null;
+  _paxGlobal: Record<string, string> | null;
+}
+
+/** Writable, with the archive; iterable, with its entries, each of which must be read or resumed. */
+export type Entries = Writable & AsyncIterable<Readable & { readonly header: TarHeader }>;
+
+/** An extractor whose entries have latin1 names and pax records. */
+export function latin1Extract(): Entries {
+  const options = { filenameEncoding: 'latin1', allowUnknownFormat: true };
+  // The types of the package lag behind it.
+  const stream = extract(options as never) as unknown as Entries;
+  const inside = stream as unknown as Internals;
+  const original = inside._decodeLongHeader;
+  if (typeof original !== 'function') throw new Error('tar-stream is not the version that this was made for');
+  inside._decodeLongHeader = (data: Buffer): void => {
+    const { type } = inside._header;
+    if (type === 'pax-global-header') inside._paxGlobal = decodePax(data);
+    else if (type === 'pax-header') inside._pax = { ...inside._paxGlobal, ...decodePax(data) };
+    else original.call(stream, data);
+  };
+  return stream;
+}
+
+/** A header as the library reads it. */
+export interface TarHeader {
+  readonly name: string;
+  /** null: of a type that it does not know. */
+  readonly type: string | null;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly mtime: Date;
+  readonly linkname: string | null;
+  readonly devmajor: number;
+  readonly devminor: number;
+  /** Where the entry's data starts in the tar. */
+  readonly byteOffset: number;
+  readonly pax: Record<string, string> | null;
+}
+
+/** The components of a name in an archive. Throws a UserError for one that leads out of the place it is unpacked to. */
+export function safeComponents(name: string): string[] {
+  const components = name.split('/').filter((part) => part !== '' && part !== '.');
+  if (components.includes('..') || name.includes('\0')) {
+    throw new UserError(
+      `the archive is refused: the name '${name.replace(/[^\x20-\x7e]/g, '?')}' leads out of its directory.`,
+    );
+  }
+  return components;
+}
+
+/** A run of a sparse file's data. */
+export interface SparseRun {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** What a header says of a sparse file (GNU, in pax form). */
+export interface SparseInfo {
+  readonly name: string | null;
+  readonly size: number;
+  /** null: the map is at the start of the data. */
+  readonly map: readonly SparseRun[] | null;
+}
+
+function number(text: string | undefined): number {
+  const value = Number(text);
+  if (text === undefined || !/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new UserError('the archive is refused: a sparse file has a malformed map.');
+  }
+  return value;
+}
+
+/** Pairs of numbers as runs, in order and within the file. */
+export function sparseRuns(numbers: readonly string[], size: number): SparseRun[] {
+  const runs: SparseRun[] = [];
+  let end = 0;
+  for (let i = 0; i + 1 < numbers.length; i += 2) {
+    const run = { offset: number(numbers[i]), size: number(numbers[i + 1]) };
+    if (run.offset < end || run.offset + run.size > size) number(undefined);
+    end = run.offset + run.size;
+    runs.push(run);
+  }
+  return runs;
+}
+
+/** Reads the pax records of a sparse file; null when it is none. */
+export function sparseInfo(pax: Record<string, string> | null | undefined): SparseInfo | null {
+  if (!pax) return null;
+  const size = pax['GNU.sparse.realsize'] ?? pax['GNU.sparse.size'];
+  if (size === undefined) return null;
+  const real = number(size);
+  const map = pax['GNU.sparse.map'];
+  const runs = map === undefined ? null : sparseRuns(map.split(','), real);
+  return { name: pax['GNU.sparse.name'] ?? null, size: real, map: runs };
+}
