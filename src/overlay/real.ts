@@ -76,6 +76,8 @@ function readAnew(path: number): sys.Dirent[] {
   const fd = must(sys.openat(path, '.', DIR_FLAGS), 'openat');
   const entries = sys.readDirectory(fd);
   sys.close(fd);
+  // It was removed meanwhile.
+  if (entries === -sys.ENOENT) return [];
   if (typeof entries === 'number') must(entries, 'getdents64');
   return entries as sys.Dirent[];
 }
