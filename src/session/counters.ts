@@ -8,8 +8,10 @@ const BYTES_IN = OPCODES + 2;
 const BYTES_OUT = OPCODES + 3;
 const REFUSED = OPCODES + 4;
 const BUGS = OPCODES + 5;
+const COPY_UPS = OPCODES + 6;
+const COPIED_BYTES = OPCODES + 7;
 /** Milliseconds by opcode take the last places. */
-const TIMES = OPCODES + 6;
+const TIMES = OPCODES + 8;
 const SIZE = TIMES + OPCODES;
 
 /** What has happened on a mount since it started. */
@@ -23,6 +25,9 @@ export interface Stats {
   readonly parked: number;
   /** Jobs given to helper threads. */
   readonly jobs: number;
+  /** Objects copied up, directories included, and the bytes of data that went with them. */
+  readonly copyUps: number;
+  readonly copiedBytes: number;
   /** Bytes read from and written to the device. */
   readonly bytesIn: number;
   readonly bytesOut: number;
@@ -65,6 +70,11 @@ export class Counters {
     this.#n[JOBS]!++;
   }
 
+  copiedUp(bytes: number): void {
+    this.#n[COPY_UPS]!++;
+    this.#n[COPIED_BYTES]! += bytes;
+  }
+
   refused(): void {
     this.#n[REFUSED]!++;
   }
@@ -91,6 +101,8 @@ export class Counters {
       milliseconds,
       parked: this.#n[PARKED]!,
       jobs: this.#n[JOBS]!,
+      copyUps: this.#n[COPY_UPS]!,
+      copiedBytes: this.#n[COPIED_BYTES]!,
       bytesIn: this.#n[BYTES_IN]!,
       bytesOut: this.#n[BYTES_OUT]!,
       refused: this.#n[REFUSED]!,

@@ -20,7 +20,7 @@ describe('plyfs stats', () => {
   it('counts requests of a live mount, in three formats, and watches', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);
-    await shell(`echo x > ${dirs.lower}/x`);
+    await shell(`mkdir ${dirs.lower}/d; echo four > ${dirs.lower}/d/x`);
     let socket = '';
     const whileMounted = async (): Promise<void> => {
       const stats = await toolJson<MountStats>(['stats', dirs.merged]);
@@ -28,6 +28,7 @@ describe('plyfs stats', () => {
       assert.equal(mkdirs.count, 3);
       assert.ok(mkdirs.microseconds > 0 && stats.rss > 1 << 20 && stats.bugs === 0);
       assert.equal(stats.mountpoint, dirs.merged);
+      assert.deepEqual([stats.copyUps, stats.copiedBytes], [2, 5]);
       assert.match(
         (await tool(['stats', dirs.merged])).stdout,
         /\nrequest +count +mean\n[\s\S]*MKDIR +3 +\d+ \S+s\n/,
@@ -41,7 +42,10 @@ describe('plyfs stats', () => {
       assert.deepEqual(report!.options.lowerdir, [dirs.lower]);
       await watched(dirs.merged);
     };
-    await changed(dirs, 'mkdir a b c', { driver: plyfs, whileMounted });
+    await changed(dirs, 'mkdir a b c; echo y >> d/x', { driver: plyfs, whileMounted });
+    // The server takes its socket away when it has seen the end of the mount.
+    for (let i = 0; i < 100 && existsSync(socket); i++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(existsSync(socket), false);
     const none = await tool(['stats', dirs.merged]);
     assert.equal(none.code, 1);

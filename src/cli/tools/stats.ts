@@ -19,6 +19,8 @@ export interface MountStats {
   readonly totalRequests: number;
   readonly parked: number;
   readonly jobs: number;
+  readonly copyUps: number;
+  readonly copiedBytes: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly refused: number;
@@ -45,7 +47,16 @@ function statsOf(report: MountReport, since: MountReport | null): MountStats {
     .filter(({ count }) => count > 0)
     .sort((a, b) => b.count - a.count);
   const less = (
-    key: 'totalRequests' | 'parked' | 'jobs' | 'bytesIn' | 'bytesOut' | 'refused' | 'bugs',
+    key:
+      | 'totalRequests'
+      | 'parked'
+      | 'jobs'
+      | 'copyUps'
+      | 'copiedBytes'
+      | 'bytesIn'
+      | 'bytesOut'
+      | 'refused'
+      | 'bugs',
   ): number => stats[key] - (before?.[key] ?? 0);
   return {
     mountpoint: shown(report.mountpoint),
@@ -55,6 +66,8 @@ function statsOf(report: MountReport, since: MountReport | null): MountStats {
     totalRequests: less('totalRequests'),
     parked: less('parked'),
     jobs: less('jobs'),
+    copyUps: less('copyUps'),
+    copiedBytes: less('copiedBytes'),
     bytesIn: less('bytesIn'),
     bytesOut: less('bytesOut'),
     refused: less('refused'),
@@ -67,7 +80,7 @@ function statsOf(report: MountReport, since: MountReport | null): MountStats {
 
 function asText(stats: MountStats): string {
   const head = `${stats.mountpoint}: process ${stats.pid}, since ${stats.startedAt}, memory ${sizeText(stats.rss)}, ${stats.descriptors} descriptors\n`;
-  const sums = `${stats.totalRequests} requests, ${stats.parked} waited for ${stats.jobs} jobs; ${sizeText(stats.bytesIn)} in, ${sizeText(stats.bytesOut)} out; ${stats.bugs} bugs\n`;
+  const sums = `${stats.totalRequests} requests, ${stats.parked} waited for ${stats.jobs} jobs; ${stats.copyUps} copy-ups with ${sizeText(stats.copiedBytes)}; ${sizeText(stats.bytesIn)} in, ${sizeText(stats.bytesOut)} out; ${stats.bugs} bugs\n`;
   const rows = stats.requests.map(({ name, count, microseconds }) => [
     name,
     String(count),
@@ -88,6 +101,8 @@ function asPrometheus(stats: MountStats): string {
   const more: [string, string, number][] = [
     ['parked_total', 'counter', stats.parked],
     ['jobs_total', 'counter', stats.jobs],
+    ['copy_ups_total', 'counter', stats.copyUps],
+    ['copied_bytes_total', 'counter', stats.copiedBytes],
     ['in_bytes_total', 'counter', stats.bytesIn],
     ['out_bytes_total', 'counter', stats.bytesOut],
     ['refused_total', 'counter', stats.refused],
