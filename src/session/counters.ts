@@ -8,13 +8,17 @@ const BYTES_IN = OPCODES + 2;
 const BYTES_OUT = OPCODES + 3;
 const REFUSED = OPCODES + 4;
 const BUGS = OPCODES + 5;
-const SIZE = OPCODES + 6;
+/** Milliseconds by opcode take the last places. */
+const TIMES = OPCODES + 6;
+const SIZE = TIMES + OPCODES;
 
 /** What has happened on a mount since it started. */
 export interface Stats {
   /** Requests by FUSE opcode number. */
   readonly requests: Readonly<Record<number, number>>;
   readonly totalRequests: number;
+  /** Milliseconds from a request's arrival until it was answered or parked, in sum, by FUSE opcode number. */
+  readonly milliseconds: Readonly<Record<number, number>>;
   /** Requests that waited for a job. */
   readonly parked: number;
   /** Jobs given to helper threads. */
@@ -45,6 +49,10 @@ export class Counters {
     this.#n[BYTES_IN]! += bytes;
   }
 
+  took(opcode: number, milliseconds: number): void {
+    this.#n[TIMES + (opcode & (OPCODES - 1))]! += milliseconds;
+  }
+
   reply(bytes: number): void {
     this.#n[BYTES_OUT]! += bytes;
   }
@@ -68,16 +76,19 @@ export class Counters {
   /** A copy of all numbers. */
   read(): Stats {
     const requests: Record<number, number> = {};
+    const milliseconds: Record<number, number> = {};
     let totalRequests = 0;
     for (let opcode = 0; opcode < OPCODES; opcode++) {
       const n = this.#n[opcode]!;
       if (n === 0) continue;
       requests[opcode] = n;
+      milliseconds[opcode] = this.#n[TIMES + opcode]!;
       totalRequests += n;
     }
     return {
       requests,
       totalRequests,
+      milliseconds,
       parked: this.#n[PARKED]!,
       jobs: this.#n[JOBS]!,
       bytesIn: this.#n[BYTES_IN]!,
