@@ -16,6 +16,8 @@ const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
   layers: async () => (await import('./tools/layers.js')).layersCommand,
   merge: async () => (await import('./tools/merge.js')).mergeCommand,
   squash: async () => (await import('./tools/merge.js')).squashCommand,
+  run: async () => (await import('./tools/run.js')).runCommand,
+  stats: async () => (await import('./tools/stats.js')).statsCommand,
 };
 
 /** Runs the command `args[0]` with the rest of `args`. Resolves to the exit code. */

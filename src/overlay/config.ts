@@ -140,4 +140,6 @@ export interface OverlayServices {
   readonly notify: Notifier;
   readonly log: Log;
   readonly dataMode: DataMode;
+  /** Told of each copy-up and of the bytes of data that it copied: for statistics. */
+  readonly copiedUp?: (bytes: number) => void;
 }

@@ -65,6 +65,7 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   dir!.real.unshift(upper);
   dir!.impure = 'no';
   inode.hasUpper = true;
+  ov.services.copiedUp?.(0);
   if (dir!.listing !== null) dir!.listing.sources[0] = upper;
   parent.dir!.listing?.copiedUp(inode.name);
   // A merge dir's nlink is 1 (fillAttr()): what the kernel has cached is not true any more.
@@ -128,6 +129,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     throw error;
   }
   sys.close(copy.source);
+  ov.services.copiedUp?.(metacopy || sys.fstatx(copy.fd, ov.probe) < 0 ? 0 : ov.probe.size);
   if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);
   if (inode.parent === null) inode.orphan = copy.fd;
   // A metacopy's own data is a hole.
@@ -169,6 +171,7 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
     throw error;
   }
   becomeUpper(ov, inode, null);
+  ov.services.copiedUp?.(0);
   if (keepsOrigin) return;
   locate(ov, inode);
   takeUpperIno(ov, inode, ov.atFd, ov.atName);

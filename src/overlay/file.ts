@@ -17,7 +17,8 @@ const COPY_MAX = 4 * 1024 * 1024;
  */
 export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   let file = ov.files.get(inode);
-  if (file !== undefined && (!write || (file.writable && inode.data === null))) return file.fd;
+  if (file !== undefined && (!write || (file.writable && inode.data === null && inode.index === null)))
+    return file.fd;
   if (write) {
     copyUp(ov, inode, 'all');
     file = ov.files.get(inode);

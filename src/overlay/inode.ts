@@ -14,6 +14,8 @@ export class RealDir {
   readonly layer: Layer;
   parent: RealDir | null;
   name: string;
+  /** Its descriptor's position is not at the start: kept by DirFds. */
+  wasRead = false;
   /** May hold xattr whiteouts: it is marked `overlay.opaque=x`. */
   xwhiteouts = false;
 

@@ -86,6 +86,9 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
   } else if (isMerge(inode.dir) || ov.options.staticNlink) {
     // "Some tools can't cope with a merge dir's nlink" (ovl_getattr): 1 says that it means nothing.
     out.nlink = 1;
+  } else if (out.nlink === 0) {
+    // The stand-in for a mount point has no name.
+    out.nlink = 1;
   }
   if (ov.owners !== null) ov.owners.show(ov, inode, out);
 }

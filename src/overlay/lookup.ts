@@ -8,6 +8,7 @@ import { locateDir, statAt, statInode } from './locate.js';
 import { isImpure, markImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { findMetacopyData, looksHollow } from './metacopy.js';
+import type { MountPoints } from './mount-points.js';
 import { addName, dropInode, makeFirst } from './names.js';
 import { originIno, writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
@@ -81,10 +82,32 @@ export function isAbsent(rc: number): boolean {
 }
 
 /** `where` holds the topmost object, whose attributes are in `ov.stat`; `below` may hold directories to merge. */
-function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode {
+function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode | null {
   const type = ov.stat.mode & sys.S_IFMT;
+  if (ov.mountPoints?.isCrossed(where.layer, ov.stat))
+    return makeMountPoint(ov, ov.mountPoints, parent, name, where);
   if (type === sys.S_IFDIR) return makeDirectory(ov, parent, name, where, below);
   return where.isUpper ? makeUpperFile(ov, parent, name, type) : makeLowerFile(ov, parent, name, type, where);
+}
+
+/** Something is mounted here, which is no part of the layer: see mount-points.ts. */
+function makeMountPoint(
+  ov: Overlay,
+  mountPoints: MountPoints,
+  parent: Inode,
+  name: string,
+  where: RealDir,
+): Inode | null {
+  const type = ov.stat.mode & sys.S_IFMT;
+  if (type !== sys.S_IFDIR) {
+    return where.isUpper || mountPoints.isFuse(ov.stat) ? null : makeLowerFile(ov, parent, name, type, where);
+  }
+  const { inoLo, inoHi } = ov.stat;
+  const empty = mountPoints.emptyDir(where.layer);
+  const inode = newInode(ov, sys.S_IFDIR, parent, name, new DirState([empty]));
+  ov.inoMap.map(empty.layer, inoLo, inoHi, inode);
+  statInode(ov, inode);
+  return inode;
 }
 
 function makeLowerFile(ov: Overlay, parent: Inode, name: string, type: number, where: RealDir): Inode {
@@ -213,6 +236,7 @@ function collectBelow(
     }
     if (next >= below.length) return;
     const source = below[next++]!;
+    if (ov.mountPoints?.isMountPoint(source, ov.dirs.fd(source), last.name, ov.probe)) continue;
     real.push(new RealDir(source.layer, source, last.name));
   }
 }

@@ -18,24 +18,11 @@ export function listingOf(ov: Overlay, inode: Inode): Listing {
   return listing;
 }
 
-/** Names of one real directory. */
-export function readRealDir(ov: Overlay, dir: RealDir): sys.Dirent[] {
-  const flags = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC;
-  const fd = must(sys.openat(ov.dirs.fd(dir), '.', flags), 'openat');
-  try {
-    const entries = sys.readDirectory(fd);
-    if (typeof entries === 'number') must(entries, 'getdents64');
-    return entries as sys.Dirent[];
-  } finally {
-    sys.close(fd);
-  }
-}
-
 function readSingle(ov: Overlay, dir: DirState): Listing {
   const real = dir.real[0]!;
   const source = real.isUpper ? 0 : 1;
   const listing = new Listing(real.isUpper ? [real] : [null, real]);
-  for (const { name, type } of readRealDir(ov, real)) {
+  for (const { name, type } of ov.dirs.read(real)) {
     if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) {
       if (real.isUpper) ov.whUpper = true;
       continue;
@@ -82,7 +69,7 @@ function mergeOne(
   marks: SourceMarks,
 ): string[] {
   const order: string[] = [];
-  for (const { name, type } of readRealDir(ov, real)) {
+  for (const { name, type } of ov.dirs.read(real)) {
     if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) {
       if (real.isUpper) ov.whUpper = true;
       if (name === WH_OPAQUE) marks.opaque = true;

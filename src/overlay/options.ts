@@ -128,11 +128,11 @@ function id(name: string, key: 'squashToUid' | 'squashToGid'): Row {
   };
 }
 
-/** A map of ids as fuse-overlayfs takes it: `inside:outside:count`, repeated; a leading colon is allowed. */
+/** A map of ids as fuse-overlayfs takes it: `stored:shown:count`, repeated; a leading colon is allowed. */
 function idMap(name: string, key: 'uidmapping' | 'gidmapping'): Row {
   return {
     name,
-    value: 'INSIDE:OUTSIDE:COUNT[:...]',
+    value: 'STORED:SHOWN:COUNT[:...]',
     read: (draft, value) => {
       const map = /^:?((\d+:\d+:\d+)(:\d+:\d+:\d+)*):?$/.exec(value);
       if (!map) return false;

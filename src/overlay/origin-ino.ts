@@ -62,7 +62,7 @@ export function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
  * has no handles, or refuses the xattr, leaves the origin unknown: that costs a constant st_ino after a remount.
  */
 export function writeOrigin(ov: Overlay, fromFd: number, fromName: string, layer: Layer, to: Target): void {
-  if (!ov.opened.features.xattr) return;
+  if (!ov.opened.features.xattr || ov.mountPoints?.isStandIn(layer)) return;
   const handle = ov.opened.features.handles ? sys.nameToHandle(fromFd, fromName) : -sys.EOPNOTSUPP;
   const blob = typeof handle === 'number' ? Buffer.alloc(0) : encodeOrigin(layer.uuid, handle, false);
   ov.bestEffort('set origin', sys.setxattr(to.fd, to.name, ov.own.origin, blob, blob.length));

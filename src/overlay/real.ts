@@ -2,13 +2,20 @@
 import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
+import type { Layer } from './config.js';
 import type { Inode, RealDir } from './inode.js';
 
-const DIR_FLAGS = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
+const DIR_FLAGS = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
+/** For a directory that may be searched and not read. */
+const PATH_FLAGS = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
-/** O_PATH descriptors of real directories. A descriptor is valid until the next call that opens another one. */
+/**
+ * Descriptors of real directories: names are looked up relative to them, and they are what a listing is read from. A
+ * descriptor is valid until the next call that opens another one.
+ */
 export class DirFds {
   readonly #open: LRUCache<RealDir, number>;
+  readonly #filling = new Map<Layer, boolean>();
 
   /** `max`: how many descriptors to keep, at least 16, so that one operation's directories never evict each other. */
   constructor(max: number) {
@@ -20,9 +27,34 @@ export class DirFds {
     const known = this.#open.get(dir);
     if (known !== undefined) return known;
     if (dir.parent === null) return dir.layer.root;
-    const fd = must(sys.openat(this.fd(dir.parent), dir.name, DIR_FLAGS), 'openat');
-    this.#open.set(dir, fd);
+    const parent = this.fd(dir.parent);
+    let fd = sys.openat(parent, dir.name, DIR_FLAGS);
+    if (fd === -sys.EACCES) fd = sys.openat(parent, dir.name, PATH_FLAGS);
+    this.#open.set(dir, must(fd, 'openat'));
+    dir.wasRead = false;
     return fd;
+  }
+
+  /** All names of `dir`. Throws FsError. */
+  read(dir: RealDir): sys.Dirent[] {
+    if (dir.parent === null) return readAnew(dir.layer.root);
+    const fd = this.fd(dir);
+    if (dir.wasRead) must(sys.lseek(fd, 0, sys.SEEK_SET), 'lseek');
+    dir.wasRead = true;
+    const entries = sys.readDirectory(fd, this.#fills(dir.layer));
+    // An O_PATH descriptor: it may not be read, unless by a second try with our own rights.
+    if (entries === -sys.EBADF) return readAnew(fd);
+    if (typeof entries === 'number') must(entries, 'getdents64');
+    return entries as sys.Dirent[];
+  }
+
+  #fills(layer: Layer): boolean {
+    let fills = this.#filling.get(layer);
+    if (fills === undefined) {
+      fills = sys.fstatfs(layer.root, statFs) >= 0 && FILLING.has(statFs.type);
+      this.#filling.set(layer, fills);
+    }
+    return fills;
   }
 
   /** Gives up the descriptor of a directory that is gone or forgotten. */
@@ -33,6 +65,21 @@ export class DirFds {
   clear(): void {
     this.#open.clear();
   }
+}
+
+/** f_type of ext4, tmpfs, xfs and btrfs: filesystems whose getdents64(2) fills the buffer while there are names. */
+const FILLING = new Set([0xef53, 0x01021994, 0x58465342, 0x9123683e]);
+const statFs = new sys.StatFs();
+
+/** Names of the directory behind an O_PATH descriptor. */
+function readAnew(path: number): sys.Dirent[] {
+  const fd = must(sys.openat(path, '.', DIR_FLAGS), 'openat');
+  const entries = sys.readDirectory(fd);
+  sys.close(fd);
+  // It was removed meanwhile.
+  if (entries === -sys.ENOENT) return [];
+  if (typeof entries === 'number') must(entries, 'getdents64');
+  return entries as sys.Dirent[];
 }
 
 /** An open data descriptor of an inode's real file. */

@@ -58,9 +58,17 @@ export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'i
     checkKinds(inode, target);
   }
   checkRedirectable(ov, inode);
-  if (target !== null && target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
-
+  // What is on upper only is asked when all else is ready, as there (ovl_pure_upper()).
+  if (target !== null && !isPureUpper(target)) checkEmpty(ov, target);
   move(ov, source, { ...to, inode: target });
+}
+
+function isPureUpper(inode: Inode): boolean {
+  return inode.hasUpper && !(inode.dir !== null && isMerge(inode.dir));
+}
+
+function checkEmpty(ov: Overlay, target: Inode): void {
+  if (target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
 }
 
 function checkKinds(inode: Inode, target: Inode): void {
@@ -97,6 +105,7 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const { inode } = from;
   prepare(ov, from, to.parent);
   const isDir = inode.dir !== null;
+  if (to.inode !== null) checkEmpty(ov, to.inode);
   if (to.inode !== null && to.inode.index !== null) startNlink(ov, to.inode, to.parent, to.name);
   const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
   const toDir = dirOf(to.parent).upper!;

@@ -11,6 +11,7 @@ import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
 import type { Listing } from './listing.js';
 import { OwnXattrs } from './marks.js';
+import { MountPoints } from './mount-points.js';
 import { OpenFiles } from './open-files.js';
 import { type Owners, ownersOf } from './owners.js';
 import { DirFds, FileFds } from './real.js';
@@ -73,6 +74,8 @@ export class Overlay {
   readonly nodes = new NodeTable<Inode>();
   readonly dirs: DirFds;
   readonly files: FileFds;
+  /** Mounts inside layers are possible; null: every layer is a clone of its own mount. */
+  readonly mountPoints: MountPoints | null;
   readonly openFiles = new OpenFiles();
   readonly listings = new Listings(MAX_NAMES);
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
@@ -110,6 +113,7 @@ export class Overlay {
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
     this.owners = ownersOf(opened);
+    this.mountPoints = MountPoints.of(opened.layers);
     this.credentials = new Credentials(opened.privileged, this.owners);
     this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)));
     this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(maxFds / 4)));
@@ -134,6 +138,7 @@ export class Overlay {
 
   /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */
   dispose(): void {
+    this.mountPoints?.dispose();
     this.openFiles.clear();
     this.files.clear();
     this.dirs.clear();

@@ -6,6 +6,7 @@
  */
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server } from 'node:net';
+import { rowOf } from '../fuse/optable.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { printOptions } from '../overlay/options.js';
 import type { Stats } from './counters.js';
@@ -26,6 +27,8 @@ export interface MountReport {
   /** The options in force that are no defaults, as they are typed. */
   readonly optionText: readonly string[];
   readonly stats: Stats;
+  /** Names of the requests in `stats`, by opcode number. */
+  readonly names: Readonly<Record<number, string>>;
   readonly memory: { readonly rss: number; readonly heapUsed: number; readonly external: number };
   /** Open descriptors of the serving process. */
   readonly descriptors: number;
@@ -58,6 +61,10 @@ export interface Reported {
 function report(of: Reported, startedAt: string): MountReport {
   const { lowerdir, datadir, upperdir, workdir, userxattr } = of.options;
   const { rss, heapUsed, external } = process.memoryUsage();
+  const stats = of.stats();
+  const names = Object.fromEntries(
+    Object.keys(stats.requests).map((code) => [code, rowOf(Number(code)).name]),
+  );
   return {
     version: 1,
     pid: process.pid,
@@ -65,7 +72,8 @@ function report(of: Reported, startedAt: string): MountReport {
     startedAt,
     options: { lowerdir, datadir, upperdir, workdir, userxattr },
     optionText: printOptions(of.options),
-    stats: of.stats(),
+    stats,
+    names,
     memory: { rss, heapUsed, external },
     descriptors: readdirSync('/proc/self/fd').length,
   };

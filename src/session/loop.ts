@@ -102,9 +102,11 @@ export class SessionLoop {
     const { counters } = this.#parts;
     const opcode = request[OPCODE_AT]!;
     counters.request(opcode, length);
+    const started = performance.now();
     this.#follower.request(request.readInt32LE(PID_AT));
     this.#reclaimer.request(opcode, request);
     this.#dispatch(request, length);
+    counters.took(opcode, performance.now() - started);
     if (opcode === INIT && !this.#ready) this.#initialised();
   }
 

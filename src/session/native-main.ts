@@ -100,7 +100,13 @@ class Serving {
     this.#opened = opened;
     this.#log = log;
     this.#jobs = new HelperJobs(this.#counters);
-    this.#fs = createOverlay(opened, { jobs: this.#jobs, notify: NO_NOTIFIER, log, dataMode: 'cached' });
+    this.#fs = createOverlay(opened, {
+      jobs: this.#jobs,
+      notify: NO_NOTIFIER,
+      log,
+      dataMode: 'cached',
+      copiedUp: (bytes) => this.#counters.copiedUp(bytes),
+    });
     this.#files = new PathFiles(this.#fs, start.allowOther);
     const counters = this.#counters;
     this.#channel = new Channel({

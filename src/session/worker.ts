@@ -106,11 +106,13 @@ port.once('message', async (start: StartMessage | null) => {
   setFlagsFromString(V8_FLAGS);
   const log = openLog(start.log);
   becomeSessionThread(log);
-  const jobs = new HelperJobs(new Counters(data.counters));
+  const counters = new Counters(data.counters);
+  const jobs = new HelperJobs(counters);
+  const copiedUp = (bytes: number): void => counters.copiedUp(bytes);
   try {
     const device = new Device(start.fd);
     const notify = notifier(device);
-    const fs = createOverlay(start.opened, { jobs, notify, log, dataMode: start.dataMode });
+    const fs = createOverlay(start.opened, { jobs, notify, log, dataMode: start.dataMode, copiedUp });
     serve(start, { device, fs, jobs, log });
   } catch (error) {
     refuse(error);

@@ -81,14 +81,17 @@ const listing = Buffer.alloc(256 * 1024);
 
 /**
  * Calls `each` for every name of the open directory `fd` except `.` and `..`, from its current position on.
- * Returns 0 or -errno. `each` must not list another directory (one scratch buffer).
+ * Returns 0 or -errno. `each` must not list another directory (one scratch buffer). `fills`: the filesystem is known to
+ * fill the buffer as long as there are names, so that a call that would only say "no more" can be saved.
  */
 export function listDirectory(
   fd: number,
   each: (name: string, type: number, inoLo: number, inoHi: number) => void,
+  fills = false,
 ): number {
-  for (;;) {
-    const filled = getdents64(fd, listing);
+  for (let filled = listing.length; ; ) {
+    if (fills && filled < listing.length / 2) return 0;
+    filled = getdents64(fd, listing);
     if (filled <= 0) return filled;
     for (let at = 0; at < filled; ) {
       const length = listing.readUInt16LE(at + 16);
@@ -107,8 +110,12 @@ export function listDirectory(
 }
 
 /** All names of an open directory at once (its scratch buffer is free again when this returns), or -errno. */
-export function readDirectory(fd: number): Dirent[] | number {
+export function readDirectory(fd: number, fills = false): Dirent[] | number {
   const entries: Dirent[] = [];
-  const rc = listDirectory(fd, (name, type, inoLo, inoHi) => entries.push({ name, type, inoLo, inoHi }));
+  const rc = listDirectory(
+    fd,
+    (name, type, inoLo, inoHi) => entries.push({ name, type, inoLo, inoHi }),
+    fills,
+  );
   return rc < 0 ? rc : entries;
 }

@@ -1,5 +1,5 @@
 /** statx(2) and statfs(2), read without allocation. */
-import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW } from './consts.js';
+import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, AT_SYMLINK_NOFOLLOW } from './consts.js';
 import { native, path, result, TOO_LONG } from './ffi.js';
 
 const STATX_BASIC_STATS = 0x7ff;
@@ -94,11 +94,18 @@ function decode(out: Stat): void {
   out.mntId = u32[36]!;
 }
 
+let sync = 0;
+
+/** From now on {@link statx} and {@link fstatx} of this thread take what the kernel has cached and ask no server. */
+export function trustCachedAttributes(): void {
+  sync = AT_STATX_DONT_SYNC;
+}
+
 /** Attributes of `name` in the directory `dirfd`; a symlink is not followed. Returns 0 or -errno. */
 export function statx(dirfd: number, name: string, out: Stat): number {
   const p = path(name);
   if (p === null) return TOO_LONG;
-  const rc = statxCall(dirfd, p, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, MASK, raw);
+  const rc = statxCall(dirfd, p, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | sync, MASK, raw);
   if (rc < 0) return result(rc);
   decode(out);
   return 0;
@@ -116,7 +123,7 @@ export function statxFollow(dirfd: number, name: string, out: Stat): number {
 
 /** Attributes of an open descriptor (O_PATH allowed). Returns 0 or -errno. */
 export function fstatx(fd: number, out: Stat): number {
-  const rc = statxCall(fd, path(EMPTY), AT_EMPTY_PATH | AT_NO_AUTOMOUNT, MASK, raw);
+  const rc = statxCall(fd, path(EMPTY), AT_EMPTY_PATH | AT_NO_AUTOMOUNT | sync, MASK, raw);
   if (rc < 0) return result(rc);
   decode(out);
   return 0;

@@ -1,10 +1,14 @@
 /**
- * Extended attributes by directory descriptor and name. Linux has no xattr calls that take a directory descriptor
- * before 6.13, so a path through /proc is used: `/proc/self/fd/N/name` with the l* calls reaches `name` in the
- * directory N without following it when it is a symlink; `/proc/self/fd/N` with the following calls reaches the
- * object of an O_PATH descriptor, whatever its type. Name "" stands for the descriptor itself.
+ * Extended attributes by directory descriptor and name; name "" stands for the descriptor itself.
+ *
+ * Linux has calls that take a directory descriptor since 6.13. Before, and for O_PATH descriptors themselves, a path
+ * through /proc does it, at several times the cost: `/proc/self/fd/N/name` with the l* calls reaches `name` in the
+ * directory N without following it when it is a symlink; `/proc/self/fd/N` with the following calls reaches the object
+ * of a descriptor, whatever its type.
  */
-import { native, path, path2, result, TOO_LONG } from './ffi.js';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from './consts.js';
+import { ENOSYS } from './errno.js';
+import { addressOf, native, nativeSyscall, path, path2, result, TOO_LONG } from './ffi.js';
 
 const getCall = native('int64', 'getxattr', ['void *', 'void *', 'void *', 'uint64']);
 const lgetCall = native('int64', 'lgetxattr', ['void *', 'void *', 'void *', 'uint64']);
@@ -14,6 +18,25 @@ const listCall = native('int64', 'listxattr', ['void *', 'void *', 'uint64']);
 const llistCall = native('int64', 'llistxattr', ['void *', 'void *', 'uint64']);
 const removeCall = native('int', 'removexattr', ['void *', 'void *']);
 const lremoveCall = native('int', 'lremovexattr', ['void *', 'void *']);
+
+const getAtCall = nativeSyscall(['int', 'void *', 'uint', 'void *', 'void *', 'uint64']);
+const setAtCall = nativeSyscall(['int', 'void *', 'uint', 'void *', 'void *', 'uint64']);
+const listAtCall = nativeSyscall(['int', 'void *', 'uint', 'void *', 'uint64']);
+
+const SYS_SETXATTRAT = 463;
+const SYS_GETXATTRAT = 464;
+const SYS_LISTXATTRAT = 465;
+/** struct xattr_args: address and size of the value, flags. */
+const args = Buffer.alloc(16);
+
+const hasAtCalls =
+  result(listAtCall(SYS_LISTXATTRAT, AT_FDCWD, path('/'), AT_SYMLINK_NOFOLLOW, null, 0)) !== -ENOSYS;
+
+function setArgs(value: Uint8Array, size: number, flags: number): void {
+  args.writeBigUInt64LE(addressOf(value), 0);
+  args.writeUInt32LE(size, 8);
+  args.writeUInt32LE(flags, 12);
+}
 
 function procPath(dirfd: number, name: string): Buffer | null {
   return path(name === '' ? `/proc/self/fd/${dirfd}` : `/proc/self/fd/${dirfd}/${name}`);
@@ -27,9 +50,16 @@ export function getxattr(
   into: Uint8Array,
   size: number,
 ): number {
-  const p = procPath(dirfd, name);
   const a = path2(attribute);
-  if (p === null || a === null) return TOO_LONG;
+  if (a === null) return TOO_LONG;
+  if (hasAtCalls && name !== '') {
+    const n = path(name);
+    if (n === null) return TOO_LONG;
+    setArgs(into, size, 0);
+    return result(getAtCall(SYS_GETXATTRAT, dirfd, n, AT_SYMLINK_NOFOLLOW, a, args, 16));
+  }
+  const p = procPath(dirfd, name);
+  if (p === null) return TOO_LONG;
   return result(name === '' ? getCall(p, a, into, size) : lgetCall(p, a, into, size));
 }
 
@@ -42,14 +72,26 @@ export function setxattr(
   size: number,
   flags = 0,
 ): number {
-  const p = procPath(dirfd, name);
   const a = path2(attribute);
-  if (p === null || a === null) return TOO_LONG;
+  if (a === null) return TOO_LONG;
+  if (hasAtCalls && name !== '') {
+    const n = path(name);
+    if (n === null) return TOO_LONG;
+    setArgs(value, size, flags);
+    return result(setAtCall(SYS_SETXATTRAT, dirfd, n, AT_SYMLINK_NOFOLLOW, a, args, 16));
+  }
+  const p = procPath(dirfd, name);
+  if (p === null) return TOO_LONG;
   return result(name === '' ? setCall(p, a, value, size, flags) : lsetCall(p, a, value, size, flags));
 }
 
 /** NUL-separated names of all attributes into `into` (at most `size` bytes; 0 asks for the length). */
 export function listxattr(dirfd: number, name: string, into: Uint8Array, size: number): number {
+  if (hasAtCalls && name !== '') {
+    const n = path(name);
+    if (n === null) return TOO_LONG;
+    return result(listAtCall(SYS_LISTXATTRAT, dirfd, n, AT_SYMLINK_NOFOLLOW, into, size));
+  }
   const p = procPath(dirfd, name);
   if (p === null) return TOO_LONG;
   return result(name === '' ? listCall(p, into, size) : llistCall(p, into, size));

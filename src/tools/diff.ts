@@ -1,6 +1,5 @@
 /** `plyfs diff`: what an upper changes against its lowers. */
 import { type Inode, isMerge } from '../overlay/inode.js';
-import { readRealDir } from '../overlay/merge.js';
 import { isWhiteoutEntry, WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { compare, type Difference, factsOf, type Side } from './compare.js';
@@ -111,9 +110,7 @@ class Differ {
     if (real === null) return;
     const gone: string[] = [];
     const present = new Set<string>();
-    for (const { name, type } of readRealDir(this.#above.ov, real).sort((a, b) =>
-      a.name < b.name ? -1 : 1,
-    )) {
+    for (const { name, type } of this.#above.ov.dirs.read(real).sort((a, b) => (a.name < b.name ? -1 : 1))) {
       if (name.startsWith(WH_PREFIX)) {
         if (name !== WH_OPAQUE && !name.startsWith(WH_RESERVED)) gone.push(name.slice(WH_PREFIX.length));
       } else if (isWhiteoutEntry(this.#above.ov, real, name, type)) gone.push(name);

@@ -40,8 +40,8 @@ const NO_SERVICES = {
   dataMode: 'cached',
 } as const;
 
-/** Absolute path; `..` and symlinks in it are the user's business. */
-function absolute(path: PathLike): string {
+/** A path from the root; `..` and symlinks in it are the user's business. */
+export function absolute(path: PathLike): string {
   const bytes = pathBytes(path);
   if (bytes.startsWith('/')) return bytes;
   return `${Buffer.from(process.cwd()).latin1Slice().replace(/\/$/, '')}/${bytes}`;

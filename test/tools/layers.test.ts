@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { type LayersResult, layers } from '../../src/tools/layers.js';
 import { plyfs } from '../support/drivers.js';
 import { Scratch } from '../support/scratch.js';
+import { missingTools } from '../support/table.js';
 import { cannotMount, changed, type Dirs, shell, stackDirs, tool, toolJson } from './support.js';
 
 const MAKE = `mkdir -p a/b gone
@@ -75,5 +76,16 @@ describe('plyfs layers', () => {
     assert.equal(tree!.bytes, numbers.visibleBytes);
     assert.equal(html.includes('</script><b>'), false);
     assert.doesNotMatch(html.replace(data, ''), /https?:|src=|@import/);
+  });
+
+  it('writes a page that a real browser draws', async (t) => {
+    const missing = await missingTools(['chromium']);
+    if (reason !== null || missing.length > 0) return t.skip(reason ?? 'not installed: chromium');
+    const page = `${scratch.path}/drawn.html`;
+    await tool(['layers', '--upper', dirs.upper, '--lower', dirs.lower, '--html', page]);
+    const flags = `--headless --no-sandbox --disable-gpu --user-data-dir=${scratch.path}/browser --virtual-time-budget=1000`;
+    const dom = await shell(`timeout 40 chromium ${flags} --dump-dom file://${page} 2>/dev/null`);
+    assert.ok(dom.split('class="cell"').length > 5, 'cells of the treemap');
+    assert.match(dom, /<td>1.0 MiB<\/td><td>layer 1<\/td><td>sparse<\/td>/);
   });
 });

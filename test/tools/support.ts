@@ -5,7 +5,7 @@ import { type Driver, kernel, plyfs } from '../support/drivers.js';
 import { must, type RunOptions, type RunResult, run, sh } from '../support/exec.js';
 import type { Scratch } from '../support/scratch.js';
 
-const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 /** Runs the plyfs command line. */
 export function tool(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {

@@ -2,7 +2,6 @@
 import type { Layer } from '../../overlay/config.js';
 import type { Inode, RealDir } from '../../overlay/inode.js';
 import { readMarks, readOrigin } from '../../overlay/marks.js';
-import { readRealDir } from '../../overlay/merge.js';
 import { decodeOrigin, type Origin } from '../../overlay/origin.js';
 import { isWhiteoutEntry, WH_PREFIX } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
@@ -34,7 +33,7 @@ export class StackCheck {
   #directory(inode: Inode, before: Inode | null, prefix: string): void {
     const real = inode.dir!.real[0]!;
     if (real.layer.index !== 0) return;
-    for (const { name, type } of readRealDir(this.#above.ov, real)) {
+    for (const { name, type } of this.#above.ov.dirs.read(real)) {
       const path = prefix + name;
       if (name.startsWith(WH_PREFIX)) continue;
       if (isWhiteoutEntry(this.#above.ov, real, name, type)) this.#whiteout(inode, before, name, path);

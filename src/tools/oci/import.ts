@@ -9,7 +9,7 @@ import * as sys from '../../sys/index.js';
 import { plainDirectory, splitPath } from '../build.js';
 import { check, type PathLike, pathBytes, quoted, shown } from '../text.js';
 import { openTop, removeTree } from '../tree.js';
-import { usesUserXattrs } from '../view.js';
+import { absolute, usesUserXattrs } from '../view.js';
 import { type Blobs, DirectoryBlobs, firstBytes, isImage, TarBlobs } from './blobs.js';
 import { compressionOf, Digester, decompressor } from './compression.js';
 import { type ImageLayer, readImage } from './image.js';
@@ -122,7 +122,7 @@ async function importLayer(
   source: string,
   unpacking: UnpackOptions,
 ): Promise<ImportResult> {
-  const directory = pathBytes(options.directory);
+  const directory = absolute(options.directory);
   const [parentPath, name] = splitPath(directory);
   const bytes = Buffer.from(source, 'latin1');
   const parent = openTop(Buffer.from(parentPath, 'latin1'), 'directory');
@@ -250,7 +250,7 @@ async function importImage(
   unpacking: UnpackOptions,
 ): Promise<ImportResult> {
   const image = await readImage(blobs, options.tag ?? null);
-  const store = await Store.open(pathBytes(options.directory));
+  const store = await Store.open(absolute(options.directory));
   try {
     // Of a layer that an image has twice, the upper one covers the lower.
     const unique = [...new Map(image.layers.toReversed().map((layer) => [layer.diffId, layer])).values()];

@@ -324,9 +324,13 @@ export class Unpacker {
   }
 
   #owner(fd: number, name: string, header: TarHeader, path: string): void {
-    if (!this.#isRoot) return;
     const uid = idOf(header.pax?.['uid'], header.uid);
     const gid = idOf(header.pax?.['gid'], header.gid);
+    if (!this.#isRoot) {
+      if (uid !== process.geteuid!() || gid !== process.getegid!())
+        this.#leaveOut('owners were not set, which takes root');
+      return;
+    }
     check(
       name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid),
       'change the owner of',
@@ -400,7 +404,7 @@ export function explained(error: unknown): unknown {
       `${error.message} ${code}`,
     )
   ) {
-    return new UserError(`the archive is broken: ${error.message.replace(/\.$/, '')}.`);
+    return new UserError(`the archive is broken: ${error.message.replace(/[.?]+$/, '')}.`);
   }
   return error;
 }

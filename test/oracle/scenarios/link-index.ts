@@ -147,6 +147,14 @@ export const linkIndex: Scenarios = {
     ['chmod a 600', 'cat b', 'stat d/c mode,nlink,blocks', 'add a 1', 'cat d/c', 'unlink b', 'stat a nlink'],
     { options: ['index=on', 'metacopy=on'], lower: [['put a t*9000', 'link a b', 'dir d', 'link a d/c']] },
   ),
+  'index-last-name-is-linked-up': indexed([
+    'add b 1',
+    'unlink b',
+    'unlink a',
+    'add d/c 2',
+    'rename d/c a',
+    'cat a',
+  ]),
   'index-changed-by-another-name': indexed(['lazyopen f a RDWR', 'cat b', 'write f 0 T', 'cat d/c']),
   'index-changed-by-many-names': indexed(
     ['cat a', 'add d/c 1', 'stat a', 'chmod b 600', 'stat d/c', 'chown a 1:1'],

@@ -4,6 +4,12 @@ import type { Scenarios } from '../scenario.js';
 const ON = ['redirect_dir=on'];
 
 export const rename: Scenarios = {
+  'onto-full-upper-directory': {
+    options: ['redirect_dir=on'],
+    lower: [['dir d', 'put f x']],
+    upper: ['put u/x x'],
+    steps: ['rename d u', 'rename f u', 'list u', 'unlink u/x', 'rename d u', 'list .'],
+  },
   'rename-flags': {
     lower: [['put a x', 'put b y']],
     steps: [

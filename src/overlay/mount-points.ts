@@ -1,0 +1,75 @@
+/**
+ * Mount points inside layers whose mounts could not be cloned (mount-clone.ts): without privilege, `lowerdir=/` shows
+ * what is mounted there. Nothing of that is touched. It may be our own mount, and a question to it would wait for us
+ * for ever; other mounts are no part of the layer. What they cover can't be reached, so a directory that is a mount
+ * point is shown empty, and a file is shown only if asking its filesystem does not lead back to FUSE.
+ */
+import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import * as sys from '../sys/index.js';
+import { must } from '../vfs/errors.js';
+import type { Layer } from './config.js';
+import { RealDir } from './inode.js';
+
+/** What is known of mounts inside layers; null in {@link Overlay} when every layer has a clone. */
+export class MountPoints {
+  readonly #rootMounts = new Map<Layer, number>();
+  readonly #empty: number;
+
+  private constructor(layers: readonly Layer[]) {
+    // From now on statx(2) takes what the kernel knows: of a FUSE mount it would ask the server.
+    sys.trustCachedAttributes();
+    const stat = new sys.Stat();
+    for (const layer of layers) {
+      if (layer.cloned) continue;
+      must(sys.fstatx(layer.root, stat), 'statx');
+      this.#rootMounts.set(layer, stat.mntId);
+    }
+    this.#empty = emptyDirectory();
+  }
+
+  static of(layers: readonly Layer[]): MountPoints | null {
+    return layers.every((layer) => layer.cloned) ? null : new MountPoints(layers);
+  }
+
+  /** Whether the object with these attributes, found on `layer`, is the root of another mount. */
+  isCrossed(layer: Layer, stat: sys.Stat): boolean {
+    const mount = this.#rootMounts.get(layer);
+    return mount !== undefined && stat.mntId !== mount;
+  }
+
+  /** The same for the directory `name` in `dir`. */
+  isMountPoint(dir: RealDir, dirfd: number, name: string, stat: sys.Stat): boolean {
+    return sys.statx(dirfd, name, stat) >= 0 && this.isCrossed(dir.layer, stat);
+  }
+
+  /** Whether the mount that an object is on is one of FUSE. */
+  isFuse(stat: sys.Stat): boolean {
+    const line = readFileSync('/proc/self/mountinfo', 'latin1')
+      .split('\n')
+      .find((text) => text.startsWith(`${stat.mntId} `));
+    return line === undefined || line.includes(' - fuse');
+  }
+
+  /** Stands for a mount point on `layer`: an empty directory. */
+  emptyDir(layer: Layer): RealDir {
+    return new RealDir({ ...layer, kind: 'lower', root: this.#empty, originOk: false }, null, '');
+  }
+
+  /** Whether `layer` is that of an {@link emptyDir}. */
+  isStandIn(layer: Layer): boolean {
+    return layer.root === this.#empty;
+  }
+
+  dispose(): void {
+    sys.close(this.#empty);
+  }
+}
+
+/** A directory that is nowhere: nothing can be put into it. */
+function emptyDirectory(): number {
+  const path = mkdtempSync(`${tmpdir()}/plyfs-`);
+  const fd = must(sys.openat(sys.AT_FDCWD, path, sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
+  rmdirSync(path);
+  return fd;
+}

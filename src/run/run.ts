@@ -1,0 +1,213 @@
+/** `plyfs run`: a command in a throw-away view of this machine, or of any layers, and what it changed. */
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Mount, mount } from '../mount.js';
+import { UserError } from '../overlay/user-error.js';
+import { apply } from '../tools/apply.js';
+import { type Change, type DiffSummary, diff } from '../tools/diff.js';
+import { filesOver, mountsToCover } from './machine.js';
+import { exitCodeOf, startSandbox } from './sandbox.js';
+
+export interface RunOptions {
+  readonly command: readonly string[];
+  /** Lower directories, topmost first; default: this machine's root, with its other filesystems. */
+  readonly lower?: readonly string[];
+  /** Where changes go; kept. Default: a temporary directory. */
+  readonly upper?: string;
+  /** Keep the upper. */
+  readonly keep?: boolean;
+  /** Apply the changes to the topmost lower, which is this machine's root by default. */
+  readonly commit?: boolean;
+  readonly readOnly?: boolean;
+  readonly net?: boolean;
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Where a temporary upper is made; default: a place that can hold one. */
+  readonly scratch?: string;
+  /** `ignore`: the command's output is dropped. */
+  readonly output?: 'inherit' | 'ignore';
+}
+
+export interface RunResult {
+  readonly exitCode: number;
+  readonly changes: readonly Change[];
+  readonly summary: DiffSummary;
+  /** Where the changes are kept; null when they are not. One directory a filesystem that was covered. */
+  readonly kept: readonly { readonly path: string; readonly upper: string }[] | null;
+  readonly committed: boolean;
+}
+
+/** One overlay of the view: at the root, or at another filesystem of the machine. */
+interface Covered {
+  /** Path in the view; "" for the root. */
+  readonly at: string;
+  readonly lower: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+}
+
+const OVERLAY_MAGIC = 0x794c7630;
+
+/** A directory that can hold an upper: one on an overlay can't. */
+function scratchDirectory(given: string | undefined): string {
+  for (const base of given === undefined ? [tmpdir(), '/var/tmp', '/dev/shm'] : [given]) {
+    try {
+      if (statfsSync(base).type !== OVERLAY_MAGIC) return mkdtempSync(join(base, 'plyfs-run-'));
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error)) throw error;
+    }
+  }
+  throw new UserError(
+    'no place for changes was found: name a directory that is on no overlay with --scratch.',
+  );
+}
+
+function plan(options: RunOptions, scratch: string): Covered[] {
+  const place = (n: number): { upper: string; work: string } => {
+    const [upper, work] = [`${scratch}/upper${n}`, `${scratch}/work${n}`];
+    for (const dir of [upper, work]) mkdirSync(dir);
+    return { upper, work };
+  };
+  const { lower, upper } = options;
+  const first = place(0);
+  if (upper !== undefined) {
+    // The work directory must be on the upper's filesystem.
+    const work = `${upper.replace(/\/+$/, '')}.plyfs-work`;
+    for (const dir of [upper, work]) mkdirSync(dir, { recursive: true });
+    first.upper = upper;
+    first.work = work;
+  }
+  const covered = [{ at: '', lower: lower ?? ['/'], ...first }];
+  if (lower === undefined) {
+    const others = mountsToCover(options.cwd ?? process.cwd());
+    covered.push(...others.map((at, i) => ({ at, lower: [at], ...place(i + 1) })));
+  }
+  for (const one of covered) if (one.upper !== upper) likeRoot(one.upper, one.lower[0]!);
+  return covered;
+}
+
+/** Gives a new upper the mode and owner of the directory that it covers: they are what callers see at its root. */
+function likeRoot(upper: string, lower: string): void {
+  const { mode, uid, gid } = statSync(lower);
+  if (process.geteuid!() === 0) chownSync(upper, uid, gid);
+  chmodSync(upper, mode & 0o7777);
+}
+
+async function mountAll(covered: readonly Covered[], root: string, readOnly: boolean): Promise<Mount[]> {
+  const mounts: Mount[] = [];
+  try {
+    for (const { at, lower, upper, work } of covered) {
+      // Not there in the view: a lower filesystem is mounted where the root has no directory for it.
+      if (at !== '' && statSync(`${root}${at}`, { throwIfNoEntry: false })?.isDirectory() !== true) continue;
+      const writable = readOnly ? {} : { upper, work };
+      mounts.push(await mount({ mountpoint: `${root}${at}`, lower, ...writable, source: 'plyfs-run' }));
+    }
+    return mounts;
+  } catch (error) {
+    await unmountAll(mounts);
+    throw error;
+  }
+}
+
+async function unmountAll(mounts: readonly Mount[]): Promise<void> {
+  for (const one of mounts.toReversed()) await one.unmount({ lazy: true });
+  await Promise.all(mounts.map(({ closed }) => closed));
+}
+
+/** Without privilege every copy belongs to who made it: that says nothing about the command. */
+function withoutOwner(change: Change): Change[] {
+  if (process.geteuid!() === 0 || change.kind !== 'changed') return [change];
+  const what = (change.what ?? []).filter((one) => one !== 'owner');
+  return what.length === 0 ? [] : [{ ...change, what }];
+}
+
+/** All changes, with the paths of the view. */
+function changesOf(covered: readonly Covered[]): Pick<RunResult, 'changes' | 'summary'> {
+  const results = covered.map(({ at, lower, upper }) => ({ at: at.slice(1), ...diff({ lower, upper }) }));
+  const changes = results.flatMap(({ at, changes: own }) =>
+    own.flatMap(withoutOwner).map((change) => ({
+      ...change,
+      path: at === '' ? change.path : join(at, change.path),
+      ...(change.from === undefined || at === '' ? {} : { from: `${at}/${change.from}` }),
+    })),
+  );
+  const summary = { ...results[0]!.summary };
+  for (const { summary: more } of results.slice(1)) {
+    for (const key of Object.keys(more) as (keyof DiffSummary)[])
+      (summary as Record<string, number>)[key]! += more[key];
+  }
+  return { changes, summary };
+}
+
+const NO_CHANGES: Pick<RunResult, 'changes' | 'summary'> = {
+  changes: [],
+  summary: {
+    added: 0,
+    changed: 0,
+    deleted: 0,
+    replaced: 0,
+    renamed: 0,
+    unchanged: 0,
+    bytesAdded: 0,
+    bytesRemoved: 0,
+    bytesUnchanged: 0,
+  },
+};
+
+async function runIn(options: RunOptions, covered: readonly Covered[], root: string): Promise<number> {
+  const mounts = await mountAll(covered, root, options.readOnly === true);
+  // A terminal's signals reach the command by themselves: it decides, and this process tidies up behind it.
+  const ignore = (): void => {};
+  for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, ignore);
+  try {
+    const child = startSandbox({
+      root,
+      cwd: options.cwd ?? process.cwd(),
+      command: options.command,
+      net: options.net === true,
+      files: options.lower === undefined ? filesOver() : [],
+      env: options.env ?? process.env,
+      stdio: options.output === 'ignore' ? 'pipe' : 'inherit',
+    });
+    child.stdout?.resume();
+    child.stderr?.resume();
+    const end = (): void => void child.kill('SIGTERM');
+    process.on('SIGTERM', end);
+    try {
+      return await exitCodeOf(child);
+    } finally {
+      process.off('SIGTERM', end);
+    }
+  } finally {
+    for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.off(signal, ignore);
+    await unmountAll(mounts);
+  }
+}
+
+/** Runs a command, tells what it changed, and keeps, commits or drops that. Throws a UserError when it can't start. */
+export async function run(options: RunOptions): Promise<RunResult> {
+  if (options.command.length === 0) throw new UserError("no command is given; write it behind '--'.");
+  const scratch = scratchDirectory(options.scratch);
+  let keep = options.keep === true;
+  try {
+    const covered = plan(options, scratch);
+    const root = `${scratch}/root`;
+    mkdirSync(root);
+    const exitCode = await runIn(options, covered, root);
+    const result = options.readOnly === true ? NO_CHANGES : changesOf(covered);
+    if (options.commit === true) {
+      // Should it fail half-way, the changes are not lost.
+      keep = true;
+      for (const { upper, lower } of covered) apply({ upper, to: lower[0]! });
+      keep = options.keep === true;
+    }
+    const kept = covered.map(({ at, upper }) => ({ path: at === '' ? '/' : at, upper }));
+    const isKept = (keep || options.upper !== undefined) && options.readOnly !== true;
+    return { exitCode, ...result, kept: isKept ? kept : null, committed: options.commit === true };
+  } finally {
+    if (options.upper !== undefined)
+      rmSync(`${options.upper.replace(/\/+$/, '')}.plyfs-work`, { recursive: true, force: true });
+    for (const name of keep ? ['root'] : ['.']) rmSync(join(scratch, name), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,86 @@
+/** `plyfs run`: over this machine's own root, and over layers; nothing of it stays. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import type { RunResult } from '../../src/run/run.js';
+import { Scratch } from '../support/scratch.js';
+import { missingTools } from '../support/table.js';
+import { cannotMount, shell, tool, toolJson } from './support.js';
+
+describe('plyfs run', () => {
+  const scratch = new Scratch();
+  let reason: string | null = null;
+  before(async () => {
+    reason = await cannotMount();
+    if ((await missingTools(['unshare'])).length > 0) reason ??= 'not installed: unshare';
+    const allowed = await shell('unshare --mount --pid --fork true && echo yes || echo no').catch(() => 'no');
+    if (!allowed.startsWith('yes')) reason ??= 'namespaces can not be made here';
+  });
+  after(() => scratch.dispose());
+  const marker = `plyfs-run-${process.pid}`;
+
+  it('shows what a command changed on this machine, and leaves the machine as it was', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const home = scratch.directory('scratch');
+    const args = ['run', '--scratch', home];
+    const script = `echo out; echo hi > /etc/${marker}; rm -f /etc/passwd; touch here; ls /dev/pts >/dev/null; test $$ -lt 99; exit 3`;
+    const result = await tool([...args, '--', '/bin/sh', '-c', script], { cwd: '/etc' });
+    assert.equal(result.code, 3, result.stderr);
+    assert.equal(result.stdout, 'out\n');
+    const lines = result.stderr.split('\n');
+    for (const line of [`A  etc/${marker}  3 B`, 'A  etc/here'])
+      assert.ok(
+        lines.some((one) => one.replace(/ +/g, ' ').startsWith(line.replace(/ +/g, ' '))),
+        result.stderr,
+      );
+    assert.match(result.stderr, /^D {2}etc\/passwd .*-\d/m);
+    assert.ok(existsSync('/etc/passwd') && !existsSync(`/etc/${marker}`));
+    assert.deepEqual(readdirSync(home), []);
+    assert.equal(readFileSync('/proc/self/mountinfo', 'latin1').includes(home), false);
+  });
+
+  it('has no network unless asked, no disks, and a root that can be read-only', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const look =
+      'ls /sys/class/net; ls /dev | grep -c "^[svh]d" || true; touch /x 2>/dev/null || echo read-only; ls /proc | grep -c "^[0-9]" ';
+    const args = ['run', '--scratch', scratch.directory('s'), '--read-only', '--', '/bin/sh', '-c', look];
+    const result = await tool(args);
+    assert.match(result.stdout, /\n0\nread-only\n[1-9]\n$/);
+    assert.equal(result.stderr, '');
+  });
+
+  it('keeps the changes, or commits them to the topmost lower', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const home = scratch.directory('s');
+    const lower = scratch.directory('lower');
+    mkdirSync(`${lower}/mine`);
+    writeFileSync(`${lower}/mine/old`, 'old');
+    const base = ['run', '--scratch', home, '--lower', lower, '--lower', '/'];
+    const script = ['--', '/bin/sh', '-c', 'rm /mine/old; echo new > /mine/new'];
+    const kept = await toolJson<RunResult>(
+      [...base.slice(0, 1), '--json', ...base.slice(1), '--keep', ...script].filter((w) => w !== ''),
+    );
+    assert.deepEqual(
+      kept.changes.map(({ kind, path }) => `${kind} ${path}`),
+      ['added mine/new', 'deleted mine/old'],
+    );
+    assert.equal(readFileSync(`${kept.kept![0]!.upper}/mine/new`, 'utf8'), 'new\n');
+    assert.deepEqual(readdirSync(`${lower}/mine`), ['old']);
+    const committed = await tool([...base, '--commit', ...script]);
+    assert.match(committed.stderr, /\ncommitted\n$/);
+    assert.deepEqual(readdirSync(`${lower}/mine`), ['new']);
+    const upper = `${scratch.path}/upper`;
+    await tool([...base, '--upper', upper, '--', '/bin/sh', '-c', 'echo again > /mine/again']);
+    assert.deepEqual(readdirSync(`${upper}/mine`), ['again']);
+    assert.equal(existsSync(`${upper}.plyfs-work`), false);
+  });
+
+  it("has exit codes of its own for what is not the command's doing", async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const args = ['run', '--scratch', scratch.directory('s')];
+    assert.equal((await tool(args)).code, 125);
+    assert.equal((await tool([...args, '--', '/no/such/program'])).code, 127);
+    assert.equal((await tool([...args, '--lower', '/no/such/lower', '--', 'true'])).code, 125);
+    assert.equal((await tool([...args, '--', '/bin/sh', '-c', 'kill -9 $$'])).code, 137);
+  });
+});
