@@ -42,6 +42,8 @@ export function copyAttributes(ov: Overlay, from: Source, to: Target): void {
 
 function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: Target): void {
   const { uid, gid } = of;
+  // It was made by ourselves.
+  if (ov.credentials.isSelf(uid, gid)) return;
   const rc = to.name === '' ? sys.fchown(to.fd, uid, gid) : sys.fchownat(to.fd, to.name, uid, gid);
   // Without the right to give files away, what we copy up is ours.
   if (ov.opened.privileged || rc !== -sys.EPERM) must(rc, 'chown');

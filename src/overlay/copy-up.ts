@@ -108,9 +108,11 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
   ov.credentials.self();
   let keepsOrigin: boolean;
   let data: LowerData | null;
+  let size: number;
   try {
     statInode(ov, inode);
     data = metacopy ? lowerData(inode, ov.stat.nlink > 1) : null;
+    size = metacopy ? 0 : ov.stat.size;
     keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
     const from = { fd: ov.atFd, name: ov.atName, layer: inode.lowerDir!.layer };
     const to = { fd: copy.fd, name: '' };
@@ -129,7 +131,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     throw error;
   }
   sys.close(copy.source);
-  ov.services.copiedUp?.(metacopy || sys.fstatx(copy.fd, ov.probe) < 0 ? 0 : ov.probe.size);
+  ov.services.copiedUp?.(size);
   if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);
   if (inode.parent === null) inode.orphan = copy.fd;
   // A metacopy's own data is a hole.

@@ -49,6 +49,11 @@ export class Credentials {
     this.#mask(0);
   }
 
+  /** Whether this is our own owner and group: what {@link self} makes has them. */
+  isSelf(uid: number, gid: number): boolean {
+    return uid === this.#uid && gid === this.#gid;
+  }
+
   /** Group of the identity in force. */
   get fsgid(): number {
     return this.#fsgid;

@@ -42,7 +42,9 @@ export function startCopy(ov: Overlay, inode: Inode, copy: NewFile, size: number
     defer(ov, inode, copy, { kind: 'copy', from: copy.source, to: copy.fd, size, sync });
   }
   if (!cloned) {
-    const rc = sys.copyData(copy.source, copy.fd, size);
+    // ov.stat is of the file that is copied, or of its metacopy, which has holes only.
+    const dense = ov.stat.blocks * 512 >= size;
+    const rc = (dense ? sys.copyDense : sys.copyData)(copy.source, copy.fd, size);
     if (rc < 0) {
       abandon(ov, copy);
       fail(-rc, 'copy-up');
@@ -100,6 +102,8 @@ function newFile(ov: Overlay, source: number): NewFile {
 /** Gives a finished file its name in the upper directory `upperFd`, where nothing stands. Returns 0 or -errno. */
 export function nameFile(ov: Overlay, copy: NewFile, upperFd: number, name: string): number {
   if (copy.temp !== null) return sys.renameat2(ov.work, copy.temp, upperFd, name, sys.RENAME_NOREPLACE);
+  // By descriptor alone it takes the right to open by handle (CAP_DAC_READ_SEARCH).
+  if (ov.opened.canOpenByHandle) return sys.linkat(copy.fd, '', upperFd, name, sys.AT_EMPTY_PATH);
   return sys.linkat(sys.AT_FDCWD, `/proc/self/fd/${copy.fd}`, upperFd, name, sys.AT_SYMLINK_FOLLOW);
 }
 

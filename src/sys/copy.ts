@@ -64,6 +64,15 @@ function nextHole(fd: number, at: number, size: number): number {
 }
 
 /**
+ * The same as {@link copyData} for a file that is known to have no holes: one call where the kernel copies. Returns 0
+ * or -errno.
+ */
+export function copyDense(from: number, to: number, size: number): number {
+  const rc = copyFileRange(from, 0, to, 0, size);
+  return rc === size ? 0 : copyData(from, to, size);
+}
+
+/**
  * Copies the first `size` bytes of `from` to the empty file `to`, at explicit offsets. Holes stay holes where the
  * filesystem of `from` tells them. Returns 0 or -errno.
  */

@@ -1,13 +1,13 @@
 /**
  * Extended attributes by directory descriptor and name; name "" stands for the descriptor itself.
  *
- * Linux has calls that take a directory descriptor since 6.13. Before, and for O_PATH descriptors themselves, a path
+ * Linux has calls that take a directory descriptor since 6.13. Before, and for O_PATH descriptors themselves (EBADF), a path
  * through /proc does it, at several times the cost: `/proc/self/fd/N/name` with the l* calls reaches `name` in the
  * directory N without following it when it is a symlink; `/proc/self/fd/N` with the following calls reaches the object
  * of a descriptor, whatever its type.
  */
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from './consts.js';
-import { ENOSYS } from './errno.js';
+import { EBADF, ENOSYS } from './errno.js';
 import { addressOf, native, nativeSyscall, path, path2, result, TOO_LONG } from './ffi.js';
 
 const getCall = native('int64', 'getxattr', ['void *', 'void *', 'void *', 'uint64']);
@@ -18,6 +18,10 @@ const listCall = native('int64', 'listxattr', ['void *', 'void *', 'uint64']);
 const llistCall = native('int64', 'llistxattr', ['void *', 'void *', 'uint64']);
 const removeCall = native('int', 'removexattr', ['void *', 'void *']);
 const lremoveCall = native('int', 'lremovexattr', ['void *', 'void *']);
+
+const fgetCall = native('int64', 'fgetxattr', ['int', 'void *', 'void *', 'uint64']);
+const fsetCall = native('int', 'fsetxattr', ['int', 'void *', 'void *', 'uint64', 'int']);
+const flistCall = native('int64', 'flistxattr', ['int', 'void *', 'uint64']);
 
 const getAtCall = nativeSyscall(['int', 'void *', 'uint', 'void *', 'void *', 'uint64']);
 const setAtCall = nativeSyscall(['int', 'void *', 'uint', 'void *', 'void *', 'uint64']);
@@ -58,6 +62,10 @@ export function getxattr(
     setArgs(into, size, 0);
     return result(getAtCall(SYS_GETXATTRAT, dirfd, n, AT_SYMLINK_NOFOLLOW, a, args, 16));
   }
+  if (name === '') {
+    const rc = result(fgetCall(dirfd, a, into, size));
+    if (rc !== -EBADF) return rc;
+  }
   const p = procPath(dirfd, name);
   if (p === null) return TOO_LONG;
   return result(name === '' ? getCall(p, a, into, size) : lgetCall(p, a, into, size));
@@ -80,6 +88,10 @@ export function setxattr(
     setArgs(value, size, flags);
     return result(setAtCall(SYS_SETXATTRAT, dirfd, n, AT_SYMLINK_NOFOLLOW, a, args, 16));
   }
+  if (name === '') {
+    const rc = result(fsetCall(dirfd, a, value, size, flags));
+    if (rc !== -EBADF) return rc;
+  }
   const p = procPath(dirfd, name);
   if (p === null) return TOO_LONG;
   return result(name === '' ? setCall(p, a, value, size, flags) : lsetCall(p, a, value, size, flags));
@@ -91,6 +103,10 @@ export function listxattr(dirfd: number, name: string, into: Uint8Array, size: n
     const n = path(name);
     if (n === null) return TOO_LONG;
     return result(listAtCall(SYS_LISTXATTRAT, dirfd, n, AT_SYMLINK_NOFOLLOW, into, size));
+  }
+  if (name === '') {
+    const rc = result(flistCall(dirfd, into, size));
+    if (rc !== -EBADF) return rc;
   }
   const p = procPath(dirfd, name);
   if (p === null) return TOO_LONG;
