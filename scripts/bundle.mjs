@@ -1,14 +1,25 @@
 #!/usr/bin/env node
 /**
- * Puts the compiled program into few files under dist/bundle/bin: loading some hundred small modules is a quarter of
- * the time from exec to the first answer. scripts/plyfs prefers the bundle when it is newer than dist/src; everything else
- * (tests, the API) uses dist/src. Without esbuild there is no bundle, and plyfs just starts more slowly.
+ * Puts the compiled program into few files under dist/bundle/bin, each with V8's code cache beside it: to find, read and
+ * compile some hundred small modules is half of what Node does between exec and the first answer. scripts/plyfs prefers
+ * the bundle when it is newer than dist/src; everything else (tests, the API) uses dist/src. Without esbuild there is no
+ * bundle, and plyfs just starts more slowly; a cache that another version of Node made is ignored by V8.
  */
-import { rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const outdir = `${root}dist/bundle/bin`;
+
+/** The files that are started by name: paths between them (new URL('./worker.js', ...)) stay true in one folder. */
+const ENTRIES = [
+  'cli/main',
+  'session/worker',
+  'session/helper',
+  'session/native-main',
+  'session/native-watch',
+];
 
 /** esbuild, or null where it is not installed. */
 async function findBundler() {
@@ -20,28 +31,79 @@ async function findBundler() {
   }
 }
 
+/** Loads NAME.code.js by its cache. The function that the code is wrapped in gives it what a module has. */
+const loader = (name) => `'use strict';
+const { existsSync, readFileSync } = require('node:fs');
+const { Script } = require('node:vm');
+const filename = \`\${__dirname}/${name}.code.js\`;
+const cache = \`\${filename}.cache\`;
+const script = new Script(readFileSync(filename, 'utf8'), {
+  filename,
+  cachedData: existsSync(cache) ? readFileSync(cache) : undefined,
+});
+const here = require('node:url').pathToFileURL(__filename).href;
+script.runInThisContext()(exports, require, module, here, (specifier) => import(specifier));
+module.exports.script = script;
+`;
+
+async function bundle(bundler) {
+  const { outputFiles } = await bundler.build({
+    entryPoints: ENTRIES.map((name) => `${root}dist/src/${name}.js`),
+    entryNames: '[name].code',
+    outdir,
+    bundle: true,
+    // Scripts: modules can't be loaded from a code cache, and to start the loader of modules costs as much again.
+    format: 'cjs',
+    banner: { js: '(function (exports, require, module, bundleUrl, bundleImport) {' },
+    footer: { js: '})' },
+    define: { 'import.meta.url': 'bundleUrl' },
+    platform: 'node',
+    target: 'node20',
+    minifyWhitespace: true,
+    minifySyntax: true,
+    external: ['koffi', 'pino', 'yargs', 'fuse-native', 'tar-stream', 'fzstd', 'diff'],
+    logLevel: 'warning',
+    write: false,
+  });
+  mkdirSync(outdir, { recursive: true });
+  // A script from a code cache has lost the way to load modules (ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING).
+  for (const { path, text } of outputFiles) writeFileSync(path, text.replace(/\bimport\(/g, 'bundleImport('));
+  writeFileSync(`${outdir}/package.json`, '{ "type": "commonjs" }\n');
+  for (const entry of ENTRIES) {
+    const name = entry.split('/')[1];
+    writeFileSync(`${outdir}/${name}.js`, loader(name));
+  }
+}
+
+/**
+ * A cache holds the functions that have been compiled when it is made: so main refuses a mount, and the session thread
+ * loads what it needs for one.
+ */
+function makeCaches() {
+  const load = (name) => `
+    const { writeFileSync } = require('node:fs');
+    const save = () => writeFileSync('${outdir}/${name}.code.js.cache', script.createCachedData());
+    const { script } = require('${outdir}/${name}.js');`;
+  const main = `process.on('exit', () => save()); ${load('main')}`;
+  const session = `${load('worker')} setImmediate(() => { save(); process.exit(); });`;
+  const thread = `const workerData = { filesystem: null, counters: new SharedArrayBuffer(65536) };
+    new (require('node:worker_threads').Worker)(${JSON.stringify(session)}, { eval: true, workerData });`;
+  run(main, ['-f', '-o', 'lowerdir=/:/nonexistent', '/']);
+  run(thread, []);
+}
+
+/** Runs a script in a Node process of its own. */
+function run(script, args) {
+  const { status, stderr } = spawnSync(process.execPath, ['-e', script, '--', ...args], { encoding: 'utf8' });
+  // Started from a machine that can't run it (koffi has no binary for it, say): no cache, and no harm.
+  if (status !== 0 && !/^plyfs: .*nonexistent/.test(stderr)) console.log(`bundle: no code cache: ${stderr}`);
+}
+
 const bundler = await findBundler();
 rmSync(outdir, { recursive: true, force: true });
 if (bundler === null) {
   console.log('bundle: esbuild is not installed; none made');
 } else {
-  await bundler.build({
-    // The files that are started by name: paths between them (new URL('./worker.js', ...)) stay true in one folder.
-    entryPoints: [
-      'cli/main',
-      'session/worker',
-      'session/helper',
-      'session/native-main',
-      'session/native-watch',
-    ].map((name) => `${root}dist/src/${name}.js`),
-    entryNames: '[name]',
-    outdir,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    external: ['koffi', 'pino', 'yargs', 'fuse-native', 'tar-stream', 'fzstd', 'diff'],
-    logLevel: 'warning',
-  });
+  await bundle(bundler);
+  makeCaches();
 }

@@ -31,13 +31,18 @@ async function run(start: Start): Promise<number> {
   return await runMount({ ...line, source, mountpoint }, start);
 }
 
-const caller = Caller.find();
-let code = FAILED;
-try {
-  code = await run({ args: passedArguments() ?? argumentBytes(), caller });
-} catch (error) {
-  printError(error);
-  if (error instanceof UsageError) code = NOT_UNDERSTOOD;
+async function main(): Promise<never> {
+  const caller = Caller.find();
+  let code = FAILED;
+  try {
+    code = await run({ args: passedArguments() ?? argumentBytes(), caller });
+  } catch (error) {
+    printError(error);
+    if (error instanceof UsageError) code = NOT_UNDERSTOOD;
+  }
+  caller?.tell(code);
+  process.exit(code);
 }
-caller?.tell(code);
-process.exit(code);
+
+// No top-level await: a bundle that V8 can load from its code cache is a script, not a module (scripts/bundle.mjs).
+void main();

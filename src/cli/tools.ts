@@ -1,5 +1,5 @@
 /** The commands that work with layers: each in a file of its own, loaded when it is called. */
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
 import { UsageError } from './arguments.js';
 import { printError } from './print.js';
 import type { ToolCommand } from './tools/command.js';
@@ -42,6 +42,7 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     for (const [line, text] of tool.examples) built.example(line, text);
     return built.epilogue(`Exit codes: ${tool.exitCodes}${tool.failureCode ? '.' : UNDERSTOOD}`);
   };
+  const { default: yargs } = await import('yargs');
   await (yargs([...args]) as Argv)
     .scriptName('plyfs')
     .locale('en')

@@ -23,7 +23,7 @@ import type { Descriptors } from './descriptors.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
-/** How long the lock of a mount that is just ending is waited for: its process may outlive umount(8) by a moment. */
+/** How long the lock of a mount that is just ending is waited for: its process outlives umount(8) by a moment, on a busy machine by seconds. */
 const PATIENCE_MS = 3000;
 const STEP_MS = 10;
 

@@ -78,7 +78,8 @@ export function makeWhiteout(ov: Overlay): string {
   if (ov.options.whiteout === 'chardev') {
     must(sys.mknodat(work, name, sys.S_IFCHR), 'mknodat');
   } else {
-    must(sys.mknodat(work, name, sys.S_IFREG), 'mknodat');
+    // A user.* xattr is set by who may write the file; a trusted.* one asks for no mode.
+    must(sys.mknodat(work, name, sys.S_IFREG | (ov.options.userxattr ? 0o600 : 0)), 'mknodat');
     const rc = sys.setxattr(work, name, ov.own.whiteout, YES, 1);
     if (rc < 0) discard(ov, name, false);
     must(rc, 'set whiteout');

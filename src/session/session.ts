@@ -1,18 +1,9 @@
 /** The session thread, seen from the main thread. */
-import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
 import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
 import { waiting } from './waiting.js';
-
-/**
- * A mount is often short-lived and its first walk matters most. Baseline code at once and optimised code later halve
- * the processor time of that walk (the optimiser's threads compete with the caller), and lose nothing afterwards; room
- * for young objects saves collections while a walk makes inodes. native-notes/threads.md has the measurement.
- */
-const V8_FLAGS =
-  '--always-sparkplug --interrupt-budget=300000 --min-semi-space-size=8 --max-semi-space-size=16';
 
 /** How long a thread that has said its last word may take to end, in milliseconds. */
 const EXIT_PATIENCE = 5000;
@@ -30,7 +21,6 @@ export class Session {
 
   /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay` (tests), null: the overlay. */
   constructor(filesystem: string | null = null) {
-    setFlagsFromString(V8_FLAGS);
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
     this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
     this.#worker.on('message', (message: SessionMessage) => this.#hear(message));

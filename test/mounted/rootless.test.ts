@@ -142,6 +142,25 @@ describe('the upper of a plain user', () => {
   });
 });
 
+describe('an upper that takes no device nodes', () => {
+  // A mount of plyfs is such a place: nobody may make whiteouts through it.
+  const nest = `mkdir hl hu hw host && ${COMMAND} -o lowerdir=hl,upperdir=hu,workdir=hw host && mkdir host/up host/work`;
+  const inner = `${COMMAND} -o lowerdir=l,upperdir=host/up,workdir=host/work mnt`;
+  const leave = `${COMMAND} umount mnt`;
+
+  test('gets whiteouts as files, and says so', async () => {
+    const script = `set -e; ${nest}; ${inner}; rm mnt/a; rm -r mnt/d; mkdir mnt/d; touch mnt/d/new; mv mnt/b mnt/bb; ${leave}
+      stat -c '%F %n' host/up/a; ${inner}; ls -R mnt; rm -r mnt/d; ls mnt; ${leave}; ${COMMAND} umount host`;
+    const result = await asUser(home(), script);
+    assert.equal(
+      result.stdout,
+      'regular empty file host/up/a\nmnt:\nbb\nd\n\nmnt/d:\nnew\nbb\n',
+      result.stderr,
+    );
+    assert.match(result.stderr, /warning: upperdir can hold no device nodes here/);
+  });
+});
+
 describe('a user with a range of ids', () => {
   test('owns files as any user of the namespace', async (t) => {
     const within = 'unshare --map-auto --map-root-user -m';
