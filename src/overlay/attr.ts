@@ -28,7 +28,9 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
     }
     if (change.mode !== null) must(chmod(fd, name, change.mode & 0o7777), 'chmod');
   }
-  if (change.killSuidGid || changesNothing(change)) killSuidGid(ov, fd, name);
+  const nothing = changesNothing(change);
+  if (change.killSuidGid || nothing) killSuidGid(ov, fd, name);
+  if (nothing) ov.bestEffort('chown', chown(fd, name, sys.KEEP_ID, sys.KEEP_ID));
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
   }
@@ -60,7 +62,7 @@ function chown(fd: number, name: string, uid: number, gid: number): number {
 
 /**
  * The kernel sends a SETATTR without any attribute in two cases: before a write by someone who may not keep set-id
- * bits (file_remove_privs()), and for chown(-1, -1). Both clear them.
+ * bits (file_remove_privs()), and for chown(-1, -1). Both clear them, and Linux sets the ctime.
  */
 function changesNothing(change: SetAttr): boolean {
   const owner = change.uid === null && change.gid === null;

@@ -41,10 +41,15 @@ export function statAt(fd: number, name: string, out: sys.Stat): number {
   return name === '' ? sys.fstatx(fd, out) : sys.statx(fd, name, out);
 }
 
-/** Reads the attributes of an inode's real object into `ov.stat`. */
-export function statInode(ov: Overlay, inode: Inode): void {
+/** Reads the attributes of an inode's real object into `ov.stat`. Returns 0 or -errno. */
+export function statIfThere(ov: Overlay, inode: Inode): number {
   locate(ov, inode);
-  const rc = statAt(ov.atFd, ov.atName, ov.stat);
+  return statAt(ov.atFd, ov.atName, ov.stat);
+}
+
+/** The same. Throws FsError, ESTALE when it is gone. */
+export function statInode(ov: Overlay, inode: Inode): void {
+  const rc = statIfThere(ov, inode);
   // What the kernel was told is there and is not: somebody changed a layer under us.
   if (rc < 0) must(rc === -sys.ENOENT ? -sys.ESTALE : rc, 'statx');
 }

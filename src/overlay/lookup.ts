@@ -4,12 +4,12 @@ import { fail, must } from '../vfs/errors.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, sourceOf } from './listing.js';
-import { locateDir, statAt, statInode } from './locate.js';
+import { locateDir, statAt, statIfThere, statInode } from './locate.js';
 import { isImpure, markImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { findMetacopyData, looksHollow } from './metacopy.js';
 import type { MountPoints } from './mount-points.js';
-import { addName, dropInode, makeFirst } from './names.js';
+import { addName, dropInode, makeFirst, removeName } from './names.js';
 import { originIno, writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
 import type { Overlay } from './state.js';
@@ -37,8 +37,12 @@ export function find(ov: Overlay, parent: Inode, name: string): Inode | null {
   const known = parent.dir!.children.get(name);
   if (known !== undefined) {
     if (known.index !== null) makeFirst(known, parent, name);
-    statInode(ov, known);
-    return known;
+    const rc = statIfThere(ov, known);
+    if (rc >= 0 && (ov.stat.mode & sys.S_IFMT) === known.type) return known;
+    if (rc < 0 && !isAbsent(rc)) must(rc, 'statx');
+    // Somebody changed a layer under us: what is there now gets an inode of its own.
+    removeName(known, parent, name);
+    ov.listings.drop(parent);
   }
   if (name.length > sys.NAME_MAX) fail(sys.ENAMETOOLONG, 'lookup');
   if (parent.dir!.dead || isReservedName(ov, name)) return null;

@@ -37,6 +37,14 @@ suite('attributes', {
     view: { f: 'file "x"', l: 'link 11:22 -> "f"' },
     inUpper: { l: 'link 11:22 -> "f"' },
   },
+  'chown-of-nothing-sets-the-change-time': {
+    uses: ['one-time-alone'],
+    lower: ['put f text 4755', 'dir d', 'symlink f l'],
+    run: 'a=$(stat -c %.Z f d l); sleep 0.05; chown -h : f d l; b=$(stat -c %.Z f d l); for z in $a; do case $b in *$z*) echo kept;; esac; done; stat -c %a f',
+    prints: '755\n',
+    view: { f: 'file 0755 "text"', d: 'dir', l: 'link -> "f"' },
+    inUpper: { f: 'file 0755 "text"', d: 'dir', l: 'link -> "f"' },
+  },
   'chgrp-directory': {
     lower: ['dir d'],
     run: 'chgrp 9 d; stat -c %u:%g d',

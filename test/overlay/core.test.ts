@@ -1,0 +1,269 @@
+/** The core over temporary directories, without a mount: calls go in, layers are looked at. */
+import assert from 'node:assert/strict';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type TestContext, test } from 'node:test';
+import { createOverlay } from '../../src/overlay/overlay.js';
+import * as sys from '../../src/sys/index.js';
+import { Deferred, FsError } from '../../src/vfs/errors.js';
+import type { FileSystem } from '../../src/vfs/filesystem.js';
+import type { Job, Jobs } from '../../src/vfs/jobs.js';
+import {
+  Attr,
+  Caller,
+  type DirSink,
+  Entry,
+  NO_FH,
+  type NodeId,
+  ROOT_ID,
+  SetAttr,
+} from '../../src/vfs/types.js';
+import { needsMounts, Place } from './layer-fixture.js';
+
+/** Jobs that are done at once, so that a request that was put off can be made again right away. */
+class InstantJobs implements Jobs {
+  resumed = 0;
+  last = 0;
+  readonly #results = new Map<number, number>();
+
+  start(job: Job): number {
+    const rc = job.kind === 'copy' ? sys.copyData(job.from, job.to, job.size) : sys.fsync(job.fd);
+    this.#results.set(++this.last, Math.min(rc, 0));
+    return this.last;
+  }
+
+  take(job: number): number | null {
+    const rc = this.#results.get(job) ?? null;
+    this.#results.delete(job);
+    return rc;
+  }
+}
+
+const log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** An overlay of `lower` and `upper`, with the calls of the kernel in a form that tests can read. */
+class Core {
+  readonly place: Place;
+  readonly fs: FileSystem;
+  readonly jobs = new InstantJobs();
+  readonly caller = new Caller();
+
+  constructor(t: TestContext, fill: (place: Place) => void, options: Record<string, unknown> = {}) {
+    this.place = new Place(t);
+    this.place.dirs('lower', 'upper', 'work');
+    fill(this.place);
+    const opened = this.place.open({
+      lowerdir: [this.place.at('lower')],
+      upperdir: this.place.at('upper'),
+      workdir: this.place.at('work'),
+      ...options,
+    });
+    const notify = { attributes() {}, listing() {} };
+    this.fs = createOverlay(opened, { jobs: this.jobs, notify, log, dataMode: 'cached' });
+    t.after(() => this.fs.destroy());
+  }
+
+  /** Makes a request until it is not put off any more, as the session does. */
+  ask<T>(request: () => T): T {
+    for (;;) {
+      try {
+        return request();
+      } catch (error) {
+        if (!(error instanceof Deferred)) throw error;
+        this.jobs.resumed = error.job;
+      }
+    }
+  }
+
+  /** Node of a path; null where nothing is. Each step is a LOOKUP, which nobody forgets. */
+  node(path: string): NodeId | null {
+    let at = ROOT_ID as NodeId;
+    for (const name of path.split('/')) {
+      const entry = new Entry();
+      if (!this.fs.lookup(at, name, this.caller, entry)) return null;
+      at = entry.node;
+    }
+    return at;
+  }
+
+  attr(node: NodeId): Attr {
+    const attr = new Attr();
+    this.fs.getattr(node, NO_FH, attr);
+    return attr;
+  }
+
+  read(node: NodeId): string {
+    const into = Buffer.alloc(1000);
+    return into.latin1Slice(0, this.fs.read(node, NO_FH, 0, into, into.length));
+  }
+
+  write(node: NodeId, offset: number, text: string): void {
+    const data = Buffer.from(text);
+    this.ask(() => this.fs.write(node, NO_FH, offset, data, data.length, false));
+  }
+
+  make(parent: NodeId, name: string): NodeId {
+    const entry = new Entry();
+    this.fs.mknod(parent, name, sys.S_IFREG | 0o644, { major: 0, minor: 0 }, this.caller, entry);
+    return entry.node;
+  }
+
+  /** Names from `offset` on, at most `room` of them, and the offset to go on from. */
+  list(node: NodeId, offset = 0, room = 1000): { names: string[]; next: number } {
+    const names: string[] = [];
+    let next = offset;
+    const sink: DirSink = {
+      plus: false,
+      fits: () => names.length < room,
+      add(name, _lo, _hi, _type, after) {
+        if (names.length >= room) return false;
+        names.push(name);
+        next = after;
+        return true;
+      },
+      addPlus: () => false,
+    };
+    this.fs.readdir(node, NO_FH, offset, this.caller, sink);
+    return { names, next };
+  }
+}
+
+function errno(action: () => unknown): string {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof FsError) return sys.errnoName(error.errno);
+    throw error;
+  }
+  return 'ok';
+}
+
+const isWhiteout = (path: string): boolean => {
+  const stat = lstatSync(path);
+  return stat.isCharacterDevice() && stat.rdev === 0;
+};
+
+const it = (name: string, body: (t: TestContext) => void): void => {
+  test(name, { skip: needsMounts }, (t) => body(t));
+};
+
+it('reads fall through; the first write copies up and changes neither the lower nor st_ino', (t) => {
+  const core = new Core(t, (p) => p.file('lower/d/f', 'below'));
+  const f = core.node('d/f')!;
+  const before = core.attr(f);
+  assert.equal(core.read(f), 'below');
+  core.write(f, 5, '!');
+  const after = core.attr(f);
+  assert.equal(core.read(f), 'below!');
+  assert.deepEqual([after.inoLo, after.inoHi], [before.inoLo, before.inoHi]);
+  assert.equal(readFileSync(core.place.at('upper/d/f'), 'utf8'), 'below!');
+  assert.equal(readFileSync(core.place.at('lower/d/f'), 'utf8'), 'below');
+  assert.deepEqual(readdirSync(core.place.at('work/work')), []);
+});
+
+it('a removed name leaves a whiteout only where something is below', (t) => {
+  const core = new Core(t, (p) => p.file('lower/old'));
+  core.make(ROOT_ID, 'new');
+  core.fs.unlink(ROOT_ID, 'new');
+  core.fs.unlink(ROOT_ID, 'old');
+  assert.equal(core.node('old'), null);
+  assert.ok(!existsSync(core.place.at('upper/new')));
+  assert.ok(isWhiteout(core.place.at('upper/old')));
+  core.make(ROOT_ID, 'old');
+  assert.ok(lstatSync(core.place.at('upper/old')).isFile());
+});
+
+it('a directory made over a whiteout shows nothing of what was there', (t) => {
+  const core = new Core(t, (p) => p.file('lower/d/f'));
+  core.fs.unlink(core.node('d')!, 'f');
+  core.fs.rmdir(ROOT_ID, 'd');
+  const entry = new Entry();
+  core.fs.mkdir(ROOT_ID, 'd', 0o755, core.caller, entry);
+  assert.deepEqual(core.list(entry.node).names, ['.', '..']);
+  assert.equal(core.node('d/f'), null);
+});
+
+it('a directory with a lower part is not renamed, one without is', (t) => {
+  const core = new Core(t, (p) => p.dirs('lower/d'));
+  const move = (from: string, to: string): void =>
+    core.fs.rename({ parent: ROOT_ID, name: from }, { parent: ROOT_ID, name: to }, 0);
+  assert.equal(
+    errno(() => move('d', 'e')),
+    'EXDEV',
+  );
+  core.fs.mkdir(ROOT_ID, 'n', 0o755, core.caller, new Entry());
+  assert.equal(
+    errno(() => move('n', 'm')),
+    'ok',
+  );
+  assert.notEqual(core.node('m'), null);
+});
+
+it('an unlinked file stays readable until it is forgotten', (t) => {
+  const core = new Core(t, (p) => p.file('upper/f', 'still here'));
+  const f = core.node('f')!;
+  core.fs.unlink(ROOT_ID, 'f');
+  assert.equal(core.read(f), 'still here');
+  assert.equal(core.attr(f).nlink, 0);
+  core.fs.forget(f, 1);
+  assert.equal(
+    errno(() => core.attr(f)),
+    'ESTALE',
+  );
+});
+
+it('a large copy-up is put off, and what comes meanwhile waits for it', (t) => {
+  const core = new Core(t, (p) => p.file('lower/big', 'x'.repeat(1 << 20)));
+  const big = core.node('big')!;
+  const data = Buffer.from('y');
+  assert.throws(() => core.fs.write(big, NO_FH, 0, data, 1, false), Deferred);
+  assert.ok(!existsSync(core.place.at('upper/big')));
+  const change = new SetAttr();
+  change.mode = 0o600;
+  core.ask(() => core.fs.setattr(big, change, core.caller, new Attr()));
+  core.write(big, 0, 'y');
+  const copy = lstatSync(core.place.at('upper/big'));
+  assert.deepEqual([copy.size, copy.mode & 0o777], [1 << 20, 0o600]);
+});
+
+it('offsets of a listing survive what is removed and added between', (t) => {
+  const core = new Core(t, (p) => {
+    for (const name of ['a', 'b', 'c', 'd', 'e']) p.file(`upper/${name}`);
+  });
+  const first = core.list(ROOT_ID, 0, 4);
+  const gone = first.names[2]!;
+  core.fs.unlink(ROOT_ID, gone);
+  core.make(ROOT_ID, 'z');
+  const rest = core.list(ROOT_ID, first.next).names;
+  const seen = [...first.names, ...rest].filter((name) => !name.startsWith('.'));
+  assert.deepEqual([...seen].sort(), ['a', 'b', 'c', 'd', 'e', 'z']);
+});
+
+it('without an upper every change is EROFS', (t) => {
+  const core = new Core(t, (p) => p.file('lower/f'), { upperdir: null, workdir: null });
+  const f = core.node('f')!;
+  assert.equal(
+    errno(() => core.make(ROOT_ID, 'new')),
+    'EROFS',
+  );
+  assert.equal(
+    errno(() => core.fs.unlink(ROOT_ID, 'f')),
+    'EROFS',
+  );
+  assert.equal(
+    errno(() => core.write(f, 0, 'x')),
+    'EROFS',
+  );
+  assert.equal(
+    errno(() => core.fs.setxattr(f, 'user.x', Buffer.from('v'), 0, false)),
+    'EROFS',
+  );
+});
+
+it('what somebody else puts in the place of a file is found, as what it is', (t) => {
+  const core = new Core(t, (p) => p.file('upper/f', 'one'));
+  core.node('f');
+  rmSync(core.place.at('upper/f'));
+  mkdirSync(core.place.at('upper/f'));
+  writeFileSync(core.place.at('upper/f/g'), '');
+  assert.notEqual(core.node('f/g'), null);
+});
