@@ -108,6 +108,7 @@ function makeMountPoint(
   }
   const { inoLo, inoHi } = ov.stat;
   const empty = mountPoints.emptyDir(where.layer);
+  if (empty === null) return null;
   const inode = newInode(ov, sys.S_IFDIR, parent, name, new DirState([empty]));
   ov.inoMap.map(empty.layer, inoLo, inoHi, inode);
   statInode(ov, inode);

@@ -4,7 +4,7 @@
  * for ever; other mounts are no part of the layer. What they cover can't be reached, so a directory that is a mount
  * point is shown empty, and a file is shown only if asking its filesystem does not lead back to FUSE.
  */
-import { mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
@@ -14,9 +14,12 @@ import { RealDir } from './inode.js';
 /** What is known of mounts inside layers; null in {@link Overlay} when every layer has a clone. */
 export class MountPoints {
   readonly #rootMounts = new Map<Layer, number>();
-  readonly #empty: number;
+  /** The stand-in for directories; -1: none could be made, null: none was needed yet. */
+  #empty: number | null = null;
+  readonly #work: number;
 
-  private constructor(layers: readonly Layer[]) {
+  private constructor(layers: readonly Layer[], work: number) {
+    this.#work = work;
     // From now on statx(2) takes what the kernel knows: of a FUSE mount it would ask the server.
     sys.trustCachedAttributes();
     const stat = new sys.Stat();
@@ -25,11 +28,11 @@ export class MountPoints {
       must(sys.fstatx(layer.root, stat), 'statx');
       this.#rootMounts.set(layer, stat.mntId);
     }
-    this.#empty = emptyDirectory();
   }
 
-  static of(layers: readonly Layer[]): MountPoints | null {
-    return layers.every((layer) => layer.cloned) ? null : new MountPoints(layers);
+  /** `work`: the work directory's descriptor, or -1. */
+  static of(layers: readonly Layer[], work: number): MountPoints | null {
+    return layers.every((layer) => layer.cloned) ? null : new MountPoints(layers, work);
   }
 
   /** Whether the object with these attributes, found on `layer`, is the root of another mount. */
@@ -51,8 +54,10 @@ export class MountPoints {
     return line === undefined || line.includes(' - fuse');
   }
 
-  /** Stands for a mount point on `layer`: an empty directory. */
-  emptyDir(layer: Layer): RealDir {
+  /** Stands for a mount point on `layer`: an empty directory, or null where none can be made. */
+  emptyDir(layer: Layer): RealDir | null {
+    this.#empty ??= emptyDirectory(this.#work);
+    if (this.#empty < 0) return null;
     return new RealDir({ ...layer, kind: 'lower', root: this.#empty, originOk: false }, null, '');
   }
 
@@ -62,14 +67,22 @@ export class MountPoints {
   }
 
   dispose(): void {
-    sys.close(this.#empty);
+    if (this.#empty !== null && this.#empty >= 0) sys.close(this.#empty);
   }
 }
 
-/** A directory that is nowhere: nothing can be put into it. */
-function emptyDirectory(): number {
-  const path = mkdtempSync(`${tmpdir()}/plyfs-`);
-  const fd = must(sys.openat(sys.AT_FDCWD, path, sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
-  rmdirSync(path);
-  return fd;
+/** A directory that is nowhere, so that nothing can be put into it; made in work or where temporary files go. */
+function emptyDirectory(work: number): number {
+  const places = [tmpdir(), '/dev/shm'].map((path) =>
+    sys.openat(sys.AT_FDCWD, path, sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC),
+  );
+  let made = -1;
+  const at = `#mount-point-${process.pid}`;
+  for (const place of [work, ...places]) {
+    if (made >= 0 || place < 0 || sys.mkdirat(place, at, 0o755) < 0) continue;
+    made = sys.openat(place, at, sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+    sys.unlinkat(place, at, sys.AT_REMOVEDIR);
+  }
+  for (const fd of places) if (fd >= 0) sys.close(fd);
+  return made;
 }

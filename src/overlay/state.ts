@@ -113,7 +113,7 @@ export class Overlay {
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
     this.owners = ownersOf(opened);
-    this.mountPoints = MountPoints.of(opened.layers);
+    this.mountPoints = MountPoints.of(opened.layers, opened.work);
     this.credentials = new Credentials(opened.privileged, this.owners);
     this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)));
     this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(maxFds / 4)));
