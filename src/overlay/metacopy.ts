@@ -5,7 +5,7 @@ import { dirOf, type Inode, RealDir, type RealFile } from './inode.js';
 import { isAbsent } from './lookup.js';
 import { readMarks, readOrigin } from './marks.js';
 import { decodeOrigin } from './origin.js';
-import { checkComponent, parseRedirect, walk } from './redirect.js';
+import { checkComponent, leafOf, type Route, reroute, walk } from './redirect.js';
 import type { Overlay } from './state.js';
 
 /**
@@ -38,18 +38,13 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
   if (!ov.options.metacopy) fail(sys.EPERM, 'metacopy');
   let at = top;
   let first: RealFile | null = null;
-  let path: readonly string[] = [inode.name];
-  let absolute = false;
+  const search: Search = { route: { absolute: false, components: [inode.name] } };
   const { redirect } = marks;
   while (marks.metacopy && at.dir.layer.kind !== 'data') {
-    if (marks.redirect !== null) {
-      const target = parseRedirect(ov, marks.redirect);
-      path = target.absolute ? target.components : [...path.slice(0, -1), target.components[0]!];
-      absolute = absolute || target.absolute;
-    }
-    const next: RealFile | null = absolute
-      ? belowRoot(ov, at, path, first !== null || !where.isUpper)
-      : belowParent(ov, inode, at, path[0]!);
+    if (marks.redirect !== null) search.route = reroute(ov, search.route, marks.redirect, 0);
+    const next: RealFile | null = search.route.absolute
+      ? belowRoot(ov, at, search, first !== null || !where.isUpper)
+      : belowParent(ov, inode, at, search.route.components[0]!);
     if (next === null) throw new FsError(sys.EIO, 'metacopy data');
     if (first === null && where.isUpper) verifyOrigin(ov, top, next);
     first ??= next;
@@ -63,6 +58,11 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
     if (!hardLinked) ov.inoMap.map(first!.dir.layer, ov.probe.inoLo, ov.probe.inoHi, inode);
   }
   inode.data = { dir: at.dir, name: at.name, redirect, hardLinked };
+}
+
+/** A search that goes on from layer to layer; directories on the way may send it elsewhere. */
+interface Search {
+  route: Route;
 }
 
 /** The next regular file of this name in the parent's directories below `at`. */
@@ -79,18 +79,20 @@ function belowParent(ov: Overlay, inode: Inode, at: RealFile, name: string): Rea
  * The next regular file at a path from the root of the layers below `at`. Data-only layers come last, and only for what
  * has a lower object (`toData`): a metacopy in upper alone can't lead there.
  */
-function belowRoot(ov: Overlay, at: RealFile, path: readonly string[], toData: boolean): RealFile | null {
-  const name = path[path.length - 1]!;
+function belowRoot(ov: Overlay, at: RealFile, search: Search, toData: boolean): RealFile | null {
+  const last = ov.opened.layers[ov.opened.layers.length - 1]!;
   for (const layer of ov.opened.layers) {
     if (layer.index <= at.dir.layer.index || (layer.kind === 'data' && !toData)) continue;
-    const { dir, stop } = walk(ov, new RealDir(layer, null, ''), path.slice(0, -1));
-    const found = dir === null ? 'absent' : regular(ov, dir, name);
+    const { route } = search;
+    const end = layer === last || layer.kind === 'data';
+    const { dir, stop, onward } = walk(ov, new RealDir(layer, null, ''), route, end);
+    search.route = onward;
+    const found = dir === null ? 'absent' : regular(ov, dir, leafOf(route));
     if (layer.kind === 'data') {
       if (found !== 'absent' && found !== null) return found;
     } else if (found !== 'absent') return found;
     else if (stop) return null;
   }
-  const last = ov.opened.layers[ov.opened.layers.length - 1]!;
   return toData && last.kind === 'data' ? { dir: new RealDir(last, null, ''), name: NOWHERE } : null;
 }
 

@@ -20,29 +20,43 @@ export function parseRedirect(ov: Overlay, redirect: string): { absolute: boolea
   return { absolute, components };
 }
 
+/** Where directories or files are looked for: a path from the overlay root, or names from the parent's parts. */
+export interface Route {
+  readonly absolute: boolean;
+  readonly components: readonly string[];
+}
+
+/** The route below a layer after `redirect` was found at the object that has `rest` of its components below it. */
+export function reroute(ov: Overlay, route: Route, redirect: string, rest: number): Route {
+  const further = parseRedirect(ov, redirect);
+  const at = route.components.length - rest;
+  const before = further.absolute ? [] : route.components.slice(0, at - 1);
+  const components = [...before, ...further.components, ...route.components.slice(at)];
+  return { absolute: route.absolute || further.absolute, components };
+}
+
 /** Continues `real`, whose last directory has the redirect, with the directories on the layers below it. */
 export function redirectedDirs(ov: Overlay, parent: Inode, real: RealDir[], redirect: string): void {
-  let { absolute, components } = parseRedirect(ov, redirect);
+  let route: Route = parseRedirect(ov, redirect);
   for (const layer of ov.opened.layers) {
     const last = real[real.length - 1]!;
     if (layer.index <= last.layer.index || layer.kind === 'data') continue;
-    const start = absolute ? new RealDir(layer, null, '') : partOn(parent, layer);
+    const start = route.absolute ? new RealDir(layer, null, '') : partOn(parent, layer);
     if (start === null) continue;
-    const { dir: found, stop } = walk(ov, start, components);
-    if (found !== null) real.push(found);
-    if (stop || layer.index >= ov.lowest) return;
-    if (found === null) continue;
+    const lowest = layer.index >= ov.lowest;
+    const { dir, stop, onward } = walk(ov, start, route, lowest);
+    const found = dir === null ? 'absent' : directoryIn(ov, dir, leafOf(route));
+    if (found === null || (found === 'absent' && stop)) return;
+    route = onward;
+    if (found === 'absent') continue;
+    real.push(found);
+    if (lowest) return;
     locateDir(ov, found);
     const marks = readMarks(ov, ov.atFd, ov.atName);
     found.xwhiteouts = marks.xwhiteouts;
-    if (marks.redirect !== null) {
-      const further = parseRedirect(ov, marks.redirect);
-      const siblings = [...components.slice(0, -1), ...further.components];
-      components = further.absolute ? further.components : siblings;
-      absolute = absolute || further.absolute;
-    } else if (marks.opaque) {
-      return;
-    }
+    if (marks.redirect !== null) route = reroute(ov, route, marks.redirect, 0);
+    else if (marks.opaque) return;
+    if (stop && !marks.redirect?.startsWith('/')) return;
   }
 }
 
@@ -50,34 +64,58 @@ function partOn(parent: Inode, layer: Layer): RealDir | null {
   return parent.dir!.real.find((real) => real.layer === layer) ?? null;
 }
 
-/** Where a path leads on one layer. */
+/** Where a route leads on one layer. */
 export interface Walked {
-  /** The directory; null: there is none. */
+  /** The directory that the last component is in; null: there is none. */
   readonly dir: RealDir | null;
   /** Layers further down are not to be searched: a whiteout, a file or an opaque directory was on the way. */
   readonly stop: boolean;
+  /** Where layers further down are to be searched: a directory on the way may itself have been renamed. */
+  readonly onward: Route;
 }
 
 /**
- * Follows `components` on one layer, each step being a real directory (ovl_lookup_layer()). A path never leads up:
- * EACCES for `.` and `..`, as lookup_one() has it.
+ * Follows a route on one layer up to its last component, each step being a real directory (ovl_lookup_layer()). What
+ * these say about the layers below counts even if the way ends early; on the `last` layer they are not asked.
  */
-export function walk(ov: Overlay, start: RealDir, components: readonly string[]): Walked {
+export function walk(ov: Overlay, start: RealDir, route: Route, last: boolean): Walked {
   let at = start;
   let stop = false;
-  for (const name of components) {
-    checkComponent(name);
-    const rc = sys.statx(ov.dirs.fd(at), name, ov.probe);
-    if (isAbsent(rc)) return { dir: null, stop };
-    must(rc, 'statx');
-    if ((ov.probe.mode & sys.S_IFMT) !== sys.S_IFDIR) return { dir: null, stop: true };
-    if (at !== start) stop = stop || readMarks(ov, ov.dirs.fd(at), '').opaque;
-    at = new RealDir(at.layer, at, name);
+  let onward = route;
+  let rest = route.components.length;
+  for (const name of route.components.slice(0, -1)) {
+    rest--;
+    const found = directoryIn(ov, at, name);
+    if (found === 'absent') return { dir: null, stop, onward };
+    if (found === null) return { dir: null, stop: true, onward };
+    at = found;
+    if (last) continue;
+    const marks = readMarks(ov, ov.dirs.fd(at), '');
+    if (marks.opaque) stop = true;
+    else if (marks.redirect !== null) {
+      onward = reroute(ov, onward, marks.redirect, rest);
+      // A path from the root leads around what is opaque further up (ovl_check_redirect()).
+      if (marks.redirect.startsWith('/')) stop = false;
+    }
   }
-  return { dir: at, stop };
+  return { dir: at, stop, onward };
 }
 
-/** A name that a redirect gives. */
+/** What is at a name: a directory, something else (null: the search ends there), or nothing. */
+function directoryIn(ov: Overlay, at: RealDir, name: string): RealDir | null | 'absent' {
+  checkComponent(name);
+  const rc = sys.statx(ov.dirs.fd(at), name, ov.probe);
+  if (isAbsent(rc)) return 'absent';
+  must(rc, 'statx');
+  return (ov.probe.mode & sys.S_IFMT) === sys.S_IFDIR ? new RealDir(at.layer, at, name) : null;
+}
+
+/** The last component of a route. */
+export function leafOf(route: Route): string {
+  return route.components[route.components.length - 1]!;
+}
+
+/** A name that a redirect gives. It never leads up: EACCES for `.` and `..`, as lookup_one() has it. */
 export function checkComponent(name: string): void {
   if (name === '.' || name === '..') fail(sys.EACCES, 'redirect');
 }

@@ -191,6 +191,19 @@ export const metacopies: Scenarios = {
     upper: [...hollow('h', 4, 'k'), 'whiteout k', 'setxattr . trusted.overlay.impure y'],
     lower: [['dir d', 'put k data']],
   }),
+  'metacopy-through-a-renamed-directory': metacopy(
+    ['cat f', 'cat g', 'rename e/d/c h', 'chmod h 600', 'cat h'],
+    {
+      upper: [
+        ...[...hollow('f', 4, '/@/e/d/f'), ...hollow('g', 4, '/@/e/d/p/g')],
+        ...['dir e/d/p', 'whiteout e/d/f', 'whiteout e/d/p/g'],
+      ],
+      lower: [
+        ['dir e/d', 'setxattr e/d trusted.overlay.redirect /@/d', 'whiteout d'],
+        ['put d/f data', 'put d/p/g text', 'put d/c cccc'],
+      ],
+    },
+  ),
   'metacopy-data-only': {
     options,
     data: 2,

@@ -274,6 +274,35 @@ export const rename: Scenarios = {
       'list .',
     ],
   },
+  // A path to what a directory that was itself renamed, on a layer in between, has further down.
+  'redirect-through-a-renamed-directory': {
+    options: ON,
+    lower: [
+      [
+        ...['dir e/d', 'setxattr e/d trusted.overlay.redirect /@/d', 'whiteout d'],
+        ...['dir r', 'setxattr r trusted.overlay.redirect s', 'whiteout s'],
+        ...['dir o/q', 'setxattr o trusted.overlay.opaque y', 'setxattr o/q trusted.overlay.redirect /@/v'],
+        'whiteout v',
+      ],
+      ['put d/p/b x', 'put d/w/a w', 'put s/p/c y', 'put v/p/f z', 'put o/p/g hidden', 'put o/q/p/g hidden'],
+    ],
+    upper: [
+      ...['dir m', 'setxattr m trusted.overlay.redirect /@/e/d/p', 'dir e/d', 'whiteout e/d/p'],
+      ...['dir n', 'setxattr n trusted.overlay.redirect /@/r/p', 'dir r', 'whiteout r/p'],
+      ...['dir k', 'setxattr k trusted.overlay.redirect /@/o/q/p', 'dir o/q', 'whiteout o/q/p'],
+      ...['dir h', 'setxattr h trusted.overlay.redirect /@/o/p'],
+    ],
+    steps: [
+      'list m',
+      'list n',
+      'list k',
+      'list h',
+      'rename e/d/w e/w',
+      'cat e/w/a',
+      'rename e f',
+      'cat f/w/a',
+    ],
+  },
   'redirect-made-before': {
     lower: [['put d/f x', 'put e/g y']],
     upper: ['dir n', 'setxattr n trusted.overlay.redirect d', 'whiteout d'],
