@@ -16,10 +16,10 @@ import * as sys from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import type { Counters } from './counters.js';
 import { AGAIN, type Device, isUnwanted } from './device.js';
-import { Follower } from './follow.js';
 import type { HelperJobs } from './jobs.js';
 import type { SessionEnd } from './protocol.js';
 import { CALM, Reclaimer } from './reclaim.js';
+import { Spin } from './spin.js';
 
 /** What the loop needs of the protocol server (fuse/server.ts). */
 export interface RequestHandler {
@@ -37,15 +37,11 @@ const INIT = 26;
 /** struct fuse_in_header: length, opcode, unique. */
 const OPCODE_AT = 4;
 const UNIQUE_AT = 8;
-const PID_AT = 32;
 /** struct fuse_out_header: length, error, unique. */
 const ERROR_AT = 4;
 const REPLY_HEADER = 16;
 /** Request buffer beyond the data of a WRITE: header, arguments, and what older kernels insist on. */
 const REQUEST_OVERHEAD = 4096;
-
-/** Requests without a job after which the loop waits in read(2) again, instead of poll(2) and read(2). */
-const QUIET = 64;
 
 /** What {@link SessionLoop} runs with. */
 export interface LoopParts {
@@ -65,7 +61,7 @@ export class SessionLoop {
   readonly #request: Buffer;
   /** Requests by the job that they wait for, in order of arrival. */
   readonly #parked = new Map<number, Buffer[]>();
-  readonly #follower = new Follower(process.env['PLYFS_FOLLOW'] !== '0' && availableParallelism() > 1);
+  readonly #spin = new Spin(availableParallelism() > 1);
   readonly #reclaimer = new Reclaimer();
   #ready = false;
   #failed: SessionEnd | null = null;
@@ -79,18 +75,14 @@ export class SessionLoop {
   run(): SessionEnd {
     const { device, jobs } = this.#parts;
     const poller = new sys.Poller([device.fd, jobs.wake]);
-    let quiet = QUIET;
+    device.blocking = false;
     for (;;) {
-      // Jobs come in series: it takes a while without any until one system call a request is worth the switch.
-      quiet = jobs.outstanding === 0 ? quiet + 1 : 0;
-      const waits = quiet > QUIET;
-      device.blocking = waits;
-      if (!waits) {
+      if (jobs.outstanding > 0) {
         poller.wait(-1);
         if (poller.ready(1)) this.#resume();
         if (!poller.ready(0)) continue;
       }
-      const length = device.read(this.#request);
+      const length = this.#read(poller);
       if (length > 0) this.#serve(this.#request, length);
       if (this.#reclaimer.due && poller.wait(CALM) === 0) this.#reclaimer.collect();
       if (length <= 0 && length !== AGAIN) return this.#end(length);
@@ -98,12 +90,29 @@ export class SessionLoop {
     }
   }
 
+  /** The next request: at once, or soon, or after a sleep; AGAIN when that was for nothing. */
+  #read(poller: sys.Poller): number {
+    const { device } = this.#parts;
+    let length = device.read(this.#request);
+    if (length !== AGAIN) return length;
+    const looks = this.#spin.looks();
+    for (let i = 0; i < looks; i++) {
+      length = device.read(this.#request);
+      if (length !== AGAIN) {
+        this.#spin.paid();
+        return length;
+      }
+    }
+    if (looks > 0) this.#spin.wasted();
+    poller.wait(-1);
+    return device.read(this.#request);
+  }
+
   #serve(request: Buffer, length: number): void {
     const { counters } = this.#parts;
     const opcode = request[OPCODE_AT]!;
     counters.request(opcode, length);
     const started = performance.now();
-    this.#follower.request(request.readInt32LE(PID_AT));
     this.#reclaimer.request(opcode, request);
     this.#dispatch(request, length);
     counters.took(opcode, performance.now() - started);

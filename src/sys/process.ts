@@ -4,7 +4,6 @@ import { native, result } from './ffi.js';
 const setsidCall = native('int', 'setsid', []);
 const dup3Call = native('int', 'dup3', ['int', 'int', 'int']);
 const exitCall = native('void', '_exit', ['int']);
-const setAffinityCall = native('int', 'sched_setaffinity', ['int', 'uint64', 'void *']);
 
 /** Starts a session of its own, away from the caller's terminal. Returns its id or -errno. */
 export function setsid(): number {
@@ -20,15 +19,6 @@ export function dup2(from: number, to: number): number {
 export function exitNow(code: number): void {
   exitCall(code);
 }
-
-/** Lets thread `tid` (0: this one) run on one CPU only. */
-export function setAffinity(tid: number, cpu: number): number {
-  const mask = Buffer.alloc(128);
-  mask[cpu >> 3] = 1 << (cpu & 7);
-  return result(setAffinityCall(tid, mask.length, mask));
-}
-
-const mallocTrimCall = native('int', 'malloc_trim', ['uint64']);
 
 /** Gives free memory of the C heap back to the system. */
 export function mallocTrim(): void {
