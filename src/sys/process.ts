@@ -20,6 +20,8 @@ export function exitNow(code: number): void {
   exitCall(code);
 }
 
+const mallocTrimCall = native('int', 'malloc_trim', ['uint64']);
+
 /** Gives free memory of the C heap back to the system. */
 export function mallocTrim(): void {
   mallocTrimCall(0);
