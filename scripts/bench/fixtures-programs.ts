@@ -119,7 +119,7 @@ export const NPM_PROJECT: Fixture = {
     };
     const packages: Record<string, unknown> = { '': root };
     for (const [name, integrity] of cached) {
-      const resolved = `https://registry.npmjs.org/${name}/-/${name}-1.0.0.tgz`;
+      const resolved = `https://packages.invalid/${name}-1.0.0.tgz`;
       packages[`node_modules/${name}`] = { version: '1.0.0', resolved, integrity };
     }
     const lock = { name: 'app', version: '1.0.0', lockfileVersion: 3, requires: true, packages };
