@@ -1,5 +1,4 @@
 /** Entry of the session thread: load, wait for the mount, serve it, report how it ended. */
-import { setFlagsFromString } from 'node:v8';
 import { parentPort, workerData } from 'node:worker_threads';
 import { invalInode } from '../fuse/notify.js';
 import { Server } from '../fuse/server.js';
@@ -21,16 +20,6 @@ const port = parentPort!;
 function tell(message: SessionMessage): void {
   port.postMessage(message);
 }
-
-/**
- * A mount is often short-lived and its first walk matters most. Baseline code at once and optimised code later halve
- * the processor time of that walk (the optimiser's threads compete with the caller), and lose nothing afterwards; room
- * for young objects saves collections while a walk makes inodes. native-notes/threads.md has the measurement.
- *
- * Set here, when this thread has loaded its code: a code cache, Node's own included, holds for the flags that it was
- * made with, so flags set before a thread starts cost it 50 ms.
- */
-const V8_FLAGS = '--always-sparkplug --interrupt-budget=300000 --semi-space-growth-factor=8';
 
 /** Gives this thread a umask, a working directory and capabilities of its own. */
 function becomeSessionThread(log: Log): void {
@@ -103,7 +92,6 @@ const loading: Promise<{ createOverlay: FileSystemFactory }> =
 port.once('message', async (start: StartMessage | null) => {
   if (start === null) process.exit();
   const { createOverlay } = await loading;
-  setFlagsFromString(V8_FLAGS);
   const log = openLog(start.log);
   becomeSessionThread(log);
   const counters = new Counters(data.counters);
