@@ -21,6 +21,12 @@ function tell(message: SessionMessage): void {
   port.postMessage(message);
 }
 
+/**
+ * Of V8's threads, which compile and collect garbage. With few CPUs they would else run in place of the caller that was
+ * just answered (native-notes/threads.md). No lower: a collection waits for what they have begun.
+ */
+const BACKGROUND_NICE = 10;
+
 /** Gives this thread a umask, a working directory and capabilities of its own. */
 function becomeSessionThread(log: Log): void {
   const unshared = sys.unshareFs();
@@ -94,6 +100,7 @@ port.once('message', async (start: StartMessage | null) => {
   const { createOverlay } = await loading;
   const log = openLog(start.log);
   becomeSessionThread(log);
+  sys.niceOtherThreads(BACKGROUND_NICE);
   const counters = new Counters(data.counters);
   const jobs = new HelperJobs(counters);
   const copiedUp = (bytes: number): void => counters.copiedUp(bytes);

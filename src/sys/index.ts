@@ -13,6 +13,7 @@ export * from './library.js';
 export * from './limits.js';
 export * from './mount.js';
 export * from './poll.js';
+export * from './priority.js';
 export * from './process.js';
 export * from './socket.js';
 export * from './stat.js';
