@@ -86,6 +86,11 @@ export class Listing {
     return at === undefined ? 0 : this.#infos[at]!;
   }
 
+  /** What is known of the name at `position`. */
+  infoAt(position: number): NameInfo {
+    return this.#infos[position]!;
+  }
+
   /** Whether callers see the name at `position`. */
   isVisibleAt(position: number): boolean {
     return isVisible(this.#infos[position]!);

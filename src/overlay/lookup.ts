@@ -3,7 +3,7 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { attachLower, knownLink } from './link-index.js';
-import { isVisible, type Listing, sourceOf } from './listing.js';
+import { isVisible, type Listing, type NameInfo, sourceOf } from './listing.js';
 import { locateDir, statAt, statIfThere, statInode } from './locate.js';
 import { isImpure, markImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
@@ -34,21 +34,34 @@ export function makeRoot(ov: Overlay): Inode {
  * topmost real object. Lookup counts are the caller's business.
  */
 export function find(ov: Overlay, parent: Inode, name: string): Inode | null {
-  const known = parent.dir!.children.get(name);
-  if (known !== undefined) {
-    if (known.index !== null) makeFirst(known, parent, name);
-    const rc = statIfThere(ov, known);
-    if (rc >= 0 && (ov.stat.mode & sys.S_IFMT) === known.type) return known;
-    if (rc < 0 && !isAbsent(rc)) must(rc, 'statx');
-    // Somebody changed a layer under us: what is there now gets an inode of its own.
-    removeName(known, parent, name);
-    ov.listings.drop(parent);
-  }
+  const known = findKnown(ov, parent, name);
+  if (known !== null) return known;
   if (name.length > sys.NAME_MAX) fail(sys.ENAMETOOLONG, 'lookup');
-  if (parent.dir!.dead || isReservedName(ov, name)) return null;
   const { dir } = parent;
+  if (dir!.dead || isReservedName(ov, name)) return null;
   if (dir!.listing === null && !isMerge(dir!)) return findSingle(ov, parent, name);
-  return findMerged(ov, parent, name, listingOf(ov, parent));
+  const listing = listingOf(ov, parent);
+  return findMerged(ov, parent, name, listing, listing.info(name));
+}
+
+/** The same for the name at `position` of the directory's listing. */
+export function findListed(ov: Overlay, parent: Inode, listing: Listing, position: number): Inode | null {
+  const name = listing.names[position]!;
+  return findKnown(ov, parent, name) ?? findMerged(ov, parent, name, listing, listing.infoAt(position));
+}
+
+/** The inode that is in memory already, if it still is what is there. */
+function findKnown(ov: Overlay, parent: Inode, name: string): Inode | null {
+  const known = parent.dir!.children.get(name);
+  if (known === undefined) return null;
+  if (known.index !== null) makeFirst(known, parent, name);
+  const rc = statIfThere(ov, known);
+  if (rc >= 0 && (ov.stat.mode & sys.S_IFMT) === known.type) return known;
+  if (rc < 0 && !isAbsent(rc)) must(rc, 'statx');
+  // Somebody changed a layer under us: what is there now gets an inode of its own.
+  removeName(known, parent, name);
+  ov.listings.drop(parent);
+  return null;
 }
 
 /** The same for a name that has to be there. ENOENT. */
@@ -66,9 +79,14 @@ function findSingle(ov: Overlay, parent: Inode, name: string): Inode | null {
   return makeInode(ov, parent, name, real, []);
 }
 
-/** A directory whose listing knows on which layer the name is. */
-function findMerged(ov: Overlay, parent: Inode, name: string, listing: Listing): Inode | null {
-  const info = listing.info(name);
+/** A directory whose listing knows on which layer the name is: `info` says it. */
+function findMerged(
+  ov: Overlay,
+  parent: Inode,
+  name: string,
+  listing: Listing,
+  info: NameInfo,
+): Inode | null {
   if (!isVisible(info)) return null;
   const real = listing.sources[sourceOf(info)]!;
   const rc = sys.statx(ov.dirs.fd(real), name, ov.stat);

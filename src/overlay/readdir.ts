@@ -3,8 +3,9 @@ import * as sys from '../sys/index.js';
 import { FsError } from '../vfs/errors.js';
 import type { DirSink, Entry } from '../vfs/types.js';
 import { dirOf, type Inode } from './inode.js';
+import type { Listing } from './listing.js';
 import { fillAttr } from './locate.js';
-import { find } from './lookup.js';
+import { findListed } from './lookup.js';
 import { listingOf } from './merge.js';
 import { dropInode } from './names.js';
 import type { Overlay } from './state.js';
@@ -25,7 +26,7 @@ export function readdir(ov: Overlay, inode: Inode, offset: number, sink: DirSink
     const name = listing.names[at];
     if (name === null || name === undefined || !listing.isVisibleAt(at)) continue;
     if (!sink.fits(name)) return;
-    const child = findForList(ov, inode, name);
+    const child = findForList(ov, inode, listing, at);
     if (child === 'broken') {
       // It is listed, as the kernel lists it; a look-up will say what is wrong with it.
       if (!sink.add(name, UNKNOWN_INO, 0, sys.DT_UNKNOWN, at + DOTS + 1)) return;
@@ -37,9 +38,14 @@ export function readdir(ov: Overlay, inode: Inode, offset: number, sink: DirSink
 }
 
 /** An entry that can't be looked up does not cost the others their place. */
-function findForList(ov: Overlay, parent: Inode, name: string): Inode | null | 'broken' {
+function findForList(
+  ov: Overlay,
+  parent: Inode,
+  listing: Listing,
+  position: number,
+): Inode | null | 'broken' {
   try {
-    return find(ov, parent, name);
+    return findListed(ov, parent, listing, position);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     ov.bestEffort('look up a listed name', -error.errno);

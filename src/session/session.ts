@@ -9,6 +9,12 @@ import { waiting } from './waiting.js';
 const EXIT_PATIENCE = 5000;
 
 /**
+ * Of the session thread's heap. By default V8 lets this part grow to three times 16 MB in a long walk, which is as much as
+ * 150,000 nodes take, and keeps it; nodes are copied out of it twice whatever its size.
+ */
+const YOUNG_GENERATION_MB = 6;
+
+/**
  * One session thread. It is created early, so that it loads its code while the main thread opens layers and mounts,
  * and started once with {@link start}. It can't be terminated while it waits in read(2): it ends with the mount.
  */
@@ -22,7 +28,11 @@ export class Session {
   /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay` (tests), null: the overlay. */
   constructor(filesystem: string | null = null) {
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'plyfs-session' });
+    this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData,
+      name: 'plyfs-session',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
     this.#worker.on('message', (message: SessionMessage) => this.#hear(message));
     this.#worker.on('error', (error) => this.#end('failed', `the session thread crashed: ${error.stack}`));
     this.#worker.on('exit', (code) => {
