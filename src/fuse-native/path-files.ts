@@ -73,6 +73,9 @@ class Listing implements DirSink {
   }
 }
 
+/** fuse-native names no caller: who asks for an xattr gets what everybody may know. */
+const NOBODY = new Caller();
+
 export class PathFiles {
   readonly #fs: FileSystem;
   readonly #allowOther: boolean;
@@ -307,7 +310,7 @@ export class PathFiles {
   }
 
   getxattr(path: string, name: string, into: Buffer): number {
-    return this.#fs.getxattr(this.#find(path), bytesOf(name), into, into.length);
+    return this.#fs.getxattr(this.#find(path), bytesOf(name), NOBODY, into, into.length);
   }
 
   listxattr(path: string, into: Buffer): number {

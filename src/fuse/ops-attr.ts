@@ -73,7 +73,7 @@ function getxattr(x: Exchange): number {
   if (!x.settings.xattrs) return -ENOSYS;
   const { request: r, reply } = x;
   const size = Math.min(r.u32(0), reply.body.length);
-  return xattrReply(x, size, x.fs.getxattr(r.node, r.text(8), reply.body, size));
+  return xattrReply(x, size, x.fs.getxattr(r.node, r.text(8), r.caller, reply.body, size));
 }
 
 function listxattr(x: Exchange): number {

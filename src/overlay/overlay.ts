@@ -35,6 +35,7 @@ import { readdir } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename } from './rename.js';
 import { Overlay } from './state.js';
+import { isVirtual, virtualXattr } from './virtual-xattrs.js';
 import * as xattrs from './xattrs.js';
 
 /** Builds the filesystem over opened layers. Called on the thread that will serve it. */
@@ -230,8 +231,10 @@ class OverlayFileSystem implements FileSystem {
     file.fsync(this.#ov, this.#ov.directory(node), datasync);
   }
 
-  getxattr(node: NodeId, name: Name, into: Uint8Array, size: number): number {
-    return xattrs.getxattr(this.#ov, this.#ov.inode(node), name, into, size);
+  getxattr(node: NodeId, name: Name, caller: Caller, into: Uint8Array, size: number): number {
+    const inode = this.#ov.inode(node);
+    if (isVirtual(name)) return virtualXattr(this.#ov, inode, { name, caller }, into, size);
+    return xattrs.getxattr(this.#ov, inode, name, into, size);
   }
 
   listxattr(node: NodeId, into: Uint8Array, size: number): number {

@@ -12,6 +12,7 @@ import type { Inode } from './inode.js';
 import { locate, statAt } from './locate.js';
 import { decodedXattr, encodedXattr, layerOf } from './owners.js';
 import type { Overlay } from './state.js';
+import { isVirtual, refuseVirtual } from './virtual-xattrs.js';
 
 const ESCAPE = 'overlay.';
 const LABEL = 'security.selinux';
@@ -36,7 +37,7 @@ function storedName(ov: Overlay, name: Name, layer: Layer | null): Name {
 /** The name that a caller sees for a stored one; null: hidden. */
 function shownName(ov: Overlay, stored: Name, layer: Layer | null): Name | null {
   const { prefix } = ov.own;
-  if (!ov.options.acl && stored.startsWith(ACL_PREFIX)) return null;
+  if (isVirtual(stored) || (!ov.options.acl && stored.startsWith(ACL_PREFIX))) return null;
   if (!stored.startsWith(prefix)) return decodedXattr(layer, stored);
   if (!stored.startsWith(ESCAPE, prefix.length)) return null;
   return prefix + stored.slice(prefix.length + ESCAPE.length);
@@ -91,6 +92,7 @@ export function setxattr(
   how: { readonly flags: number; readonly killSgid: boolean },
 ): void {
   ov.writable();
+  refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   const stored = storedName(ov, name, ov.owners === null ? null : ov.upperLayer);
   copyUp(ov, inode, 'metacopy');
@@ -110,6 +112,7 @@ function dropSgid(owner: { mode: number }): void {
 /** Removes an attribute. A missing one is ENODATA, without copy-up. */
 export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   ov.writable();
+  refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   locate(ov, inode);
   const there = storedName(ov, name, overrider(ov, inode));

@@ -67,10 +67,10 @@ export interface FileSystem {
   fsyncdir(node: NodeId, fh: Fh, datasync: boolean): void;
 
   /**
-   * Value of an xattr into `into`; `size` 0 asks for the length. Returns the length, or the negative errno -ENODATA
-   * or -ERANGE or -EOPNOTSUPP, which are ordinary answers here and not worth a throw.
+   * Value of an xattr into `into`; `size` 0 asks for the length. Returns the length, or the negative errno -ENODATA,
+   * -ERANGE, -EACCES or -EOPNOTSUPP, which are ordinary answers here and not worth a throw.
    */
-  getxattr(node: NodeId, name: Name, into: Uint8Array, size: number): number;
+  getxattr(node: NodeId, name: Name, caller: Caller, into: Uint8Array, size: number): number;
   /** NUL-terminated names into `into`; `size` 0 asks for the length. ERANGE is returned as -ERANGE. */
   listxattr(node: NodeId, into: Uint8Array, size: number): number;
   /** `flags` XATTR_CREATE or XATTR_REPLACE; `killSgid`: FUSE_SETXATTR_ACL_KILL_SGID. */

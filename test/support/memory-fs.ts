@@ -334,7 +334,7 @@ export class MemoryFs implements FileSystem {
 
   fsyncdir(): void {}
 
-  getxattr(node: NodeId, name: Name, into: Uint8Array, size: number): number {
+  getxattr(node: NodeId, name: Name, _caller: Caller, into: Uint8Array, size: number): number {
     const value = this.#inode(node).xattrs.get(name);
     if (value === undefined) return -ENODATA;
     if (size === 0) return value.length;
