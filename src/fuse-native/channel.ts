@@ -27,6 +27,8 @@ export interface ChannelEvents {
   /** The request waits for a job. */
   parked(): void;
   /** An exception that is no FsError. */
+  /** From its arrival until it was answered. */
+  took(opcode: number, milliseconds: number): void;
   bug(): void;
 }
 
@@ -107,10 +109,11 @@ export class Channel {
 
   #serve(operation: Operation, signal: Signal, args: readonly unknown[]): void {
     this.#parts.events.request(operation.opcode);
-    this.#answer(operation, signal, args);
+    this.#answer(operation, signal, args, performance.now());
   }
 
-  #answer(operation: Operation, signal: Signal, args: readonly unknown[]): void {
+  /** `arrived`: by performance.now(). */
+  #answer(operation: Operation, signal: Signal, args: readonly unknown[], arrived: number): void {
     const { files, events } = this.#parts;
     let result = 0;
     let payload: readonly unknown[] = [];
@@ -120,7 +123,7 @@ export class Channel {
       else payload = outcome;
     } catch (error) {
       if (error instanceof Deferred) {
-        this.#park(error.job, () => this.#answer(operation, signal, args));
+        this.#park(error.job, () => this.#answer(operation, signal, args, arrived));
         return;
       }
       result = -this.#errnoOf(operation, error);
@@ -128,6 +131,7 @@ export class Channel {
     events.answered?.(operation.name, args, result);
     if (operation.handBack !== undefined) payload = operation.handBack(args, result);
     signal(result, ...payload);
+    events.took(operation.opcode, performance.now() - arrived);
   }
 
   #errnoOf(operation: Operation, error: unknown): number {

@@ -142,4 +142,6 @@ export interface OverlayServices {
   readonly dataMode: DataMode;
   /** Told of each copy-up and of the bytes of data that it copied: for statistics. */
   readonly copiedUp?: (bytes: number) => void;
+  /** Where hits and misses are counted: see cache-counts.ts. */
+  readonly cacheCounts?: Float64Array;
 }

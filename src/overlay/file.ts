@@ -3,6 +3,7 @@ import * as sys from '../sys/index.js';
 import { Deferred, fail, must } from '../vfs/errors.js';
 import type { SyncJob } from '../vfs/jobs.js';
 import { killSuidGid } from './attr.js';
+import { FILE_HIT, FILE_MISS } from './cache-counts.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { locate } from './locate.js';
@@ -17,8 +18,11 @@ const COPY_MAX = 4 * 1024 * 1024;
  */
 export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   let file = ov.files.get(inode);
-  if (file !== undefined && (!write || (file.writable && inode.data === null && inode.index === null)))
+  if (file !== undefined && (!write || (file.writable && inode.data === null && inode.index === null))) {
+    ov.counts[FILE_HIT]!++;
     return file.fd;
+  }
+  ov.counts[FILE_MISS]!++;
   if (write) {
     copyUp(ov, inode, 'all');
     file = ov.files.get(inode);

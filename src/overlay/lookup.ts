@@ -1,6 +1,7 @@
 /** From a name in the merged view to an inode, as the kernel's ovl_lookup(). */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
+import { ABSENT_HIT, ABSENT_MISS, NODE_HIT, NODE_MISS } from './cache-counts.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, type NameInfo, sourceOf } from './listing.js';
@@ -56,7 +57,10 @@ function findKnown(ov: Overlay, parent: Inode, name: string): Inode | null {
   if (known === undefined) return null;
   if (known.index !== null) makeFirst(known, parent, name);
   const rc = statIfThere(ov, known);
-  if (rc >= 0 && (ov.stat.mode & sys.S_IFMT) === known.type) return known;
+  if (rc >= 0 && (ov.stat.mode & sys.S_IFMT) === known.type) {
+    ov.counts[NODE_HIT]!++;
+    return known;
+  }
   if (rc < 0 && !isAbsent(rc)) must(rc, 'statx');
   // Somebody changed a layer under us: what is there now gets an inode of its own.
   removeName(known, parent, name);
@@ -73,7 +77,10 @@ export function findExisting(ov: Overlay, parent: Inode, name: string): Inode {
 function findSingle(ov: Overlay, parent: Inode, name: string): Inode | null {
   const real = parent.dir!.real[0]!;
   const rc = sys.statx(ov.dirs.fd(real), name, ov.stat);
-  if (isAbsent(rc)) return null;
+  if (isAbsent(rc)) {
+    ov.counts[ABSENT_MISS]!++;
+    return null;
+  }
   must(rc, 'statx');
   if (isWhiteoutStat(ov, real, name, ov.stat)) return null;
   return makeInode(ov, parent, name, real, []);
@@ -87,7 +94,10 @@ function findMerged(
   listing: Listing,
   info: NameInfo,
 ): Inode | null {
-  if (!isVisible(info)) return null;
+  if (!isVisible(info)) {
+    ov.counts[ABSENT_HIT]!++;
+    return null;
+  }
   const real = listing.sources[sourceOf(info)]!;
   const rc = sys.statx(ov.dirs.fd(real), name, ov.stat);
   if (isAbsent(rc)) return null;
@@ -105,6 +115,7 @@ export function isAbsent(rc: number): boolean {
 
 /** `where` holds the topmost object, whose attributes are in `ov.stat`; `below` may hold directories to merge. */
 function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode | null {
+  ov.counts[NODE_MISS]!++;
   const type = ov.stat.mode & sys.S_IFMT;
   if (ov.mountPoints?.isCrossed(where.layer, ov.stat))
     return makeMountPoint(ov, ov.mountPoints, parent, name, where);

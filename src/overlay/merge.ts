@@ -1,6 +1,7 @@
 /** Builds the listing of a directory by reading its real directories, as the kernel's ovl_dir_read_merged(). */
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
+import { LISTING_HIT, LISTING_MISS } from './cache-counts.js';
 import { type DirState, type Inode, isMerge, type RealDir } from './inode.js';
 import { Listing } from './listing.js';
 import type { Overlay } from './state.js';
@@ -10,9 +11,11 @@ import { isWhiteoutEntry, WH_OPAQUE, WH_PREFIX, WH_RESERVED } from './whiteout.j
 export function listingOf(ov: Overlay, inode: Inode): Listing {
   const dir = inode.dir!;
   if (dir.listing !== null) {
+    ov.counts[LISTING_HIT]!++;
     ov.listings.touch(inode);
     return dir.listing;
   }
+  ov.counts[LISTING_MISS]!++;
   const listing = isMerge(dir) ? mergeSources(ov, dir) : readSingle(ov, dir);
   ov.listings.set(inode, listing);
   return listing;

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
+import { DIRECTORY_HIT, DIRECTORY_MISS } from './cache-counts.js';
 import type { Layer } from './config.js';
 import type { Inode, RealDir } from './inode.js';
 
@@ -16,17 +17,23 @@ const PATH_FLAGS = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC
 export class DirFds {
   readonly #open: LRUCache<RealDir, number>;
   readonly #filling = new Map<Layer, boolean>();
+  readonly #counts: Float64Array;
 
   /** `max`: how many descriptors to keep, at least 16, so that one operation's directories never evict each other. */
-  constructor(max: number) {
+  constructor(max: number, counts: Float64Array) {
+    this.#counts = counts;
     this.#open = new LRUCache({ max: Math.max(16, max), dispose: (fd) => void sys.close(fd) });
   }
 
   /** Descriptor of `dir`; throws FsError (ESTALE when it is gone). */
   fd(dir: RealDir): number {
     const known = this.#open.get(dir);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#counts[DIRECTORY_HIT]!++;
+      return known;
+    }
     if (dir.parent === null) return dir.layer.root;
+    this.#counts[DIRECTORY_MISS]!++;
     const parent = this.fd(dir.parent);
     let fd = sys.openat(parent, dir.name, DIR_FLAGS);
     if (fd === -sys.EACCES) fd = sys.openat(parent, dir.name, PATH_FLAGS);

@@ -5,6 +5,7 @@ import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import { NodeTable } from '../vfs/node-table.js';
 import type { NodeId } from '../vfs/types.js';
+import { CACHE_COUNTS } from './cache-counts.js';
 import type { Layer, OpenedLayers, OverlayOptions, OverlayServices } from './config.js';
 import { Credentials } from './credentials.js';
 import { InoMap } from './ino.js';
@@ -83,6 +84,8 @@ export class Overlay {
   /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
   readonly lowerLinks = new Map<string, Inode>();
   readonly writeback = new Writeback();
+  /** See cache-counts.ts. */
+  readonly counts: Float64Array;
   /** Upper holds `.wh.` files, or is going to. */
   whUpper: boolean;
   /** Attributes of the object last looked at by lookup or getattr. */
@@ -115,7 +118,8 @@ export class Overlay {
     this.owners = ownersOf(opened);
     this.mountPoints = MountPoints.of(opened.layers, opened.work);
     this.credentials = new Credentials(opened.privileged, this.owners);
-    this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)));
+    this.counts = services.cacheCounts ?? new Float64Array(CACHE_COUNTS);
+    this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)), this.counts);
     this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(maxFds / 4)));
   }
 

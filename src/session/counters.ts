@@ -1,4 +1,5 @@
 /** Numbers that the session thread counts and the main thread reads, in shared memory. */
+import { CACHE_COUNTS, CACHES, type CacheName } from '../overlay/cache-counts.js';
 
 /** Requests by opcode take the first places. */
 const OPCODES = 64;
@@ -10,17 +11,32 @@ const REFUSED = OPCODES + 4;
 const BUGS = OPCODES + 5;
 const COPY_UPS = OPCODES + 6;
 const COPIED_BYTES = OPCODES + 7;
-/** Milliseconds by opcode take the last places. */
+/** Milliseconds by opcode. */
 const TIMES = OPCODES + 8;
-const SIZE = TIMES + OPCODES;
+/** Histograms by opcode: {@link BUCKETS} places each. */
+const HISTOGRAMS = TIMES + OPCODES;
+/** Bucket n counts what took more than 2^(n-1) and up to 2^n microseconds; the last one everything beyond. */
+const BUCKETS = 22;
+/** Counts of the core's caches take the last places. */
+const CACHE_HITS = HISTOGRAMS + OPCODES * BUCKETS;
+const SIZE = CACHE_HITS + CACHE_COUNTS;
+
+/** Upper bounds of the buckets of {@link Stats.histograms} in microseconds: 1 to 2^20, and Infinity. */
+export const BUCKET_BOUNDS: readonly number[] = Array.from({ length: BUCKETS }, (_, n) =>
+  n === BUCKETS - 1 ? Number.POSITIVE_INFINITY : 2 ** n,
+);
 
 /** What has happened on a mount since it started. */
 export interface Stats {
   /** Requests by FUSE opcode number. */
   readonly requests: Readonly<Record<number, number>>;
   readonly totalRequests: number;
-  /** Milliseconds from a request's arrival until it was answered or parked, in sum, by FUSE opcode number. */
+  /** Milliseconds from a request's arrival until it was answered, waiting for jobs included, in sum, by opcode. */
   readonly milliseconds: Readonly<Record<number, number>>;
+  /** How many answered requests fall into each bucket of {@link BUCKET_BOUNDS}, by opcode. */
+  readonly histograms: Readonly<Record<number, readonly number[]>>;
+  /** Uses of what the core keeps in memory or open: see overlay/cache-counts.ts. */
+  readonly caches: Readonly<Record<CacheName, { readonly hits: number; readonly misses: number }>>;
   /** Requests that waited for a job. */
   readonly parked: number;
   /** Jobs given to helper threads. */
@@ -42,11 +58,14 @@ export interface Stats {
  */
 export class Counters {
   readonly shared: SharedArrayBuffer;
+  /** For the core to count in: see overlay/cache-counts.ts. */
+  readonly caches: Float64Array;
   readonly #n: Float64Array;
 
   constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(SIZE * 8)) {
     this.shared = shared;
     this.#n = new Float64Array(shared);
+    this.caches = new Float64Array(shared, CACHE_HITS * 8, CACHE_COUNTS);
   }
 
   request(opcode: number, bytes: number): void {
@@ -55,7 +74,11 @@ export class Counters {
   }
 
   took(opcode: number, milliseconds: number): void {
-    this.#n[TIMES + (opcode & (OPCODES - 1))]! += milliseconds;
+    const code = opcode & (OPCODES - 1);
+    const us = milliseconds * 1000;
+    const bucket = us > 1 ? Math.min(32 - Math.clz32(Math.ceil(us) - 1), BUCKETS - 1) : 0;
+    this.#n[TIMES + code]! += milliseconds;
+    this.#n[HISTOGRAMS + code * BUCKETS + bucket]!++;
   }
 
   reply(bytes: number): void {
@@ -87,18 +110,23 @@ export class Counters {
   read(): Stats {
     const requests: Record<number, number> = {};
     const milliseconds: Record<number, number> = {};
+    const histograms: Record<number, number[]> = {};
     let totalRequests = 0;
     for (let opcode = 0; opcode < OPCODES; opcode++) {
       const n = this.#n[opcode]!;
       if (n === 0) continue;
       requests[opcode] = n;
       milliseconds[opcode] = this.#n[TIMES + opcode]!;
+      const at = HISTOGRAMS + opcode * BUCKETS;
+      histograms[opcode] = [...this.#n.subarray(at, at + BUCKETS)];
       totalRequests += n;
     }
     return {
       requests,
       totalRequests,
       milliseconds,
+      histograms,
+      caches: this.#cacheUses(),
       parked: this.#n[PARKED]!,
       jobs: this.#n[JOBS]!,
       copyUps: this.#n[COPY_UPS]!,
@@ -108,5 +136,12 @@ export class Counters {
       refused: this.#n[REFUSED]!,
       bugs: this.#n[BUGS]!,
     };
+  }
+  #cacheUses(): Stats['caches'] {
+    const uses = CACHES.map((name, i) => [
+      name,
+      { hits: this.caches[2 * i]!, misses: this.caches[2 * i + 1]! },
+    ]);
+    return Object.fromEntries(uses) as Stats['caches'];
   }
 }

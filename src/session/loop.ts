@@ -55,12 +55,18 @@ export interface LoopParts {
   readonly onReady: () => void;
 }
 
+/** A request that waits for a job, and when it arrived, by performance.now(). */
+interface Waiting {
+  readonly request: Buffer;
+  readonly arrived: number;
+}
+
 /** Serves one mount until it ends. */
 export class SessionLoop {
   readonly #parts: LoopParts;
   readonly #request: Buffer;
   /** Requests by the job that they wait for, in order of arrival. */
-  readonly #parked = new Map<number, Buffer[]>();
+  readonly #parked = new Map<number, Waiting[]>();
   readonly #spin = new Spin(availableParallelism() > 1);
   readonly #reclaimer = new Reclaimer();
   #ready = false;
@@ -112,21 +118,25 @@ export class SessionLoop {
     const { counters } = this.#parts;
     const opcode = request[OPCODE_AT]!;
     counters.request(opcode, length);
-    const started = performance.now();
+    const arrived = performance.now();
     this.#reclaimer.request(opcode, request);
-    this.#dispatch(request, length);
-    counters.took(opcode, performance.now() - started);
+    this.#dispatch(request, length, arrived);
     if (opcode === INIT && !this.#ready) this.#initialised();
   }
 
-  #dispatch(request: Buffer, length: number): void {
-    const { device, handler, counters, log } = this.#parts;
+  #dispatch(request: Buffer, length: number, arrived: number): void {
+    const { counters } = this.#parts;
     const answer = this.#handle(request, length);
-    if (answer === 0) return;
     if (answer === PARKED) {
-      this.#park(request, length);
+      this.#park(request, length, arrived);
       return;
     }
+    if (answer !== 0) this.#reply(request, answer);
+    counters.took(request[OPCODE_AT]!, performance.now() - arrived);
+  }
+
+  #reply(request: Buffer, answer: number): void {
+    const { device, handler, counters, log } = this.#parts;
     counters.reply(answer);
     const rc = device.write(handler.reply, answer);
     if (rc === 0) return;
@@ -158,13 +168,13 @@ export class SessionLoop {
     return REPLY_HEADER;
   }
 
-  #park(request: Buffer, length: number): void {
+  #park(request: Buffer, length: number, arrived: number): void {
     const job = this.#parts.handler.parkedOn;
     // The read buffer is reused; a request that is parked again has a buffer of its own already.
     const kept = request === this.#request ? Buffer.from(request.subarray(0, length)) : request;
     const waiting = this.#parked.get(job);
-    if (waiting === undefined) this.#parked.set(job, [kept]);
-    else waiting.push(kept);
+    if (waiting === undefined) this.#parked.set(job, [{ request: kept, arrived }]);
+    else waiting.push({ request: kept, arrived });
     this.#parts.counters.parked();
   }
 
@@ -173,7 +183,7 @@ export class SessionLoop {
       const waiting = this.#parked.get(job) ?? [];
       this.#parked.delete(job);
       this.#parts.jobs.resumed = job;
-      for (const request of waiting) this.#dispatch(request, request.length);
+      for (const { request, arrived } of waiting) this.#dispatch(request, request.length, arrived);
       this.#parts.jobs.resumed = 0;
     }
   }

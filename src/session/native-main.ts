@@ -106,6 +106,7 @@ class Serving {
       log,
       dataMode: 'cached',
       copiedUp: (bytes) => this.#counters.copiedUp(bytes),
+      cacheCounts: this.#counters.caches,
     });
     this.#files = new PathFiles(this.#fs, start.allowOther);
     const counters = this.#counters;
@@ -116,6 +117,7 @@ class Serving {
       log,
       events: {
         request: (opcode) => counters.request(opcode, 0),
+        took: (opcode, milliseconds) => counters.took(opcode, milliseconds),
         answered: start.trace && start.log.fd >= 0 ? traceTo(start.log) : null,
         parked: () => counters.parked(),
         bug: () => counters.bug(),

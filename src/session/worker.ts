@@ -107,7 +107,8 @@ port.once('message', async (start: StartMessage | null) => {
   try {
     const device = new Device(start.fd);
     const notify = notifier(device);
-    const fs = createOverlay(start.opened, { jobs, notify, log, dataMode: start.dataMode, copiedUp });
+    const services = { jobs, notify, log, dataMode: start.dataMode, copiedUp, cacheCounts: counters.caches };
+    const fs = createOverlay(start.opened, services);
     serve(start, { device, fs, jobs, log });
   } catch (error) {
     refuse(error);

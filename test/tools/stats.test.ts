@@ -3,11 +3,82 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import type { MountStats } from '../../src/cli/tools/stats.js';
+import { type MountStats, statsOf } from '../../src/cli/tools/stats-numbers.js';
+import { asPrometheus } from '../../src/cli/tools/stats-prometheus.js';
 import * as api from '../../src/index.js';
+import type { MountReport } from '../../src/session/control.js';
+import { Counters } from '../../src/session/counters.js';
 import { plyfs } from '../support/drivers.js';
 import { Scratch } from '../support/scratch.js';
 import { CLI, cannotMount, changed, shell, stackDirs, tool, toolJson } from './support.js';
+
+function reportOf(counters: Counters): MountReport {
+  return {
+    version: 1,
+    pid: 1,
+    mountpoint: '/m "x"',
+    startedAt: '',
+    options: { lowerdir: [], datadir: [], upperdir: null, workdir: null, userxattr: false },
+    optionText: [],
+    stats: counters.read(),
+    names: { 1: 'LOOKUP' },
+    memory: { rss: 0, heapUsed: 0, external: 0 },
+    descriptors: 0,
+  };
+}
+
+function took(counters: Counters, ...microseconds: number[]): void {
+  for (const us of microseconds) {
+    counters.request(1, 40);
+    counters.took(1, us / 1000);
+  }
+}
+
+describe('histograms of requests', () => {
+  const counted = (histogram: MountStats['requests'][number]['histogram']): string =>
+    histogram
+      .filter(({ count }) => count > 0)
+      .map(({ le, count }) => `${le}:${count}`)
+      .join(' ');
+
+  it('a bucket has what took up to its bound, the last one all beyond a second', () => {
+    const counters = new Counters();
+    took(counters, 0, 0.5, 1, 1.5, 2, 2.5, 4, 1024, 1025, 1_048_576, 2_000_000, 1e10);
+    const [lookups] = statsOf(reportOf(counters), null).requests;
+    assert.equal(counted(lookups!.histogram), '1:3 2:2 4:2 1024:1 2048:1 1048576:1 null:2');
+    assert.deepEqual([lookups!.p50, lookups!.p90, lookups!.p99], [4, null, null]);
+  });
+
+  it('what happened since an earlier report is told without what was before', () => {
+    const counters = new Counters();
+    took(counters, 10, 10, 900);
+    counters.caches[0] = 5;
+    const before = reportOf(counters);
+    took(counters, 3);
+    counters.caches[0] = 7;
+    const stats = statsOf(reportOf(counters), before);
+    assert.equal(counted(stats.requests[0]!.histogram), '4:1');
+    assert.deepEqual([stats.requests[0]!.count, stats.requests[0]!.microseconds], [1, 3]);
+    assert.deepEqual(stats.caches.nodes, { hits: 2, misses: 0 });
+  });
+
+  it('Prometheus gets cumulative buckets in seconds, and all of one name together', () => {
+    const counters = new Counters();
+    took(counters, 1, 2, 3, 5_000_000);
+    const text = asPrometheus(statsOf(reportOf(counters), null));
+    const labels = 'mount="/m \\"x\\"",request="LOOKUP"';
+    for (const line of [
+      '# TYPE plyfs_request_duration_seconds histogram',
+      `plyfs_request_duration_seconds_bucket{${labels},le="0.000001"} 1`,
+      `plyfs_request_duration_seconds_bucket{${labels},le="0.000004"} 3`,
+      `plyfs_request_duration_seconds_bucket{${labels},le="1.048576"} 3`,
+      `plyfs_request_duration_seconds_bucket{${labels},le="+Inf"} 4`,
+      `plyfs_request_duration_seconds_sum{${labels}} 5.000006`,
+      `plyfs_request_duration_seconds_count{${labels}} 4`,
+    ])
+      assert.ok(text.split('\n').includes(line), `${line}\n${text}`);
+  });
+});
 
 describe('plyfs stats', () => {
   const scratch = new Scratch();
@@ -27,20 +98,34 @@ describe('plyfs stats', () => {
       const mkdirs = stats.requests.find(({ name }) => name === 'MKDIR')!;
       assert.equal(mkdirs.count, 3);
       assert.ok(mkdirs.microseconds > 0 && stats.rss > 1 << 20 && stats.bugs === 0);
+      assert.equal(
+        mkdirs.histogram.reduce((sum, { count }) => sum + count, 0),
+        3,
+      );
       assert.equal(stats.mountpoint, dirs.merged);
+      // The file was looked up once with a miss; writing it opened it once.
+      assert.ok(stats.caches.nodes.misses > 0 && stats.caches.directories.hits > 0);
       assert.deepEqual([stats.copyUps, stats.copiedBytes], [2, 5]);
       assert.match(
         (await tool(['stats', dirs.merged])).stdout,
-        /\nrequest +count +mean\n[\s\S]*MKDIR +3 +\d+ \S+s\n/,
+        /\nrequest +count +mean +50% +90% +99% [\s\S]*MKDIR +3 +\d+ \S+s +(<|>|\d)/,
       );
       const metrics = (await tool(['stats', dirs.merged, '--prometheus'])).stdout;
       assert.match(metrics, /^plyfs_requests_total\{mount=".*",request="MKDIR"\} 3$/m);
+      assert.match(metrics, /^plyfs_request_duration_seconds_count\{mount=".*",request="MKDIR"\} 3$/m);
+      assert.match(metrics, /^plyfs_cache_hits_total\{mount=".*",cache="directories"\} [1-9]\d*$/m);
+      const both = await tool(['stats', dirs.merged, '--prometheus', '--watch']);
+      assert.equal(both.code, 2, both.stderr);
       const device = await shell(`grep ' ${dirs.merged} ' /proc/self/mountinfo | cut -d' ' -f3`);
       socket = `/run/plyfs/${device.trim().replace(':', '-')}.sock`;
       assert.equal(statSync('/run/plyfs').mode & 0o777, 0o700);
       const report = await api.askMount(device.trim());
       assert.deepEqual(report!.options.lowerdir, [dirs.lower]);
-      await watched(dirs.merged);
+      await watched(dirs.merged, ['--watch', '0.3']);
+      await watched(dirs.merged, ['--watch']);
+      for (const seconds of ['0', 'often']) {
+        assert.equal((await tool(['stats', dirs.merged, '--watch', seconds])).code, 2);
+      }
     };
     await changed(dirs, 'mkdir a b c; echo y >> d/x', { driver: plyfs, whileMounted });
     // The server takes its socket away when it has seen the end of the mount.
@@ -53,8 +138,8 @@ describe('plyfs stats', () => {
   });
 
   /** The second report has only what happened since the first. */
-  async function watched(path: string): Promise<void> {
-    const child = spawn(process.execPath, [CLI, 'stats', path, '--watch', '0.3', '--json'], {
+  async function watched(path: string, how: readonly string[]): Promise<void> {
+    const child = spawn(process.execPath, [CLI, 'stats', path, '--json', ...how], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let text = '';
