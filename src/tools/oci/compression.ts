@@ -4,6 +4,7 @@ import { Transform, type TransformCallback } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { UserError } from '../../overlay/user-error.js';
+import { ZstdProgram } from './zstd-program.js';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
 
@@ -14,12 +15,7 @@ const withZstd = zlib as { createZstdCompress?: () => Transform; createZstdDecom
 export function compressor(kind: Compression): Transform | null {
   if (kind === 'none') return null;
   if (kind === 'gzip') return zlib.createGzip({ level: 6 });
-  if (withZstd.createZstdCompress === undefined) {
-    throw new UserError(
-      `zstd needs Node.js 22.15 or newer, and this is ${process.version}; choose gzip or none.`,
-    );
-  }
-  return withZstd.createZstdCompress();
+  return withZstd.createZstdCompress?.() ?? new ZstdProgram();
 }
 
 /** zstd in JavaScript, for a Node.js that has none. */

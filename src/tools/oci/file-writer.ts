@@ -61,6 +61,8 @@ export class FileWriter {
   /** Ends the file at its size. */
   finish(size: number): void {
     if (this.#map !== null) throw new UserError('the archive is refused: a sparse file has no map.');
+    if (this.#sparse !== null && this.#runs.some((run) => run.size > 0))
+      throw new UserError('the archive is refused: a sparse file has less data than its map.');
     check(sys.ftruncate(this.#fd, this.#sparse?.size ?? size), 'write', this.#path);
   }
 

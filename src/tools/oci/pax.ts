@@ -13,6 +13,8 @@ export function encodePax(records: ReadonlyMap<string, string>): Buffer {
   return Buffer.from(text, 'latin1');
 }
 
+const MAP = 'GNU.sparse.map';
+
 /** Reads the data of a pax header. Throws an Error when it is malformed. */
 export function decodePax(data: Buffer): Record<string, string> {
   const records: Record<string, string> = Object.create(null) as Record<string, string>;
@@ -26,7 +28,13 @@ export function decodePax(data: Buffer): Record<string, string> {
     const record = data.latin1Slice(space + 1, end - 1);
     const equals = record.indexOf('=');
     if (equals <= 0) throw new Error('malformed pax header');
-    records[record.slice(0, equals)] = record.slice(equals + 1);
+    const key = record.slice(0, equals);
+    const value = record.slice(equals + 1);
+    // GNU's sparse format 0.0 has a pair of records for each run: as 0.1 has them, in one.
+    const run = key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes';
+    const map = records[MAP];
+    if (!run) records[key] = value;
+    else records[MAP] = map === undefined ? value : `${map},${value}`;
     at = end;
   }
   return records;

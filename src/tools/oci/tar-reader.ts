@@ -5,11 +5,17 @@
 import type { Readable, Writable } from 'node:stream';
 import { extract } from 'tar-stream';
 import { UserError } from '../../overlay/user-error.js';
+import { OldSparse } from './old-sparse.js';
 import { decodePax } from './pax.js';
 
 /** What the library keeps to itself and this replaces: checked at start, since the package is pinned. */
 interface Internals {
   _decodeLongHeader(data: Buffer): void;
+  /** Takes a header from the buffer; false: go on later. Only called when a block is there. */
+  _consumeHeader(): boolean;
+  _continueWrite(error: Error): void;
+  readonly _buffer: { shift(size: number): Buffer };
+  readonly _locked: boolean;
   _header: { readonly type: string | null };
   _pax: Record<string, string> | null;
   _paxGlobal: Record<string, string> | null;
@@ -25,14 +31,45 @@ export function latin1Extract(): Entries {
   const stream = extract(options as never) as unknown as Entries;
   const inside = stream as unknown as Internals;
   const original = inside._decodeLongHeader;
-  if (typeof original !== 'function') throw new Error('tar-stream is not the version that this was made for');
+  if (typeof original !== 'function' || typeof inside._consumeHeader !== 'function')
+    throw new Error('tar-stream is not the version that this was made for');
   inside._decodeLongHeader = (data: Buffer): void => {
     const { type } = inside._header;
     if (type === 'pax-global-header') inside._paxGlobal = decodePax(data);
     else if (type === 'pax-header') inside._pax = { ...inside._paxGlobal, ...decodePax(data) };
     else original.call(stream, data);
   };
+  readOldSparse(inside);
   return stream;
+}
+
+/** Makes the extractor take the old form of sparse files for the pax form: see old-sparse.ts. */
+function readOldSparse(inside: Internals): void {
+  const consume = inside._consumeHeader.bind(inside);
+  const shift = inside._buffer.shift.bind(inside._buffer);
+  let entry: OldSparse | null = null;
+  let held: Buffer | null = null;
+  inside._buffer.shift = (size) => {
+    const block = held ?? shift(size);
+    held = null;
+    return block;
+  };
+  inside._consumeHeader = (): boolean => {
+    if (inside._locked) return false;
+    const block = shift(512);
+    try {
+      if (entry !== null) entry.extend(block);
+      else if (OldSparse.is(block)) entry = new OldSparse(block);
+    } catch (error) {
+      inside._continueWrite(error as Error);
+      return false;
+    }
+    if (entry?.extended === true) return true;
+    if (entry !== null) inside._pax = { ...(inside._pax ?? inside._paxGlobal), ...entry.pax };
+    held = entry?.header ?? block;
+    entry = null;
+    return consume();
+  };
 }
 
 /** A header as the library reads it. */
@@ -90,7 +127,8 @@ function number(text: string | undefined): number {
 export function sparseRuns(numbers: readonly string[], size: number): SparseRun[] {
   const runs: SparseRun[] = [];
   let end = 0;
-  for (let i = 0; i + 1 < numbers.length; i += 2) {
+  if (numbers.length % 2 !== 0) number(undefined);
+  for (let i = 0; i < numbers.length; i += 2) {
     const run = { offset: number(numbers[i]), size: number(numbers[i + 1]) };
     if (run.offset < end || run.offset + run.size > size) number(undefined);
     end = run.offset + run.size;
@@ -106,6 +144,7 @@ export function sparseInfo(pax: Record<string, string> | null | undefined): Spar
   if (size === undefined) return null;
   const real = number(size);
   const map = pax['GNU.sparse.map'];
-  const runs = map === undefined ? null : sparseRuns(map.split(','), real);
+  const numbers = map === '' ? [] : map?.split(',');
+  const runs = numbers === undefined ? null : sparseRuns(numbers, real);
   return { name: pax['GNU.sparse.name'] ?? null, size: real, map: runs };
 }
