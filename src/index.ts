@@ -11,7 +11,7 @@ export {
   type Transport,
 } from './mount.js';
 export { UserError } from './overlay/user-error.js';
-export { type RunOptions, type RunResult, run } from './run/run.js';
+export { type Fate, type RunOptions, type RunResult, run } from './run/run.js';
 export { askMount, type MountReport } from './session/control.js';
 export { type ApplyOptions, apply } from './tools/apply.js';
 export {

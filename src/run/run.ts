@@ -9,6 +9,9 @@ import { type Change, type DiffSummary, diff } from '../tools/diff.js';
 import { filesOver, mountsToCover } from './machine.js';
 import { exitCodeOf, startSandbox } from './sandbox.js';
 
+/** What becomes of changes: applied to the lower, kept in a directory, or gone. */
+export type Fate = 'commit' | 'keep' | 'drop';
+
 export interface RunOptions {
   readonly command: readonly string[];
   /** Lower directories, topmost first; default: this machine's root, with its other filesystems. */
@@ -19,6 +22,11 @@ export interface RunOptions {
   readonly keep?: boolean;
   /** Apply the changes to the topmost lower, which is this machine's root by default. */
   readonly commit?: boolean;
+  /**
+   * Asked what is to become of the changes when there are any and neither `keep`, `commit` nor `upper` is given; default:
+   * they are dropped.
+   */
+  readonly decide?: (made: Pick<RunResult, 'changes' | 'summary'>) => Promise<Fate>;
   readonly readOnly?: boolean;
   readonly net?: boolean;
   readonly cwd?: string;
@@ -185,6 +193,25 @@ async function runIn(options: RunOptions, covered: readonly Covered[], root: str
   }
 }
 
+async function fateOf(options: RunOptions, made: Pick<RunResult, 'changes' | 'summary'>): Promise<Fate> {
+  if (options.commit === true) return 'commit';
+  const isSettled = options.keep === true || options.upper !== undefined || options.readOnly === true;
+  if (isSettled || options.decide === undefined || made.changes.length === 0) return 'drop';
+  return await options.decide(made);
+}
+
+/** Applies the changes to where they belong. A failure says where they still are. */
+function commit(covered: readonly Covered[]): void {
+  for (const { upper, lower } of covered) {
+    try {
+      apply({ upper, to: lower[0]! });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new UserError(`${error.message} The changes are kept in '${upper}'.`);
+    }
+  }
+}
+
 /** Runs a command, tells what it changed, and keeps, commits or drops that. Throws a UserError when it can't start. */
 export async function run(options: RunOptions): Promise<RunResult> {
   if (options.command.length === 0) throw new UserError("no command is given; write it behind '--'.");
@@ -196,15 +223,17 @@ export async function run(options: RunOptions): Promise<RunResult> {
     mkdirSync(root);
     const exitCode = await runIn(options, covered, root);
     const result = options.readOnly === true ? NO_CHANGES : changesOf(covered);
-    if (options.commit === true) {
+    const fate = await fateOf(options, result);
+    keep ||= fate === 'keep';
+    if (fate === 'commit') {
       // Should it fail half-way, the changes are not lost.
       keep = true;
-      for (const { upper, lower } of covered) apply({ upper, to: lower[0]! });
+      commit(covered);
       keep = options.keep === true;
     }
     const kept = covered.map(({ at, upper }) => ({ path: at === '' ? '/' : at, upper }));
     const isKept = (keep || options.upper !== undefined) && options.readOnly !== true;
-    return { exitCode, ...result, kept: isKept ? kept : null, committed: options.commit === true };
+    return { exitCode, ...result, kept: isKept ? kept : null, committed: fate === 'commit' };
   } finally {
     if (options.upper !== undefined)
       rmSync(`${options.upper.replace(/\/+$/, '')}.plyfs-work`, { recursive: true, force: true });

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { RunResult } from '../../src/run/run.js';
+import { must } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { missingTools } from '../support/table.js';
-import { cannotMount, shell, tool, toolJson } from './support.js';
+import { CLI, cannotMount, shell, tool, toolJson } from './support.js';
 
 describe('plyfs run', () => {
   const scratch = new Scratch();
@@ -73,6 +74,62 @@ describe('plyfs run', () => {
     await tool([...base, '--upper', upper, '--', '/bin/sh', '-c', 'echo again > /mine/again']);
     assert.deepEqual(readdirSync(`${upper}/mine`), ['again']);
     assert.equal(existsSync(`${upper}.plyfs-work`), false);
+  });
+
+  /** Runs the command on a terminal of its own and answers its questions; null: hangs up in place of an answer. */
+  async function onTerminal(args: readonly string[], answers: readonly (string | null)[]): Promise<string> {
+    const driver = `
+import os, pty, sys, json, signal, re
+answers = json.loads(sys.argv[1])
+pid, fd = pty.fork()
+if pid == 0: os.execv(sys.argv[2], sys.argv[2:])
+said = seen = b''
+while True:
+    try: got = os.read(fd, 4096)
+    except OSError: got = b''
+    if not got: break
+    said += got; seen += got
+    if b'DROP] ' in seen and answers:
+        answer = answers.pop(0); seen = b''
+        if answer is None: os.kill(pid, signal.SIGHUP)
+        else: os.write(fd, answer.encode())
+said = re.sub('\\x1b\\[[0-9]*[A-Z]|\\r', '', said.decode())
+print(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
+    return await must('python3', ['-c', driver, JSON.stringify(answers), process.execPath, CLI, ...args], {
+      timeout: 60_000,
+    });
+  }
+
+  it('asks on a terminal what is to become of the changes', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    if ((await missingTools(['python3'])).length > 0) return t.skip('not installed: python3');
+    const home = scratch.directory('asked');
+    const lower = scratch.directory('asked-lower');
+    const options = ['run', '--scratch', home, '--lower', lower, '--lower', '/'];
+    const args = [...options, '--', '/bin/sh', '-c', 'echo new > /new; exit 3'];
+    const question = new RegExp(`A +new +4 B\\n1 added.*\\nApply these changes to ${lower}, .*DROP\\] `);
+    for (const answer of ['\n', 'drop\n', '\x04', '\x03', null]) {
+      const said = await onTerminal(args, [answer]);
+      assert.match(said, question);
+      assert.match(said, /\ndropped\n 3\n$/, said);
+      assert.deepEqual([readdirSync(home), readdirSync(lower)], [[], []]);
+    }
+    const kept = await onTerminal(args, ['what\n', 'k\n']);
+    assert.match(kept, /\nThe answers are: apply, keep, drop\.\n/);
+    const upper = /changes of \/ are kept in (\S+)\n 3\n$/.exec(kept)?.[1];
+    assert.equal(readFileSync(`${upper}/new`, 'utf8'), 'new\n');
+    assert.deepEqual(readdirSync(lower), []);
+    assert.match(await onTerminal(args, ['apply\n']), /\ncommitted\n 3\n$/);
+    assert.deepEqual(readdirSync(lower), ['new']);
+    // Nothing to ask: no changes, or it was said before.
+    for (const [more, script] of [
+      [[], 'true'],
+      [['--drop'], 'echo x > /other'],
+    ] as const) {
+      const said = await onTerminal([...options, ...more, '--', '/bin/sh', '-c', script], []);
+      assert.doesNotMatch(said, /Apply/);
+    }
+    assert.equal((await tool([...options, '--drop', '--keep', '--', 'true'])).code, 125);
   });
 
   it("has exit codes of its own for what is not the command's doing", async (t) => {

@@ -1,8 +1,9 @@
 /** `plyfs run`. */
 
-import { type RunResult, run } from '../../run/run.js';
+import { type Fate, type RunResult, run } from '../../run/run.js';
 import { UsageError } from '../arguments.js';
-import { print, printJson, type ToolCommand, text, texts } from './command.js';
+import { ask, canAsk } from './ask.js';
+import { type Parsed, print, printJson, type ToolCommand, text, texts } from './command.js';
 import { changesText } from './diff.js';
 
 /** Arguments are bytes; the run API takes text. */
@@ -14,19 +15,40 @@ function optional<K extends string>(key: K, value: string | null): { [k in K]?: 
   return (value === null ? {} : { [key]: utf8(value) }) as { [k in K]?: string };
 }
 
+function shownChanges({ changes, summary }: Pick<RunResult, 'changes' | 'summary'>): string {
+  return changesText(changes, summary);
+}
+
 function resultText(result: RunResult): string {
-  const { changes, summary, kept, committed } = result;
+  const { kept, committed } = result;
   const where = (kept ?? []).map(({ path, upper }) => `changes of ${path} are kept in ${upper}\n`).join('');
-  return `${changesText(changes, summary)}${committed ? 'committed\n' : ''}${where}`;
+  return `${committed ? 'committed\n' : ''}${where}`;
+}
+
+const ANSWERS = { apply: 'commit', keep: 'keep', drop: 'drop' } as const;
+
+/** Shows the changes, then asks. */
+async function askFate(made: Parameters<typeof shownChanges>[0], lower: string): Promise<Fate> {
+  print(shownChanges(made), 2);
+  const question = `Apply these changes to ${lower}, keep them in a directory, or drop them? [apply/keep/DROP] `;
+  const fate = ANSWERS[await ask(question, ['apply', 'keep', 'drop'], 'drop')];
+  if (fate === 'drop') print('dropped\n', 2);
+  return fate;
+}
+
+/** Somebody is there, and nothing said so far tells what is to become of the changes. */
+function isToBeAsked(parsed: Parsed): boolean {
+  const said = ['commit', 'keep', 'drop', 'upper', 'json', 'readOnly'];
+  return canAsk() && said.every((option) => parsed[option] === undefined);
 }
 
 export const runCommand: ToolCommand = {
   syntax: 'run',
   describe: `Runs a command over this machine's root, or over any layers, and shows what it changed; the changes are dropped unless they
-are kept or committed. It has a mount, process, IPC and (without --net) network namespace of its own, /dev with harmless nodes, /sys
+are kept or committed; on a terminal it asks. It has a mount, process, IPC and (without --net) network namespace of its own, /dev with harmless nodes, /sys
 read-only, and an empty /run. The changes are printed on standard error.`,
   examples: [
-    ['plyfs run -- make install', 'what would this do to the machine?'],
+    ['plyfs run -- make install', 'what would this do to the machine? Then: do it, keep it, or drop it'],
     ['plyfs run --net --keep -- apt-get install -y hello', 'with network; the upper stays'],
     ['plyfs run --commit -- ./installer.sh', 'try it, then do it'],
     ['plyfs run --lower /rootfs --upper /u -- /bin/sh', 'a shell over a root filesystem, changes in /u'],
@@ -46,6 +68,8 @@ read-only, and an empty /run. The changes are printed on standard error.`,
       .option('upper', { type: 'string', describe: 'a directory for the changes, which stays' })
       .option('keep', { type: 'boolean', describe: 'keep the changes in a temporary directory' })
       .option('commit', { type: 'boolean', describe: 'apply the changes to the topmost lower in the end' })
+      .option('drop', { type: 'boolean', describe: 'drop the changes, without a question' })
+      .conflicts('drop', ['keep', 'commit', 'upper'])
       .option('read-only', { type: 'boolean', describe: 'let nothing be changed' })
       .option('net', { type: 'boolean', describe: "share the machine's network" })
       .option('scratch', { type: 'string', describe: 'where a temporary upper is made' }),
@@ -54,11 +78,17 @@ read-only, and an empty /run. The changes are printed on standard error.`,
     if (command.length === 0) throw new UsageError("no command is given; write it behind '--'.");
     const lower = texts(parsed['lower']).map(utf8);
     const isJson = parsed['json'] === true;
+    let wasShown = false;
+    const decide = (made: Pick<RunResult, 'changes' | 'summary'>): Promise<Fate> => {
+      wasShown = true;
+      return askFate(made, lower[0] ?? '/');
+    };
     const result = await run({
       command,
       ...(lower.length > 0 ? { lower } : {}),
       ...optional('upper', text(parsed['upper'])),
       ...optional('scratch', text(parsed['scratch'])),
+      ...(isToBeAsked(parsed) ? { decide } : {}),
       keep: parsed['keep'] === true,
       commit: parsed['commit'] === true,
       readOnly: parsed['readOnly'] === true,
@@ -66,7 +96,8 @@ read-only, and an empty /run. The changes are printed on standard error.`,
       output: isJson ? 'ignore' : 'inherit',
     });
     if (isJson) printJson(result);
-    else if (parsed['readOnly'] !== true) print(resultText(result), 2);
+    else if (parsed['readOnly'] !== true)
+      print(`${wasShown ? '' : shownChanges(result)}${resultText(result)}`, 2);
     return result.exitCode;
   },
 };
