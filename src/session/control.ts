@@ -6,10 +6,12 @@
  */
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import { rowOf } from '../fuse/optable.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { printOptions } from '../overlay/options.js';
 import type { Stats } from './counters.js';
+import { removeStaleSockets } from './stale-sockets.js';
 
 /** Directory of a system-wide service. */
 const SYSTEM = '/run/plyfs';
@@ -114,6 +116,7 @@ export function openControl(device: string, of: Reported): Control | null {
   server.on('error', () => {});
   server.listen(path);
   server.unref();
+  void removeStaleSockets(dirname(path));
   return {
     close: () => {
       server.close();
@@ -158,8 +161,10 @@ function ask(path: string): Promise<MountReport | null> {
 
 /** The report of the mount on `device` (`major:minor`); null when nobody answers for it. */
 export async function askMount(device: string): Promise<MountReport | null> {
+  const own = process.geteuid!();
   for (const [directory, uids] of candidates()) {
     if (!isPrivate(directory, uids)) continue;
+    if (uids.includes(own)) await removeStaleSockets(directory);
     const path = `${directory}/${socketName(device)}`;
     if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) continue;
     const answer = await ask(path);

@@ -1,7 +1,9 @@
 /** `plyfs stats` and the socket behind it. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { type MountStats, statsOf } from '../../src/cli/tools/stats-numbers.js';
 import { asPrometheus } from '../../src/cli/tools/stats-prometheus.js';
@@ -135,6 +137,38 @@ describe('plyfs stats', () => {
     const none = await tool(['stats', dirs.merged]);
     assert.equal(none.code, 1);
     assert.match(none.stderr, /^plyfs: '.*' is on no plyfs mount\.\n$/);
+  });
+
+  it('takes away the sockets of servers that were killed, and no other', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    if (process.geteuid!() !== 0) return t.skip('looks into /run/plyfs');
+    const dirs = stackDirs(scratch);
+    // Numbers that no mount of this machine has. The first is dead for long, the second just now, the third lives.
+    const [dead, young, alive] = ['0-999999997', '0-999999998', '0-999999999'].map(
+      (name) => `/run/plyfs/${name}.sock`,
+    ) as [string, string, string];
+    const bind = `import socket,sys,os
+for p in sys.argv[1:]: socket.socket(socket.AF_UNIX).bind(p)`;
+    await changed(dirs, 'true', {
+      driver: plyfs,
+      whileMounted: async () => {
+        await shell(`python3 -c '${bind}' ${dead} ${young}`);
+        const server = createServer().listen(alive);
+        try {
+          await once(server, 'listening');
+          for (const path of [dead, alive]) utimesSync(path, 1, 1);
+          writeFileSync('/run/plyfs/0-999999996.sock', 'a file');
+          await tool(['stats', dirs.merged]);
+          assert.deepEqual(
+            [dead, young, alive, '/run/plyfs/0-999999996.sock'].map((path) => existsSync(path)),
+            [false, true, true, true],
+          );
+        } finally {
+          server.close();
+          for (const path of [dead, young, '/run/plyfs/0-999999996.sock']) rmSync(path, { force: true });
+        }
+      },
+    });
   });
 
   /** The second report has only what happened since the first. */

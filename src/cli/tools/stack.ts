@@ -24,6 +24,8 @@ function canonical(path: string): string {
     return realpathSync.native(Buffer.from(path, 'latin1'), 'buffer').toString('latin1');
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
+    if (error.code === 'ENOTCONN')
+      throw new UserError(`the server of the mount at '${path}' is gone; unmount it with plyfs umount.`);
     throw new UserError(`'${path}' can't be used: ${String(error.code)}.`);
   }
 }
