@@ -1,17 +1,9 @@
 /** `plyfs check`. */
 import { UserError } from '../../overlay/user-error.js';
 import { type CheckOptions, check, type Finding, type WhiteoutForm } from '../../tools/check/check.js';
-import {
-  lowersOf,
-  type Parsed,
-  path,
-  print,
-  printJson,
-  stackOptions,
-  type ToolCommand,
-  text,
-} from './command.js';
-import { allMountedLayers, asBytes, layersOfMount } from './stack.js';
+import { type Parsed, print, printJson, type ToolCommand, text } from './command.js';
+import { layersOf, mountOrStack } from './layer-options.js';
+import { allMountedLayers } from './stack.js';
 
 const CORRECTED = 1;
 const LEFT = 4;
@@ -34,27 +26,11 @@ async function refuseLive(options: CheckOptions): Promise<void> {
 }
 
 async function optionsOf(parsed: Parsed): Promise<CheckOptions> {
-  const rest = {
+  return {
+    ...(await layersOf(parsed)),
     form: (text(parsed['whiteout']) ?? undefined) as WhiteoutForm | undefined,
     repair: parsed['repair'] === true,
     forgetVolatile: parsed['forgetVolatile'] === true,
-  };
-  const given = lowersOf(parsed);
-  const upper = parsed['upper'] === undefined ? null : path(parsed['upper']);
-  const work = parsed['work'] === undefined ? null : path(parsed['work']);
-  if (given.lower.length > 0 || upper !== null || work !== null) return { ...given, upper, work, ...rest };
-  const target = text(parsed['mount']);
-  if (target === null) throw new UserError('name layers with --lower, --upper and --work, or a mount point.');
-  const mounted = await layersOfMount(target);
-  if (mounted === null)
-    throw new UserError(`'${target}' is no overlay mount; name layers with --lower and --upper.`);
-  return {
-    lower: asBytes(mounted.lower),
-    data: asBytes(mounted.data),
-    upper: mounted.upper === null ? null : Buffer.from(mounted.upper, 'latin1'),
-    work: mounted.work === null ? null : Buffer.from(mounted.work, 'latin1'),
-    userxattr: mounted.userxattr,
-    ...rest,
   };
 }
 
@@ -86,9 +62,7 @@ bad redirects and origins, marks of the wrong namespace. Nothing is changed with
     '0 nothing is wrong; 1 all that was wrong is repaired; 4 something wrong is left; 8 the check failed, for the reason printed; 16 the command line is wrong',
   failureCode: (isUsage) => (isUsage ? 16 : 8),
   options: (y) =>
-    stackOptions(y)
-      .positional('mount', { type: 'string', describe: 'a mount point: its layers are checked' })
-      .option('upper', { type: 'string', describe: 'upper directory' })
+    mountOrStack(y)
       .option('work', { type: 'string', describe: 'work directory' })
       .option('repair', { type: 'boolean', describe: 'change what is wrong; the layers must not be mounted' })
       .option('forget-volatile', {

@@ -1,7 +1,7 @@
 /** What every command that works with layers is made of. */
 import { writeSync } from 'node:fs';
 import type { Argv } from 'yargs';
-import type { Stack } from '../../tools/view.js';
+import { UsageError } from '../arguments.js';
 
 /** Parsed options by their camel-case names; text is latin1, one char a byte. */
 export type Parsed = Readonly<Record<string, unknown>>;
@@ -42,24 +42,18 @@ export function paths(value: unknown): Buffer[] {
   return texts(value).map((one) => Buffer.from(one, 'latin1'));
 }
 
-/** Options that name layers. */
-export function stackOptions(y: Argv): Argv {
-  return y
-    .option('lower', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      describe: 'lower directory; repeat, topmost first',
-    })
-    .option('userxattr', { type: 'boolean', describe: 'marks are user.overlay.*; found out when not given' });
+/** A boolean option; undefined when it is not given. */
+export function flag(parsed: Parsed, name: string): boolean | undefined {
+  return parsed[name] === undefined ? undefined : parsed[name] === true;
 }
 
-/** The lowers of a command line. */
-export function lowersOf(parsed: Parsed): Pick<Stack, 'lower' | 'userxattr'> {
-  return {
-    lower: paths(parsed['lower']),
-    userxattr: parsed['userxattr'] === undefined ? undefined : parsed['userxattr'] === true,
-  };
+/** A whole number; undefined when it is not given. Throws a UsageError. */
+export function count(parsed: Parsed, name: string): number | undefined {
+  const given = text(parsed[name]);
+  if (given === null) return undefined;
+  if (/^\d{1,15}$/.test(given)) return Number(given);
+  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new UsageError(`--${option} takes a whole number, not '${given}'.`);
 }
 
 /** Writes all of a text, however long, also to a pipe that fills up. */
@@ -100,7 +94,17 @@ export class Progress {
     print(`\r\u001b[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`, 2);
   }
 
-  done(): void {
+  /** Shows progress while `work` runs, and takes the line away in any case. */
+  static async while<T>(work: (progress: Progress) => T | Promise<T>): Promise<T> {
+    const progress = new Progress();
+    try {
+      return await work(progress);
+    } finally {
+      progress.#done();
+    }
+  }
+
+  #done(): void {
     if (this.#shown) print('\r\u001b[K', 2);
     this.#shown = false;
   }

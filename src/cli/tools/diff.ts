@@ -1,18 +1,8 @@
 /** `plyfs diff`. */
 import { type Change, type DiffOptions, type DiffSummary, diff } from '../../tools/diff.js';
 import { columns, sizeText } from '../../tools/text.js';
-import {
-  lowersOf,
-  type Parsed,
-  path,
-  print,
-  printJson,
-  stackOptions,
-  type ToolCommand,
-  text,
-  USUAL_CODES,
-} from './command.js';
-import { asBytes, layersOfMount } from './stack.js';
+import { type Parsed, print, printJson, type ToolCommand, USUAL_CODES } from './command.js';
+import { lowerOptions, upperOf } from './layer-options.js';
 
 const LETTERS: Readonly<Record<Change['kind'], string>> = {
   added: 'A',
@@ -24,21 +14,8 @@ const LETTERS: Readonly<Record<Change['kind'], string>> = {
 };
 
 async function optionsOf(parsed: Parsed): Promise<DiffOptions> {
-  const extra = { unchanged: parsed['all'] === true, patch: parsed['patch'] === true };
-  const given = lowersOf(parsed);
-  const mounted = given.lower.length > 0 ? null : await layersOfMount(text(parsed['upper'])!);
-  if (mounted === null) return { ...given, upper: path(parsed['upper']), ...extra };
-  if (mounted.upper === null) {
-    const { UserError } = await import('../../overlay/user-error.js');
-    throw new UserError(`the mount at '${mounted.mountpoint}' has no upper: nothing can have been changed.`);
-  }
-  return {
-    lower: asBytes(mounted.lower),
-    data: asBytes(mounted.data),
-    upper: Buffer.from(mounted.upper, 'latin1'),
-    userxattr: mounted.userxattr,
-    ...extra,
-  };
+  const layers = await upperOf(parsed, 'upper', 'nothing can have been changed');
+  return { ...layers, unchanged: parsed['all'] === true, patch: parsed['patch'] === true };
 }
 
 function sizes({ size, sizeBefore }: Change): string {
@@ -90,7 +67,7 @@ A added, C changed (and in what), D deleted, R renamed, T replaced by another ty
   ],
   exitCodes: USUAL_CODES,
   options: (y) =>
-    stackOptions(y)
+    lowerOptions(y)
       .positional('upper', {
         type: 'string',
         demandOption: true,

@@ -3,18 +3,8 @@ import { UserError } from '../../overlay/user-error.js';
 import type { Compression } from '../../tools/oci/compression.js';
 import { type ExportResult, exportLayer } from '../../tools/oci/export.js';
 import { sizeText } from '../../tools/text.js';
-import {
-  lowersOf,
-  Progress,
-  path,
-  print,
-  printJson,
-  stackOptions,
-  type ToolCommand,
-  text,
-  USUAL_CODES,
-} from './command.js';
-import { asBytes, layersOfMount } from './stack.js';
+import { Progress, print, printJson, type ToolCommand, text, USUAL_CODES } from './command.js';
+import { lowerOptions, upperOf } from './layer-options.js';
 
 function resultText(result: ExportResult): string {
   return `${[
@@ -48,7 +38,7 @@ capabilities. The same layer gives the same bytes.`,
   ],
   exitCodes: USUAL_CODES,
   options: (y) =>
-    stackOptions(y)
+    lowerOptions(y)
       .positional('layer', {
         type: 'string',
         demandOption: true,
@@ -65,24 +55,21 @@ capabilities. The same layer gives the same bytes.`,
         describe: 'later times become this (seconds); default: SOURCE_DATE_EPOCH',
       }),
   run: async (parsed) => {
-    const given = lowersOf(parsed);
-    const mounted = given.lower.length > 0 ? null : await layersOfMount(text(parsed['layer'])!);
-    if (mounted !== null && mounted.upper === null)
-      throw new UserError(`the mount at '${mounted.mountpoint}' has no upper: there is nothing to export.`);
+    const { upper: layer, lower, userxattr } = await upperOf(parsed, 'layer', 'there is nothing to export');
     const output = text(parsed['output']);
     if (output === null && process.stdout.isTTY)
       throw new UserError('a tar is no text for a terminal; name a file with -o.');
-    const progress = new Progress();
-    const result = await exportLayer({
-      layer: mounted === null ? path(parsed['layer']) : Buffer.from(mounted.upper!, 'latin1'),
-      lower: mounted === null ? given.lower : asBytes(mounted.lower),
-      userxattr: mounted?.userxattr ?? given.userxattr,
-      output: output === null ? process.stdout : Buffer.from(output, 'latin1'),
-      compression: text(parsed['compression']) as Compression,
-      maxTime: maxTime(parsed['maxTime']),
-      onProgress: (entries) => progress.show(`${entries} entries`),
-    });
-    progress.done();
+    const result = await Progress.while((progress) =>
+      exportLayer({
+        layer,
+        lower,
+        userxattr,
+        output: output === null ? process.stdout : Buffer.from(output, 'latin1'),
+        compression: text(parsed['compression']) as Compression,
+        maxTime: maxTime(parsed['maxTime']),
+        onProgress: (entries) => progress.show(`${entries} entries`),
+      }),
+    );
     for (const warning of result.warnings) print(`plyfs: warning: ${warning}\n`, 2);
     if (output === null) return 0;
     if (parsed['json'] === true) printJson(result);

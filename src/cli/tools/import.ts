@@ -4,7 +4,8 @@ import { type ImportResult, importLayers } from '../../tools/oci/import.js';
 import { columns, sizeText } from '../../tools/text.js';
 import { UsageError } from '../arguments.js';
 import {
-  type Parsed,
+  count,
+  flag,
   Progress,
   path,
   print,
@@ -39,10 +40,6 @@ function resultText(result: ImportResult): string {
   ]);
   const head = result.name === null ? '' : `${result.name}\n`;
   return `${head}${columns(rows, [1, 2])}\nlowerdir=${result.lowerdir}\n`;
-}
-
-function flag(parsed: Parsed, name: string): boolean | undefined {
-  return parsed[name] === undefined ? undefined : parsed[name] === true;
 }
 
 export const importCommand: ToolCommand = {
@@ -80,12 +77,11 @@ or archive) into a store of layers that images share. Digests are verified; an a
       .option('devices', { type: 'boolean', describe: 'make device nodes, which are left out otherwise' })
       .option('userxattr', { type: 'boolean', describe: 'mark opaque directories with user.overlay.*' })
       .option('max-size', { type: 'string', describe: 'refuse a layer that unpacks to more (64G)' })
-      .option('max-entries', { type: 'number', describe: 'refuse a layer with more entries (5000000)' }),
+      .option('max-entries', { type: 'string', describe: 'refuse a layer with more entries (5000000)' }),
   run: async (parsed) => {
     const [source, tag] = sourceAndTag(text(parsed['source'])!);
-    const progress = new Progress();
-    try {
-      const result = await importLayers({
+    const result = await Progress.while((progress) =>
+      importLayers({
         source: Buffer.from(source, 'latin1'),
         directory: path(parsed['directory']),
         tag,
@@ -95,18 +91,15 @@ or archive) into a store of layers that images share. Digests are verified; an a
         userxattr: flag(parsed, 'userxattr'),
         devices: flag(parsed, 'devices'),
         maxBytes: sizeOf(parsed['maxSize']),
-        maxEntries: parsed['maxEntries'] === undefined ? undefined : Number(parsed['maxEntries']),
+        maxEntries: count(parsed, 'maxEntries'),
         onProgress: ({ layers, layersDone, entries }) =>
           progress.show(`${layersDone} of ${layers} layers, ${entries} entries`),
-      });
-      progress.done();
-      for (const layer of result.layers)
-        for (const warning of layer.warnings) print(`plyfs: warning: ${warning}.\n`, 2);
-      if (parsed['json'] === true) printJson(result);
-      else print(resultText(result));
-      return 0;
-    } finally {
-      progress.done();
-    }
+      }),
+    );
+    for (const layer of result.layers)
+      for (const warning of layer.warnings) print(`plyfs: warning: ${warning}.\n`, 2);
+    if (parsed['json'] === true) printJson(result);
+    else print(resultText(result));
+    return 0;
   },
 };

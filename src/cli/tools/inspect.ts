@@ -3,17 +3,9 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { UserError } from '../../overlay/user-error.js';
 import { type InspectOptions, type InspectResult, inspect, type LayerFinding } from '../../tools/inspect.js';
 import { columns, sizeText } from '../../tools/text.js';
-import {
-  lowersOf,
-  type Parsed,
-  path,
-  print,
-  printJson,
-  stackOptions,
-  type ToolCommand,
-  text,
-} from './command.js';
-import { asBytes, layersAt } from './stack.js';
+import { type Parsed, path, print, printJson, type ToolCommand, text } from './command.js';
+import { givenLayers, mountedLayers, stackOptions } from './layer-options.js';
+import { layersAt } from './stack.js';
 
 /** Processes that have a path of a live mount open. */
 function openBy(path: string): number[] {
@@ -57,11 +49,8 @@ async function nearestMount(given: string): Promise<Awaited<ReturnType<typeof la
 }
 
 async function asked(parsed: Parsed): Promise<Asked> {
-  const given = lowersOf(parsed);
-  const upper = parsed['upper'] === undefined ? null : path(parsed['upper']);
-  if (given.lower.length > 0 || upper !== null) {
-    return { options: { ...given, upper, path: path(parsed['path']) }, live: null };
-  }
+  const given = givenLayers(parsed);
+  if (given !== null) return { options: { ...given, path: path(parsed['path']) }, live: null };
   const target = text(parsed['path'])!.replace(/(?<=.)\/+$/, '');
   const mount = (await layersAt(target).catch(() => null)) ?? null;
   const isRoot = mount !== null && mount.inside === '';
@@ -71,13 +60,7 @@ async function asked(parsed: Parsed): Promise<Asked> {
   }
   const { layers, inside } = at;
   return {
-    options: {
-      lower: asBytes(layers.lower),
-      data: asBytes(layers.data),
-      upper: layers.upper === null ? null : Buffer.from(layers.upper, 'latin1'),
-      userxattr: layers.userxattr,
-      path: Buffer.from(inside, 'latin1'),
-    },
+    options: { ...mountedLayers(layers), path: Buffer.from(inside, 'latin1') },
     live: inside === '' ? layers.mountpoint : `${layers.mountpoint}/${inside}`,
   };
 }
@@ -122,13 +105,11 @@ whiteout: hides what is below; hidden: not seen, for the reason given; absent: n
   ],
   exitCodes: '0 callers see something; 1 they see nothing, or it failed, for the reason printed',
   options: (y) =>
-    stackOptions(y)
-      .positional('path', {
-        type: 'string',
-        demandOption: true,
-        describe: 'a path on a mount, or from the root of the layers',
-      })
-      .option('upper', { type: 'string', describe: 'upper directory' }),
+    stackOptions(y).positional('path', {
+      type: 'string',
+      demandOption: true,
+      describe: 'a path on a mount, or from the root of the layers',
+    }),
   run: async (parsed) => {
     const { options, live } = await asked(parsed);
     const result = inspect(options);

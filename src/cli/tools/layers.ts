@@ -1,40 +1,13 @@
 /** `plyfs layers`. */
 import { writeFileSync } from 'node:fs';
-import { UserError } from '../../overlay/user-error.js';
-import { type LayersOptions, type LayersResult, layers } from '../../tools/layers.js';
+import { type LayersResult, layers } from '../../tools/layers.js';
 import { layersPage } from '../../tools/layers-page.js';
 import { columns, sizeText } from '../../tools/text.js';
-import {
-  lowersOf,
-  type Parsed,
-  path,
-  print,
-  printJson,
-  stackOptions,
-  type ToolCommand,
-  text,
-  USUAL_CODES,
-} from './command.js';
-import { asBytes, layersOfMount } from './stack.js';
+import { count, print, printJson, type ToolCommand, text, USUAL_CODES } from './command.js';
+import { layersOf, mountOrStack } from './layer-options.js';
 
-async function optionsOf(parsed: Parsed): Promise<LayersOptions> {
-  const rest = { top: Number(parsed['top']), tree: parsed['html'] !== undefined };
-  const given = lowersOf(parsed);
-  const upper = parsed['upper'] === undefined ? null : path(parsed['upper']);
-  if (given.lower.length > 0 || upper !== null) return { ...given, upper, ...rest };
-  const target = text(parsed['mount']);
-  if (target === null) throw new UserError('name a mount point, or layers with --lower and --upper.');
-  const mounted = await layersOfMount(target);
-  if (mounted === null)
-    throw new UserError(`'${target}' is no overlay mount; name its layers with --lower and --upper.`);
-  return {
-    lower: asBytes(mounted.lower),
-    data: asBytes(mounted.data),
-    upper: mounted.upper === null ? null : Buffer.from(mounted.upper, 'latin1'),
-    userxattr: mounted.userxattr,
-    ...rest,
-  };
-}
+/** How many files are named when nothing else is asked for. */
+const TOP = 5;
 
 function resultText(result: LayersResult): string {
   const head = ['layer', 'kind', 'files', 'dirs', 'whiteouts', 'size', 'on disk', 'shadowed', 'directory'];
@@ -86,14 +59,12 @@ export const layersCommand: ToolCommand = {
   ],
   exitCodes: USUAL_CODES,
   options: (y) =>
-    stackOptions(y)
-      .positional('mount', { type: 'string', describe: 'a mount point' })
-      .option('upper', { type: 'string', describe: 'upper directory' })
-      .option('top', { type: 'number', default: 5, describe: 'how many of the largest files to name' })
+    mountOrStack(y)
+      .option('top', { type: 'string', describe: `how many of the largest files to name (${TOP})` })
       .option('html', { type: 'string', describe: 'write one self-contained HTML page to this file' }),
   run: async (parsed) => {
-    const options = await optionsOf(parsed);
-    const result = layers(options);
+    const stack = await layersOf(parsed);
+    const result = layers({ ...stack, top: count(parsed, 'top') ?? TOP, tree: parsed['html'] !== undefined });
     const page = text(parsed['html']);
     if (page !== null) writeFileSync(Buffer.from(page, 'latin1'), layersPage(result));
     if (parsed['json'] === true) printJson(result);

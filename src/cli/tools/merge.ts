@@ -1,27 +1,28 @@
 /** `plyfs merge` and `plyfs squash`. */
-import { UserError } from '../../overlay/user-error.js';
 import { merge } from '../../tools/merge.js';
 import { squash } from '../../tools/squash.js';
 import { sizeText } from '../../tools/text.js';
 import {
-  lowersOf,
+  flag,
   type Parsed,
   Progress,
   path,
   paths,
   print,
   printJson,
-  stackOptions,
   type ToolCommand,
-  text,
   USUAL_CODES,
 } from './command.js';
-import { asBytes, layersOfMount } from './stack.js';
+import { layersOf, mountOrStack, userxattrOption } from './layer-options.js';
 
 function report(parsed: Parsed, result: { objects: number; bytes: number }): number {
   if (parsed['json'] === true) printJson(result);
   else print(`${result.objects} objects, ${sizeText(result.bytes)}\n`);
   return 0;
+}
+
+function shownOn(progress: Progress): (objects: number) => void {
+  return (objects) => progress.show(`${objects} objects`);
 }
 
 export const mergeCommand: ToolCommand = {
@@ -34,30 +35,13 @@ Hard links, xattrs, ACLs, capabilities, owners, times and holes are kept.`,
   ],
   exitCodes: USUAL_CODES,
   options: (y) =>
-    stackOptions(y)
-      .positional('output', { type: 'string', demandOption: true, describe: 'a new directory' })
-      .positional('mount', { type: 'string', describe: 'a mount point: its layers are merged' })
-      .option('upper', { type: 'string', describe: 'upper directory' }),
+    mountOrStack(y).positional('output', { type: 'string', demandOption: true, describe: 'a new directory' }),
   run: async (parsed) => {
-    const given = lowersOf(parsed);
-    const target = text(parsed['mount']);
-    const mounted = target === null ? null : await layersOfMount(target);
-    if (target !== null && mounted === null)
-      throw new UserError(`'${target}' is no overlay mount; name layers with --lower.`);
-    const upper = mounted === null ? text(parsed['upper']) : mounted.upper;
-    const lower = mounted === null ? given.lower : asBytes(mounted.lower);
-    if (lower.length === 0 && upper === null)
-      throw new UserError('name layers with --lower and --upper, or a mount point.');
-    const progress = new Progress();
-    const result = merge({
-      lower,
-      data: mounted === null ? [] : asBytes(mounted.data),
-      upper: upper === null ? null : Buffer.from(upper, 'latin1'),
-      userxattr: mounted?.userxattr ?? given.userxattr,
-      output: path(parsed['output']),
-      onProgress: (objects) => progress.show(`${objects} objects`),
-    });
-    progress.done();
+    const { lower, data, upper, userxattr } = await layersOf(parsed);
+    const output = path(parsed['output']);
+    const result = await Progress.while((progress) =>
+      merge({ lower, data, upper, userxattr, output, onProgress: shownOn(progress) }),
+    );
     return report(parsed, result);
   },
 };
@@ -69,27 +53,21 @@ directories that hid something become opaque.`,
   examples: [['plyfs squash /one /upper /l1 /l2', '/one can take the place of the three in lowerdir=']],
   exitCodes: USUAL_CODES,
   options: (y) =>
-    y
+    userxattrOption(y)
       .positional('output', { type: 'string', demandOption: true, describe: 'a new directory' })
       .positional('layers', {
         type: 'string',
         array: true,
         demandOption: true,
         describe: 'layers, topmost first',
-      })
-      .option('userxattr', {
-        type: 'boolean',
-        describe: 'marks are user.overlay.*; found out when not given',
       }),
   run: async (parsed) => {
-    const progress = new Progress();
-    const result = squash({
-      layers: paths(parsed['layers']),
-      output: path(parsed['output']),
-      userxattr: parsed['userxattr'] === undefined ? undefined : parsed['userxattr'] === true,
-      onProgress: (objects) => progress.show(`${objects} objects`),
-    });
-    progress.done();
+    const layers = paths(parsed['layers']);
+    const output = path(parsed['output']);
+    const userxattr = flag(parsed, 'userxattr');
+    const result = await Progress.while((progress) =>
+      squash({ layers, output, userxattr, onProgress: shownOn(progress) }),
+    );
     return report(parsed, result);
   },
 };

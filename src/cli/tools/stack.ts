@@ -106,11 +106,6 @@ export async function layersOfMount(path: string): Promise<MountedLayers | null>
   return (await layersAt(path))?.layers ?? null;
 }
 
-/** Paths as the tools take them. */
-export function asBytes(latin1: readonly string[]): Buffer[] {
-  return latin1.map((one) => Buffer.from(one, 'latin1'));
-}
-
 /** The layers of every mount of plyfs and of the kernel that this process sees and that tells them. */
 export async function allMountedLayers(): Promise<MountedLayers[]> {
   const found: MountedLayers[] = [];
