@@ -32,6 +32,12 @@ export async function runTool(args: readonly string[]): Promise<number> {
   }
 }
 
+/** What yargs says, in one line. */
+function sentence(message: string): string {
+  if (/^Not enough non-option arguments/.test(message)) return 'an argument is missing';
+  return message.replace(/\s*\n\s*/g, ' ');
+}
+
 async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<number> {
   let code = 0;
   const run = async (parsed: Record<string, unknown>): Promise<void> => {
@@ -55,7 +61,7 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     .wrap(110)
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(`${message}; see 'plyfs ${args[0]} --help'.`);
+      throw error ?? new UsageError(`${sentence(message)}; see 'plyfs ${args[0]} --help'.`);
     })
     .parseAsync();
   return code;

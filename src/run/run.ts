@@ -6,6 +6,7 @@ import { type Mount, mount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
 import { apply } from '../tools/apply.js';
 import { type Change, type DiffSummary, diff } from '../tools/diff.js';
+import { tried } from '../tools/text.js';
 import { filesOver, mountsToCover } from './machine.js';
 import { exitCodeOf, startSandbox } from './sandbox.js';
 
@@ -82,7 +83,8 @@ function plan(options: RunOptions, scratch: string): Covered[] {
   if (upper !== undefined) {
     // The work directory must be on the upper's filesystem.
     const work = `${upper.replace(/\/+$/, '')}.plyfs-work`;
-    for (const dir of [upper, work]) mkdirSync(dir, { recursive: true });
+    for (const dir of [upper, work])
+      tried('create', Buffer.from(dir).latin1Slice(), () => mkdirSync(dir, { recursive: true }));
     first.upper = upper;
     first.work = work;
   }
@@ -97,7 +99,7 @@ function plan(options: RunOptions, scratch: string): Covered[] {
 
 /** Gives a new upper the mode and owner of the directory that it covers: they are what callers see at its root. */
 function likeRoot(upper: string, lower: string): void {
-  const { mode, uid, gid } = statSync(lower);
+  const { mode, uid, gid } = tried('use the lower', Buffer.from(lower).latin1Slice(), () => statSync(lower));
   if (process.geteuid!() === 0) chownSync(upper, uid, gid);
   chmodSync(upper, mode & 0o7777);
 }

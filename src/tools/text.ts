@@ -73,6 +73,8 @@ const REASONS: Readonly<Record<number, string>> = {
   [sys.ENOSPC]: 'no space is left on the filesystem',
   [sys.EROFS]: 'the filesystem is read-only',
   [sys.EEXIST]: 'it exists already',
+  [sys.EISDIR]: 'it is a directory',
+  [sys.ENOTCONN]: 'the server of this mount is gone; take it away with plyfs umount',
   [sys.EOPNOTSUPP]: 'the filesystem can not hold it',
 };
 
@@ -82,6 +84,17 @@ export function check(rc: number, what: string, path: string): number {
   throw new UserError(
     `can't ${what} '${quoted(path)}': ${REASONS[-rc] ?? `the system says ${sys.errnoName(rc)}`}.`,
   );
+}
+
+/** The same for a call of Node's, which throws. `path` is latin1. */
+export function tried<T>(what: string, path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!(error instanceof Error && 'errno' in error && typeof error.errno === 'number')) throw error;
+    check(error.errno, what, path);
+    throw error;
+  }
 }
 
 export const TYPE_NAMES: Readonly<Record<number, ObjectType>> = {

@@ -1,8 +1,8 @@
 /** `plyfs inspect`. */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { UserError } from '../../overlay/user-error.js';
 import { type InspectOptions, type InspectResult, inspect, type LayerFinding } from '../../tools/inspect.js';
-import { columns, sizeText } from '../../tools/text.js';
+import { columns, sizeText, tried } from '../../tools/text.js';
 import { type Parsed, path, print, printJson, type ToolCommand, text } from './command.js';
 import { givenLayers, mountedLayers, stackOptions } from './layer-options.js';
 import { layersAt } from './stack.js';
@@ -34,18 +34,13 @@ async function nearestMount(given: string): Promise<Awaited<ReturnType<typeof la
   const parts = given.split('/');
   // The last component is never followed: what is asked for is the symlink itself.
   const rest = [parts.pop()!];
-  for (;;) {
-    const parent = parts.length === 0 ? '.' : parts.join('/') || '/';
-    try {
-      const at = await layersAt(parent);
-      if (at === null) return null;
-      return { layers: at.layers, inside: [at.inside, ...rest].filter((part) => part !== '').join('/') };
-    } catch (error) {
-      if (!(error instanceof UserError) || !/ENOENT|ENOTDIR/.test(error.message) || parts.length === 0)
-        throw error;
-      rest.unshift(parts.pop()!);
-    }
-  }
+  const parent = (): string => (parts.length === 0 ? '.' : parts.join('/') || '/');
+  const isThere = (): boolean =>
+    statSync(Buffer.from(parent(), 'latin1'), { throwIfNoEntry: false }) !== undefined;
+  while (parts.length > 0 && !tried('use', given, isThere)) rest.unshift(parts.pop()!);
+  const at = await layersAt(parent());
+  if (at === null) return null;
+  return { layers: at.layers, inside: [at.inside, ...rest].filter((part) => part !== '').join('/') };
 }
 
 async function asked(parsed: Parsed): Promise<Asked> {

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { type LayersResult, layers } from '../../tools/layers.js';
 import { layersPage } from '../../tools/layers-page.js';
-import { columns, sizeText } from '../../tools/text.js';
+import { columns, sizeText, tried } from '../../tools/text.js';
 import { count, print, printJson, type ToolCommand, text, USUAL_CODES } from './command.js';
 import { layersOf, mountOrStack } from './layer-options.js';
 
@@ -66,7 +66,8 @@ export const layersCommand: ToolCommand = {
     const stack = await layersOf(parsed);
     const result = layers({ ...stack, top: count(parsed, 'top') ?? TOP, tree: parsed['html'] !== undefined });
     const page = text(parsed['html']);
-    if (page !== null) writeFileSync(Buffer.from(page, 'latin1'), layersPage(result));
+    if (page !== null)
+      tried('write', page, () => writeFileSync(Buffer.from(page, 'latin1'), layersPage(result)));
     if (parsed['json'] === true) printJson(result);
     else if (page === null) print(resultText(result));
     return 0;

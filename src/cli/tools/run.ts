@@ -70,6 +70,7 @@ read-only, and an empty /run. The changes are printed on standard error.`,
       .option('commit', { type: 'boolean', describe: 'apply the changes to the topmost lower in the end' })
       .option('drop', { type: 'boolean', describe: 'drop the changes, without a question' })
       .conflicts('drop', ['keep', 'commit', 'upper'])
+      .conflicts('read-only', ['keep', 'commit', 'upper'])
       .option('read-only', { type: 'boolean', describe: 'let nothing be changed' })
       .option('net', { type: 'boolean', describe: "share the machine's network" })
       .option('scratch', { type: 'string', describe: 'where a temporary upper is made' }),

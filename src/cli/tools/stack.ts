@@ -7,6 +7,7 @@ import { UserError } from '../../overlay/user-error.js';
 import { FS_TYPE } from '../../session/attach.js';
 import { askMount, type MountReport } from '../../session/control.js';
 import { type MountInfo, readMounts } from '../../session/mountinfo.js';
+import { tried } from '../../tools/text.js';
 
 /** Layers of a mount; text is latin1. */
 export interface MountedLayers {
@@ -20,14 +21,9 @@ export interface MountedLayers {
 }
 
 function canonical(path: string): string {
-  try {
-    return realpathSync.native(Buffer.from(path, 'latin1'), 'buffer').toString('latin1');
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    if (error.code === 'ENOTCONN')
-      throw new UserError(`the server of the mount at '${path}' is gone; unmount it with plyfs umount.`);
-    throw new UserError(`'${path}' can't be used: ${String(error.code)}.`);
-  }
+  return tried('use', path, () =>
+    realpathSync.native(Buffer.from(path, 'latin1'), 'buffer').toString('latin1'),
+  );
 }
 
 /** The mount that holds a canonical path. */

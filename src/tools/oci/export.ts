@@ -5,7 +5,7 @@ import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
-import { type PathLike, pathBytes, quoted } from '../text.js';
+import { type PathLike, pathBytes, tried } from '../text.js';
 import { openTop } from '../tree.js';
 import { usesUserXattrs, View } from '../view.js';
 import { type Compression, compressor, Digester } from './compression.js';
@@ -96,11 +96,11 @@ export async function exportLayer(options: ExportOptions): Promise<ExportResult>
     };
   } catch (error) {
     if (temporary !== null) await rm(temporary, { force: true });
-    const code = error instanceof Error && 'code' in error ? String(error.code) : null;
-    if (code === null) throw error;
-    throw new UserError(
-      `can't write ${path === null ? 'the tar' : `'${quoted(path.latin1Slice())}'`}: ${code}.`,
-    );
+    if (path === null && error instanceof Error && 'code' in error)
+      throw new UserError(`can't write the tar: ${String(error.code)}.`);
+    return tried('write', path?.latin1Slice() ?? '', () => {
+      throw error;
+    });
   } finally {
     sys.close(top);
   }

@@ -146,7 +146,12 @@ async function readOci(blobs: Blobs, tag: string | null): Promise<Image> {
 }
 
 async function readDocker(blobs: Blobs, tag: string | null): Promise<Image> {
-  const entries = list(parse(await readBlob(blobs, 'manifest.json'), 'manifest.json'), 'manifest.json');
+  const document = parse(await readBlob(blobs, 'manifest.json'), 'manifest.json');
+  if (!Array.isArray(document) && object(document, 'manifest.json')['schemaVersion'] === 2)
+    throw new UserError(
+      "a directory that skopeo wrote as 'dir:' is not read; copy the image with skopeo to 'oci:' first.",
+    );
+  const entries = list(document, 'manifest.json');
   const images = entries.map((one) => object(one, 'an image'));
   const names = (one: Json): string[] => (Array.isArray(one['RepoTags']) ? one['RepoTags'].map(String) : []);
   const wanted =

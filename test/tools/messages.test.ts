@@ -1,0 +1,51 @@
+/** What the tools say when they are asked for what can't be: one sentence, and an exit code that is not 0. */
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { after, describe, it } from 'node:test';
+import { Scratch } from '../support/scratch.js';
+import { tool } from './support.js';
+
+describe('mistakes on the command line of a tool', () => {
+  const scratch = new Scratch();
+  after(() => scratch.dispose());
+  const home = scratch.directory('home');
+  mkdirSync(`${home}/l`);
+
+  /** Arguments, exit code, what is said. Paths are relative to a directory that has only `l`. */
+  const CASES: readonly (readonly [string, number, RegExp])[] = [
+    ['diff nope', 1, /can't use 'nope': it does not exist/],
+    ['diff', 2, /an argument is missing/],
+    ['diff l --lower nope', 1, /lowerdir '\S*nope' can't be used: it does not exist/],
+    ['inspect l/x', 1, /is on no overlay mount/],
+    ['inspect nope/x/y', 1, /is on no overlay mount/],
+    ['layers', 2, /name a mount point, or layers/],
+    ['layers l', 1, /'l' is no overlay mount/],
+    ['layers l --lower l', 2, /not both/],
+    ['layers --lower l --top many', 2, /--top takes a whole number, not 'many'/],
+    ['layers --lower l --html nope/page.html', 1, /can't write 'nope\/page.html'/],
+    ['check', 16, /name a mount point, or layers/],
+    ['check --lower nope', 8, /it does not exist/],
+    ['merge out', 2, /name a mount point, or layers/],
+    ['squash out', 2, /an argument is missing/],
+    ['export nope -o x', 1, /it does not exist/],
+    ['export l -o nope/x', 1, /can't write 'nope\/x'/],
+    ['export l -o x --compression bzip2', 2, /Choices: "gzip", "zstd", "none"/],
+    ['import nope d', 1, /'nope' does not exist/],
+    ['import l d --max-entries -1', 2, /--max-entries takes a whole number/],
+    ['import l d --max-size much', 2, /a size is a number/],
+    ['stats nope', 1, /it does not exist/],
+    ['run', 125, /no command is given/],
+    ['run --lower nope -- true', 125, /can't use the lower 'nope': it does not exist/],
+    ['run --read-only --commit -- true', 125, /mutually exclusive/],
+  ];
+
+  for (const [args, code, said] of CASES) {
+    it(`plyfs ${args}`, async () => {
+      const result = await tool(args.split(' '), { cwd: home });
+      assert.equal(result.code, code, result.stderr);
+      assert.match(result.stderr, said);
+      assert.match(result.stderr, /^plyfs: [^\n]+\.\n$/);
+      assert.equal(result.stdout, '');
+    });
+  }
+});
