@@ -133,7 +133,7 @@ mv etc/one etc/uno; mv etc/two usr/two; chmod 700 usr/two; mv plain/p p; rmdir p
     assert.equal((await tool([...args, '--stat'])).stdout, '1 added, 1 changed; 9 B written, 4 B gone\n');
     const missing = await tool(['diff', `${dirs.upper}/none`]);
     assert.equal(missing.code, 1);
-    assert.match(missing.stderr, /^plyfs: '.*none' can't be used: ENOENT\.\n$/);
+    assert.match(missing.stderr, /^plyfs: can't use '.*none': it does not exist\.\n$/);
     assert.equal((await tool(['diff'])).code, 2);
     assert.match((await tool(['diff', '--help'])).stdout, /Exit codes: 0 done/);
   });
