@@ -139,6 +139,19 @@ describe('plyfs stats', () => {
     assert.match(none.stderr, /^plyfs: '.*' is on no plyfs mount\.\n$/);
   });
 
+  it('says that a server is gone', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const { lower, merged } = stackDirs(scratch);
+    const script = `${process.execPath} ${CLI} mount --lower ${lower} ${merged}
+      kill -9 "$(${process.execPath} ${CLI} stats ${merged} --json | sed -n 's/,$//; s/.*"pid": //p')"
+      while ls ${merged} 2>/dev/null; do sleep 0.1; done
+      ${process.execPath} ${CLI} stats ${merged} || echo "code $?"
+      ${process.execPath} ${CLI} diff ${merged} || echo "code $?"
+      umount ${merged}`;
+    const said = `plyfs: can't use '${merged}': the server of this mount is gone; take it away with plyfs umount.\ncode 1\n`;
+    assert.equal(await shell(`(${script}) 2>&1`), said + said);
+  });
+
   it('takes away the sockets of servers that were killed, and no other', async (t) => {
     if (reason !== null) return t.skip(reason);
     if (process.geteuid!() !== 0) return t.skip('looks into /run/plyfs');

@@ -1,5 +1,5 @@
 /** From what is mounted to the layers it is made of. */
-import { realpathSync } from 'node:fs';
+import { realpathSync, statfsSync } from 'node:fs';
 import { readMounts as readOverlayMounts } from '../../overlay/mount-table.js';
 import { splitOptions } from '../../overlay/option-text.js';
 import { parseOptions } from '../../overlay/options.js';
@@ -80,6 +80,8 @@ export async function reportOf(path: string): Promise<MountReport> {
   if (mount === null || mount.fsType !== FS_TYPE) throw new UserError(`'${path}' is on no plyfs mount.`);
   const report = await askMount(mount.device);
   if (report !== null) return report;
+  // Says so when nobody serves the mount any more.
+  tried('use', path, () => statfsSync(Buffer.from(mount.mountPoint, 'latin1')));
   throw new UserError(`the plyfs mount at '${mount.mountPoint}' does not answer this user.`);
 }
 
