@@ -88,13 +88,15 @@ function makeCaches() {
   const session = `${load('worker')} setImmediate(() => { save(); process.exit(); });`;
   const thread = `const workerData = { filesystem: null, counters: new SharedArrayBuffer(65536) };
     new (require('node:worker_threads').Worker)(${JSON.stringify(session)}, { eval: true, workerData });`;
-  run(main, ['-f', '-o', 'lowerdir=/:/nonexistent', '/']);
-  run(thread, []);
+  run(main, ['--max-semi-space-size=2'], ['-f', '-o', 'lowerdir=/:/nonexistent', '/']); // as scripts/plyfs
+  run(thread, [], []);
 }
 
-/** Runs a script in a Node process of its own. */
-function run(script, args) {
-  const { status, stderr } = spawnSync(process.execPath, ['-e', script, '--', ...args], { encoding: 'utf8' });
+/** Runs a script in a Node process of its own, started with V8 flags. */
+function run(script, flags, args) {
+  const { status, stderr } = spawnSync(process.execPath, [...flags, '-e', script, '--', ...args], {
+    encoding: 'utf8',
+  });
   // Started from a machine that can't run it (koffi has no binary for it, say): no cache, and no harm.
   if (status !== 0 && !/^plyfs: .*nonexistent/.test(stderr)) console.log(`bundle: no code cache: ${stderr}`);
 }

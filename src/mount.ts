@@ -23,7 +23,7 @@ import type { Stats } from './session/counters.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import type { Transport } from './session/mount-options.js';
 import { type MountPlan, planMount } from './session/plan.js';
-import type { SessionEnd } from './session/protocol.js';
+import type { MountSession, SessionEnd } from './session/protocol.js';
 import { Session } from './session/session.js';
 import * as sys from './sys/index.js';
 
@@ -65,17 +65,14 @@ function attachPlan(plan: MountPlan, target: string): Attachment {
   });
 }
 
-/**
- * Mounts by a checked plan and resolves when the mount answers. `session` is a session thread that was not started
- * yet: it has loaded its code meanwhile. Without one, a thread is started if the plan needs one.
- */
-export async function startMount(plan: MountPlan, session: Session | null): Promise<Mount> {
-  if (plan.kernel.transport === 'kernel') return await startKernelMount(plan, session ?? new Session());
-  await session?.discard();
+/** Mounts by a checked plan and resolves when the mount answers. `session` was not started yet. */
+export async function startMount(plan: MountPlan, session: MountSession): Promise<Mount> {
+  if (plan.kernel.transport === 'kernel') return await startKernelMount(plan, session);
+  await session.discard();
   return await startNativeMount(plan);
 }
 
-async function startKernelMount(plan: MountPlan, session: Session): Promise<Mount> {
+async function startKernelMount(plan: MountPlan, session: MountSession): Promise<Mount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
   let attachment: Attachment;
@@ -106,8 +103,11 @@ async function startKernelMount(plan: MountPlan, session: Session): Promise<Moun
     await mount.closed;
     throw error;
   }
-  raiseReadAhead(attachment);
-  void mount.answer();
+  // Who waits for the mount is let go first.
+  setImmediate(() => {
+    void raiseReadAhead(attachment);
+    void mount.answer();
+  });
   return mount;
 }
 
@@ -179,12 +179,13 @@ class LiveMount implements Mount {
   /** Answers `plyfs stats` and its like from now on. Its code is loaded when the mount is there: nobody waits. */
   async answer(): Promise<void> {
     const { openControl } = await import('./session/control.js');
-    if (this.#ended) return;
-    this.#control = openControl(this.#attachment.device, {
+    const control = await openControl(this.#attachment.device, {
       mountpoint: this.#attachment.target,
       options: this.#options,
       stats: () => this.stats(),
     });
+    if (this.#ended) control?.close();
+    else this.#control = control;
   }
 
   /** Without a server the mount would answer ENOTCONN for ever: take it away, then give up the connection. */
@@ -268,11 +269,11 @@ function readable(error: unknown): unknown {
  * synchronous calls: nothing would then serve a signal or an unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
-  const session = options.transport === 'fuse-native' ? null : new Session();
+  const session = new Session(); // it loads its code while this thread opens layers and mounts
   try {
     return await startMount(planFor(options), session);
   } catch (error) {
-    await session?.discard();
+    await session.discard();
     throw readable(error);
   }
 }

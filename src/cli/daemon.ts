@@ -6,7 +6,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { inheritedDescriptors } from '../session/inherited.js';
 
 const READY_FD = 'PLYFS_READY_FD';
 /** Arguments as bytes for a serving process that Node starts: spawn() would re-encode them. */
@@ -74,20 +73,4 @@ export function startServer(args: readonly string[]): Promise<number> {
     pipe.on('close', () => resolve(Number(Buffer.concat(said).toString() || '1')));
     child.on('error', () => resolve(1));
   });
-}
-
-/**
- * Leaves the caller's terminal, directory and descriptors. A pipe that stayed open here would keep its reader waiting:
- * `$(plyfs ...)` would never return.
- */
-export async function leaveCaller(caller: Caller): Promise<void> {
-  const sys = await import('../sys/index.js');
-  sys.setsid(); // EPERM: we lead a session already
-  process.chdir('/');
-  for (const fd of inheritedDescriptors()) {
-    if (fd !== caller.fd) sys.close(fd);
-  }
-  const nowhere = sys.openat(sys.AT_FDCWD, '/dev/null', sys.O_RDWR | sys.O_CLOEXEC);
-  for (const fd of [0, 1, 2]) sys.dup2(nowhere, fd);
-  sys.close(nowhere);
 }

@@ -26,25 +26,13 @@ function asksForDebug(command: MountCommand): boolean {
   return command.debug || command.options.some((text) => /(^|,)debug(,|$)/.test(text));
 }
 
-function asksForNative(command: MountCommand): boolean {
-  return command.options.some((text) => /(^|,)transport=fuse-native(,|$)/.test(text));
-}
-
 /** Resolves to the exit code; in the foreground that is when the mount has ended. */
 export async function runMount(command: MountCommand, start: Start): Promise<number> {
   const debug = asksForDebug(command);
   const foreground = command.foreground || debug; // as libfuse does
   if (!foreground && start.caller === null) return await startServer(start.args);
-  // The session thread loads its code while this thread loads its own: on the way to a mount every millisecond counts.
-  const { Session } = await import('../session/session.js');
-  const session = asksForNative(command) ? null : new Session();
   const { serve } = await import('./serve.js');
-  try {
-    return await serve({ ...command, debug, caller: foreground ? null : start.caller }, session);
-  } catch (error) {
-    await session?.discard();
-    throw error;
-  }
+  return await serve({ ...command, debug, caller: foreground ? null : start.caller });
 }
 
 /** Arguments of the drop-in form: `[source] mountpoint`. */

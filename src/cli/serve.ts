@@ -3,12 +3,13 @@ import { openSync } from 'node:fs';
 import { type Mount, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
 import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
+import { MainSession } from '../session/main-session.js';
 import { planMount } from '../session/plan.js';
-import type { Session } from '../session/session.js';
 import { exitNow } from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import { UsageError } from './arguments.js';
-import { type Caller, leaveCaller } from './daemon.js';
+import type { Caller } from './daemon.js';
+import { leaveCaller } from './leave-caller.js';
 import { printWarning } from './print.js';
 import type { MountCommand } from './run-mount.js';
 
@@ -98,11 +99,12 @@ function surviveBugs(log: Log): void {
 }
 
 /** Mounts and serves until the mount ends. Resolves to the exit code. */
-export async function serve(request: ServeRequest, session: Session | null): Promise<number> {
+export async function serve(request: ServeRequest): Promise<number> {
   const target = logTarget(request);
   const log = openLog(target);
   const signals = new Signals(log);
-  const mount = await startMount(planMount(request, target), session);
+  const nowhere = openSync('/dev/null', 'r+'); // now: the mount may cover it
+  const mount = await startMount(planMount(request, target), new MainSession());
   surviveBugs(log);
   signals.mounted(mount);
   for (const warning of mount.warnings) {
@@ -111,7 +113,7 @@ export async function serve(request: ServeRequest, session: Session | null): Pro
   }
   log.info({ mountpoint: mount.mountpoint }, 'mounted');
   if (request.caller !== null) {
-    await leaveCaller(request.caller);
+    leaveCaller(request.caller, nowhere);
     request.caller.tell(0);
   }
   const end = await mount.closed;

@@ -1,5 +1,6 @@
 /** Making and ending the mount itself: mount(2), or fusermount3 where that is not permitted. */
-import { readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { findFusermount, fusermount, fuserunmount } from './fusermount.js';
@@ -195,10 +196,10 @@ export function attach(options: AttachOptions): Attachment {
 const READ_AHEAD_KB = 1024;
 
 /** Lets the kernel read further ahead, where we may say so. */
-export function raiseReadAhead(mount: Attachment): void {
+export async function raiseReadAhead(mount: Attachment): Promise<void> {
   const file = `/sys/class/bdi/${mount.device}/read_ahead_kb`;
   try {
-    if (Number(readFileSync(file, 'latin1')) < READ_AHEAD_KB) writeFileSync(file, String(READ_AHEAD_KB));
+    if (Number(await readFile(file, 'latin1')) < READ_AHEAD_KB) await writeFile(file, String(READ_AHEAD_KB));
   } catch (error) {
     codeOf(error); // not root, or /sys is read-only: reads are slower, that is all
   }
@@ -225,7 +226,7 @@ export async function detach(mount: Attachment, lazy: boolean): Promise<void> {
     if (/busy/i.test(complaint)) throw new UserError(busy(mount.target));
     throw new UserError(`fusermount can't unmount ${mount.target}: ${complaint}.`);
   }
-  const rc = sys.umount2(mount.target, (lazy ? sys.MNT_DETACH : 0) | sys.UMOUNT_NOFOLLOW);
+  const rc = await sys.umount2(mount.target, (lazy ? sys.MNT_DETACH : 0) | sys.UMOUNT_NOFOLLOW);
   if (rc >= 0 || rc === -sys.EINVAL) return; // EINVAL: not a mount any more
   throw new UserError(
     rc === -sys.EBUSY ? busy(mount.target) : `can't unmount ${mount.target}: ${sys.errnoName(rc)}.`,

@@ -4,13 +4,14 @@
  * document and is hung up on. Nothing is ever read from the connection, so there is nothing to parse and nothing to
  * command.
  */
-import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { constants, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
-import { dirname } from 'node:path';
+import { majorOf, minorOf } from '../fuse/abi.js';
 import { rowOf } from '../fuse/optable.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { printOptions } from '../overlay/options.js';
-import type { Stats } from './counters.js';
+import type { Stats as Counts } from './counters.js';
 import { removeStaleSockets } from './stale-sockets.js';
 
 /** Directory of a system-wide service. */
@@ -28,7 +29,7 @@ export interface MountReport {
   readonly options: Pick<OverlayOptions, 'lowerdir' | 'datadir' | 'upperdir' | 'workdir' | 'userxattr'>;
   /** The options in force that are no defaults, as they are typed. */
   readonly optionText: readonly string[];
-  readonly stats: Stats;
+  readonly stats: Counts;
   /** Names of the requests in `stats`, by opcode number. */
   readonly names: Readonly<Record<number, string>>;
   readonly memory: { readonly rss: number; readonly heapUsed: number; readonly external: number };
@@ -57,7 +58,7 @@ function isPrivate(directory: string, uids: readonly number[]): boolean {
 export interface Reported {
   readonly mountpoint: string;
   readonly options: OverlayOptions;
-  readonly stats: () => Stats;
+  readonly stats: () => Counts;
 }
 
 function report(of: Reported, startedAt: string): MountReport {
@@ -86,28 +87,48 @@ export interface Control {
   close(): void;
 }
 
-/** A path to listen at in `directory`, free now; null when it can't be had. */
-function freePath(directory: string, device: string): string | null {
-  const path = `${directory}/${socketName(device)}`;
+function isOn({ dev }: Stats, device: string): boolean {
+  return `${majorOf(dev)}:${minorOf(dev)}` === device;
+}
+
+/**
+ * A directory to listen in, open; null when it can't be had, or when the mount `device` covers it: to make a socket
+ * there would be a request to ourselves.
+ */
+async function openDirectory(path: string, device: string): Promise<FileHandle | null> {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    if (!isPrivate(directory, [process.geteuid!()])) return null;
-    // The device number is ours as long as we are mounted: what stands here is a dead server's.
-    rmSync(path, { force: true });
-    return path;
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    const directory = await open(path, constants.O_DIRECTORY);
+    if (!isOn(await directory.stat(), device) && isPrivate(path, [process.geteuid!()])) return directory;
+    await directory.close();
+    return null;
   } catch (error) {
     if (error instanceof Error && 'code' in error) return null;
     throw error;
   }
 }
 
+async function firstDirectory(device: string): Promise<FileHandle | null> {
+  for (const path of ownDirectories()) {
+    const directory = await openDirectory(path, device);
+    if (directory !== null) return directory;
+  }
+  return null;
+}
+
 /**
  * Answers for the mount on `device` (`major:minor`). A socket is a convenience: where none can be had (no runtime
  * directory, read-only /run), the result is null and the mount works all the same.
  */
-export function openControl(device: string, of: Reported): Control | null {
-  const path = ownDirectories().reduce<string | null>((found, dir) => found ?? freePath(dir, device), null);
-  if (path === null) return null;
+export async function openControl(device: string, of: Reported): Promise<Control | null> {
+  // With its first socket libuv opens /dev/null, on the thread that may be the one to answer for it.
+  if (isOn(await stat('/dev/null'), device)) return null;
+  const directory = await firstDirectory(device);
+  if (directory === null) return null;
+  const place = `/proc/self/fd/${directory.fd}`;
+  const path = `${place}/${socketName(device)}`;
+  // The device number is ours as long as we are mounted: what stands here is a dead server's.
+  rmSync(path, { force: true });
   const startedAt = new Date().toISOString();
   const server: Server = createServer((connection) => {
     connection.on('error', () => connection.destroy());
@@ -116,11 +137,12 @@ export function openControl(device: string, of: Reported): Control | null {
   server.on('error', () => {});
   server.listen(path);
   server.unref();
-  void removeStaleSockets(dirname(path));
+  void removeStaleSockets(place);
   return {
     close: () => {
       server.close();
       rmSync(path, { force: true });
+      void directory.close();
     },
   };
 }

@@ -1,7 +1,7 @@
 /**
  * The log of this process. Lines are written with write(2) as they happen: the session thread has no event loop that
- * would flush a stream, and the last lines before a crash are the interesting ones. pino is loaded with the first JSON
- * line: a mount that has nothing to say does not pay for it.
+ * would flush a stream, and the last lines before a crash are the interesting ones. pino is loaded for JSON only, and
+ * before the mount is made, which may cover its files.
  */
 import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -55,16 +55,17 @@ export function writeLine(fd: number, text: string): void {
   }
 }
 
+const SILENT: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
 /** Binds a log to its target on this thread. */
 export function openLog(target: LogTarget): Log {
+  if (target.fd < 0) return SILENT;
+  const write = target.format === 'json' ? jsonWriter(target) : textWriter(target);
   const threshold = LOG_LEVELS.indexOf(target.level);
-  let write: Write | null = null;
   const at =
     (level: Level) =>
     (fields: object, text: string): void => {
-      if (target.fd < 0 || LOG_LEVELS.indexOf(level) < threshold) return;
-      write ??= target.format === 'json' ? jsonWriter(target) : textWriter(target);
-      write(level, fields, text);
+      if (LOG_LEVELS.indexOf(level) >= threshold) write(level, fields, text);
     };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }

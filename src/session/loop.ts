@@ -2,7 +2,8 @@
  * The loop of the session thread: read a request, handle it, write the reply.
  *
  * Concurrency. The whole filesystem core runs in this loop, one request at a time, and never yields: no promise, timer
- * or event is served while it runs, so nothing in the core needs a lock. Helper threads (jobs.ts) only touch the
+ * or event is served within a request, so nothing in the core needs a lock. (On the main thread events are served
+ * between two requests: main-session.ts.) Helper threads (jobs.ts) only touch the
  * descriptors that a job names; they write no state of ours and hand back one number. What would break this: an `await`
  * on this thread, or a job that gets more than descriptors.
  *
@@ -34,6 +35,10 @@ export interface RequestHandler {
 
 /** FUSE_INIT: its answer makes the mount live. */
 const INIT = 26;
+/** Positions among the descriptors of {@link SessionLoop}'s poller. */
+const DEVICE = 0;
+const JOBS = 1;
+const EVENTS = 2;
 /** struct fuse_in_header: length, opcode, unique. */
 const OPCODE_AT = 4;
 const UNIQUE_AT = 8;
@@ -43,6 +48,20 @@ const REPLY_HEADER = 16;
 /** Request buffer beyond the data of a WRITE: header, arguments, and what older kernels insist on. */
 const REQUEST_OVERHEAD = 4096;
 
+/** The event loop of the session's thread, which has its turns between two requests when something waits there. */
+export interface Events {
+  /** Readable when an event has come; -1: none ever does. */
+  readonly fd: number;
+  /** Milliseconds until it has to run without an event; -1: never. */
+  timeout(): number;
+}
+
+/** For a thread whose event loop has nothing to do while the session lives. */
+export const NO_EVENTS: Events = { fd: -1, timeout: () => -1 };
+
+/** Requests after which events are looked for, however busy the mount is. */
+const REQUESTS_BETWEEN_EVENTS = 64;
+
 /** What {@link SessionLoop} runs with. */
 export interface LoopParts {
   readonly device: Device;
@@ -51,6 +70,7 @@ export interface LoopParts {
   readonly counters: Counters;
   readonly log: Log;
   readonly maxWrite: number;
+  readonly events: Events;
   /** Called once, when INIT was answered. */
   readonly onReady: () => void;
 }
@@ -69,35 +89,55 @@ export class SessionLoop {
   readonly #parked = new Map<number, Waiting[]>();
   readonly #spin = new Spin(availableParallelism() > 1);
   readonly #reclaimer = new Reclaimer();
+  readonly #poller: sys.Poller;
   #ready = false;
+  /** The event loop has something to do. */
+  #eventful = false;
+  #served = 0;
   #failed: SessionEnd | null = null;
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
     this.#request = Buffer.alloc(parts.maxWrite + REQUEST_OVERHEAD);
+    this.#poller = new sys.Poller([parts.device.fd, parts.jobs.wake, parts.events.fd]);
+    parts.device.blocking = false;
   }
 
-  /** Returns when the mount is gone and no job is outstanding. */
-  run(): SessionEnd {
-    const { device, jobs } = this.#parts;
-    const poller = new sys.Poller([device.fd, jobs.wake]);
-    device.blocking = false;
+  /** Returns when the mount is gone and no job is outstanding; or null, to be called again after a turn of events. */
+  run(): SessionEnd | null {
+    const { jobs } = this.#parts;
     for (;;) {
-      if (jobs.outstanding > 0) {
-        poller.wait(-1);
-        if (poller.ready(1)) this.#resume();
-        if (!poller.ready(0)) continue;
+      if (this.#eventful) {
+        this.#eventful = false;
+        return null;
       }
-      const length = this.#read(poller);
+      if (jobs.outstanding > 0) {
+        this.#sleep();
+        if (this.#poller.ready(JOBS)) this.#resume();
+        if (!this.#poller.ready(DEVICE)) continue;
+      }
+      const length = this.#read();
       if (length > 0) this.#serve(this.#request, length);
-      if (this.#reclaimer.due && poller.wait(CALM) === 0) this.#reclaimer.collect();
+      if (this.#reclaimer.due && this.#poller.wait(CALM) === 0) this.#reclaimer.collect();
       if (length <= 0 && length !== AGAIN) return this.#end(length);
       if (this.#failed !== null) return this.#end(0);
+      if (++this.#served % REQUESTS_BETWEEN_EVENTS === 0) this.#lookForEvents();
     }
   }
 
+  /** Waits for a request, a finished job, or something for the event loop to do. */
+  #sleep(): void {
+    const isQuiet = this.#poller.wait(this.#parts.events.timeout()) === 0;
+    if (isQuiet || this.#poller.ready(EVENTS)) this.#eventful = true;
+  }
+
+  #lookForEvents(): void {
+    this.#poller.wait(0);
+    if (this.#poller.ready(EVENTS)) this.#eventful = true;
+  }
+
   /** The next request: at once, or soon, or after a sleep; AGAIN when that was for nothing. */
-  #read(poller: sys.Poller): number {
+  #read(): number {
     const { device } = this.#parts;
     let length = device.read(this.#request);
     if (length !== AGAIN) return length;
@@ -110,7 +150,7 @@ export class SessionLoop {
       }
     }
     if (looks > 0) this.#spin.wasted();
-    poller.wait(-1);
+    this.#sleep();
     return device.read(this.#request);
   }
 
@@ -193,6 +233,7 @@ export class SessionLoop {
     if (error === 0) {
       this.#ready = true;
       this.#parts.onReady();
+      this.#eventful = this.#parts.events.fd >= 0; // to let the caller go on
     } else {
       const text = `the kernel's FUSE version does not fit: ${sys.errnoName(error)}.`;
       this.#failed = { reason: 'failed', text };

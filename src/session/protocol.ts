@@ -1,6 +1,7 @@
 /** What the main thread and the session thread tell each other. */
 import type { OpenedLayers, OverlayOptions, OverlayServices } from '../overlay/config.js';
 import type { FileSystem } from '../vfs/filesystem.js';
+import type { Stats } from './counters.js';
 import type { LogTarget } from './log.js';
 
 /** Makes the filesystem that a session serves; called once, on the session thread. */
@@ -40,6 +41,19 @@ export interface SessionEnd {
   readonly reason: EndReason;
   /** One sentence; empty for an ordinary end. */
   readonly text: string;
+}
+
+/** One mount being served, seen from the main thread. */
+export interface MountSession {
+  /** Resolves when INIT was answered; rejects when the session ends before that. */
+  readonly ready: Promise<void>;
+  /** Resolves when the session has ended, for whatever reason. */
+  readonly closed: Promise<SessionEnd>;
+  /** Once. */
+  start(message: StartMessage): void;
+  /** Ends a session that was not started, and waits for that. */
+  discard(): Promise<void>;
+  stats(): Stats;
 }
 
 /** From the session thread. */

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
-import type { SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
+import type { MountSession, SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
 import { waiting } from './waiting.js';
 
 /** How long a thread that has said its last word may take to end, in milliseconds. */
@@ -15,10 +15,11 @@ const EXIT_PATIENCE = 5000;
 const YOUNG_GENERATION_MB = 6;
 
 /**
- * One session thread. It is created early, so that it loads its code while the main thread opens layers and mounts,
+ * A session on a thread of its own, for a process that goes on with its own work. It is created early, so that it loads
+ * its code while the main thread opens layers and mounts,
  * and started once with {@link start}. It can't be terminated while it waits in read(2): it ends with the mount.
  */
-export class Session {
+export class Session implements MountSession {
   readonly #worker: Worker;
   readonly #counters = new Counters();
   readonly #ready = waiting<void>();
@@ -41,12 +42,10 @@ export class Session {
     });
   }
 
-  /** Resolves when INIT was answered; rejects when the session ends before that. */
   get ready(): Promise<void> {
     return this.#ready.promise;
   }
 
-  /** Resolves when the session has ended, for whatever reason. */
   get closed(): Promise<SessionEnd> {
     return this.#closed.promise;
   }

@@ -24,6 +24,24 @@ export function native(result: string, name: string, args: readonly string[]): N
   return libc.func(name, result, [...args]) as unknown as Native;
 }
 
+/** The same for what the program that runs us exports: libuv and Node-API. */
+export function nativeOfNode(result: string, name: string, args: readonly string[]): Native {
+  return koffi.load(null).func(name, result, [...args]) as unknown as Native;
+}
+
+/** A native function of libc that runs on a thread of libuv's pool; resolves to our convention. */
+export function nativeElsewhere(
+  name: string,
+  args: readonly string[],
+): (...args: readonly unknown[]) => Promise<number> {
+  const call = libc.func(name, 'int', [...args]);
+  return (...values) =>
+    new Promise((resolve) => {
+      // koffi carries the errno of that thread over to the callback.
+      call.async(...values, (_: unknown, rc: number) => resolve(result(rc)));
+    });
+}
+
 /** errno of the last native call of this thread; valid only directly after it. */
 export const errno = koffi.errno as () => number;
 

@@ -6,6 +6,7 @@ export * from './copy.js';
 export * from './credentials.js';
 export * from './dir.js';
 export * from './errno.js';
+export * from './event-loop.js';
 export { PATH_MAX } from './ffi.js';
 export * from './file.js';
 export * from './handle.js';

@@ -1,8 +1,8 @@
 /** mount(2) and umount2(2). */
-import { native, path, path2, result, TOO_LONG } from './ffi.js';
+import { native, nativeElsewhere, path, path2, result, TOO_LONG } from './ffi.js';
 
 const mountCall = native('int', 'mount', ['void *', 'void *', 'void *', 'uint64', 'void *']);
-const umount2Call = native('int', 'umount2', ['void *', 'int']);
+const umount2Call = nativeElsewhere('umount2', ['void *', 'int']);
 
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
@@ -46,8 +46,10 @@ export function mount(call: MountCall): number {
   return result(mountCall(source, target, cString(call.type), call.flags, cString(call.data)));
 }
 
-/** umount2(2): `flags` are MNT_DETACH, UMOUNT_NOFOLLOW. Returns 0 or -errno. */
-export function umount2(target: string, flags: number): number {
-  const p = path(target);
-  return p === null ? TOO_LONG : result(umount2Call(p, flags));
+/**
+ * umount2(2): `flags` are MNT_DETACH, UMOUNT_NOFOLLOW. Resolves to 0 or -errno. It may wait for the server of the mount,
+ * which writes back what was mapped: so it is called on another thread.
+ */
+export function umount2(target: string, flags: number): Promise<number> {
+  return umount2Call(cString(target), flags);
 }

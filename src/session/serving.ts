@@ -1,0 +1,113 @@
+/** What a session is made of, on whichever thread it runs: the filesystem, the protocol server, the loop between them. */
+import { invalInode } from '../fuse/notify.js';
+import { Server } from '../fuse/server.js';
+import { UserError } from '../overlay/user-error.js';
+import * as sys from '../sys/index.js';
+import type { FileSystem } from '../vfs/filesystem.js';
+import type { Log } from '../vfs/log.js';
+import type { Notifier } from '../vfs/notify.js';
+import type { Counters } from './counters.js';
+import { Device } from './device.js';
+import { HelperJobs } from './jobs.js';
+import { openLog, writeLine } from './log.js';
+import { type Events, SessionLoop } from './loop.js';
+import type { FileSystemFactory, SessionEnd, StartMessage } from './protocol.js';
+
+/** Who runs a session, and what for. */
+export interface Host {
+  readonly createOverlay: FileSystemFactory;
+  readonly counters: Counters;
+  /** The event loop of the thread, which must have its turns; {@link NO_EVENTS}: it has none to come. */
+  readonly events: Events;
+  /** Called once, when INIT was answered. */
+  readonly onReady: () => void;
+}
+
+/**
+ * Of V8's threads, which compile and collect garbage. With few CPUs they would else run in place of the caller that was
+ * just answered (native-notes/threads.md). No lower: a collection waits for what they have begun.
+ */
+const BACKGROUND_NICE = 10;
+
+/** Gives this thread a umask, a working directory and capabilities of its own. */
+function becomeSessionThread(log: Log): void {
+  const unshared = sys.unshareFs();
+  if (unshared < 0) log.warn({ errno: sys.errnoName(unshared) }, 'no umask of our own');
+  else sys.umask(0);
+  const kept = sys.keepCapabilities();
+  if (kept < 0) log.debug({ errno: sys.errnoName(kept) }, 'capabilities follow the filesystem uid');
+}
+
+/** The kernel may have forgotten the node meanwhile, which answers ENOENT: nothing is left to drop then. */
+function notifier(device: Device): Notifier {
+  const send = (message: Buffer): void => void device.write(message, message.length);
+  return {
+    attributes: (node) => send(invalInode(node)),
+    listing: (node) => send(invalInode(node, { offset: 0, length: 0 })),
+  };
+}
+
+/** One mount being served. */
+export class Serving {
+  readonly #log: Log;
+  readonly #jobs: HelperJobs;
+  readonly #fs: FileSystem;
+  readonly #loop: SessionLoop;
+
+  /** Makes the filesystem; throws what that throws. */
+  constructor(start: StartMessage, host: Host) {
+    const log = openLog(start.log);
+    becomeSessionThread(log);
+    sys.niceOtherThreads(BACKGROUND_NICE);
+    const { counters } = host;
+    const jobs = new HelperJobs(counters);
+    const device = new Device(start.fd);
+    try {
+      this.#fs = host.createOverlay(start.opened, {
+        jobs,
+        notify: notifier(device),
+        log,
+        dataMode: start.dataMode,
+        copiedUp: (bytes) => counters.copiedUp(bytes),
+        cacheCounts: counters.caches,
+      });
+    } catch (error) {
+      jobs.close();
+      throw error;
+    }
+    const handler = new Server(this.#fs, {
+      log,
+      dataMode: start.dataMode,
+      btime: start.btime,
+      maxWrite: start.maxWrite,
+      acl: start.options.acl,
+      xattrs: start.options.xattrs,
+      readOnly: start.options.readOnly,
+      onBackingOpen: (fd) => device.openBacking(fd),
+      onBackingClose: (id) => device.closeBacking(id),
+      ...(start.trace && start.log.fd >= 0 ? { trace: (line) => writeLine(start.log.fd, line) } : {}),
+    });
+    this.#log = log;
+    this.#jobs = jobs;
+    const { events, onReady } = host;
+    const { maxWrite } = start;
+    this.#loop = new SessionLoop({ device, handler, jobs, counters, log, maxWrite, events, onReady });
+  }
+
+  /** Serves until the mount ends, or (null) until the event loop must have a turn. */
+  run(): SessionEnd | null {
+    const end = this.#loop.run();
+    if (end === null) return null;
+    this.#log.debug({ ...end }, 'the session ended');
+    this.#fs.destroy();
+    this.#jobs.close();
+    return end;
+  }
+}
+
+/** What to tell about a session that could not begin: a sentence for the user, or the stack of a bug. */
+export function refusal(error: unknown): { text: string; isUserError: boolean } {
+  if (error instanceof UserError) return { text: error.message, isUserError: true };
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { text, isUserError: false };
+}

@@ -1,0 +1,64 @@
+/** One thread serves requests and signals: nothing that it does besides may wait for the mount. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { after, before, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { plyfs } from '../support/drivers.js';
+import { type RunResult, run } from '../support/exec.js';
+import { Scratch } from '../support/scratch.js';
+
+const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
+const scratch = new Scratch();
+const home = scratch.directory('home');
+let reason: string | null = null;
+
+before(async () => {
+  reason = (await plyfs.unavailable()) ?? (process.geteuid!() === 0 ? null : 'not root');
+  for (const name of ['l', 'up', 'work', 'mnt']) mkdirSync(`${home}/${name}`);
+  writeFileSync(`${home}/l/file`, 'a'.repeat(1 << 20));
+});
+after(() => scratch.dispose());
+
+/** A script in a mount namespace of its own; killed after a minute, for a deadlock would last. */
+function inNamespace(script: string): Promise<RunResult> {
+  return run(
+    'timeout',
+    ['-s', 'KILL', '60', 'unshare', '-m', '--propagation', 'private', 'sh', '-ec', script],
+    {
+      cwd: home,
+      timeout: 90_000,
+    },
+  );
+}
+
+const MAP_AND_WRITE = `
+import mmap, os
+file = os.open("mnt/file", os.O_RDWR)
+view = mmap.mmap(file, 1 << 20)
+view[:] = b"b" * (1 << 20)
+os._exit(0)
+`;
+
+it('a signal unmounts although the kernel still has mapped data to write back', async (t) => {
+  if (reason !== null) return t.skip(reason);
+  const { code, stderr } = await inNamespace(`
+    '${COMMAND}' -f -o lowerdir=l,upperdir=up,workdir=work mnt &
+    until mountpoint -q mnt; do sleep 0.05; done
+    python3 -c '${MAP_AND_WRITE}'
+    kill -TERM $!
+    wait $!`);
+  assert.equal(code, 0, stderr);
+  assert.equal(readFileSync(`${home}/up/file`, 'latin1'), 'b'.repeat(1 << 20));
+});
+
+for (const covered of ['/dev', '/run']) {
+  it(`a mount that covers ${covered} answers and ends`, async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const { code, stderr } = await inNamespace(`
+      '${COMMAND}' -o lowerdir=${covered}:l ${covered}
+      test -e ${covered}/file
+      kill -TERM $(pgrep -f '^node.* -o lowerdir=${covered}:l ')
+      while test -e ${covered}/file; do sleep 0.05; done`);
+    assert.equal(code, 0, stderr);
+  });
+}
