@@ -98,13 +98,19 @@ function surviveBugs(log: Log): void {
   process.on('unhandledRejection', report);
 }
 
+/** Options that fuse-overlayfs takes from its environment. What the command line says counts more. */
+function environmentOptions(): string[] {
+  return process.env['FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT'] === undefined ? [] : ['whiteout=aufs'];
+}
+
 /** Mounts and serves until the mount ends. Resolves to the exit code. */
 export async function serve(request: ServeRequest): Promise<number> {
   const target = logTarget(request);
   const log = openLog(target);
   const signals = new Signals(log);
   const nowhere = openSync('/dev/null', 'r+'); // now: the mount may cover it
-  const mount = await startMount(planMount(request, target), new MainSession());
+  const options = [...environmentOptions(), ...request.options];
+  const mount = await startMount(planMount({ ...request, options }, target), new MainSession());
   surviveBugs(log);
   signals.mounted(mount);
   for (const warning of mount.warnings) {

@@ -1,6 +1,6 @@
 /** The command as a user meets it: what it prints, how it ends, what is mounted then. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
@@ -168,6 +168,16 @@ describe('a mount in the background', () => {
     assert.equal(await must('cat', [`${mnt}/one`]), 'one\n');
     const server = (await must('pgrep', ['-f', `main.js -o lowerdir=l1:l2 ${mnt}`])).trim();
     assert.equal((await must('readlink', [`/proc/${server}/cwd`])).trim(), '/');
+  });
+
+  mounting('deletes by .wh. names where the environment asks for that', async (mnt) => {
+    const options = 'lowerdir=l1:l2,upperdir=up,workdir=work';
+    const ran = await command(['-o', options, mnt], { env: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: '1' } });
+    assert.equal(ran.code, 0, ran.stderr);
+    await must('rm', [`${mnt}/two`]);
+    await must('umount', [mnt]);
+    assert.ok(readdirSync(`${home}/up`).includes('.wh.two'));
+    await must('rm', [`${home}/up/.wh.two`]);
   });
 
   mounting('takes names that are not UTF-8', async () => {
