@@ -266,6 +266,10 @@ class OverlayFileSystem implements FileSystem {
     file.syncfs(this.#ov);
   }
 
+  rest(): void {
+    this.#ov.credentials.self();
+  }
+
   destroy(): void {
     this.#ov.dispose();
   }

@@ -97,7 +97,10 @@ export class Serving {
   /** Serves until the mount ends, or (null) until the event loop must have a turn. */
   run(): SessionEnd | null {
     const end = this.#loop.run();
-    if (end === null) return null;
+    if (end === null) {
+      this.#fs.rest();
+      return null;
+    }
     this.#log.debug({ ...end }, 'the session ended');
     this.#fs.destroy();
     this.#jobs.close();

@@ -79,6 +79,8 @@ export interface FileSystem {
 
   statfs(node: NodeId, out: FsStat): void;
   syncfs(): void;
+  /** Between two requests the thread is going to do other work: it takes its own identity back. */
+  rest(): void;
   /** The mount ends: close everything. */
   destroy(): void;
 }

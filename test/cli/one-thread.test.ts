@@ -62,3 +62,19 @@ for (const covered of ['/dev', '/run']) {
     assert.equal(code, 0, stderr);
   });
 }
+
+it('what the thread does between requests it does as itself, not as the last caller', async (t) => {
+  if (reason !== null) return t.skip(reason);
+  const { code, stdout, stderr } = await inNamespace(`
+    '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work mnt
+    server=$(pgrep -f '^node.* -o lowerdir=l,upperdir=up,workdir=work mnt')
+    chmod 777 mnt
+    identity() { awk '/^Uid:/ { print $5 }' /proc/$server/status; }
+    setpriv --reuid 1234 --regid 1234 --clear-groups touch mnt/new
+    identity
+    '${COMMAND}' stats mnt >/dev/null
+    identity
+    umount mnt`);
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, '1234\n0\n');
+});

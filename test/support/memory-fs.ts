@@ -374,6 +374,8 @@ export class MemoryFs implements FileSystem {
 
   syncfs(): void {}
 
+  rest(): void {}
+
   destroy(): void {
     this.destroyed = true;
   }

@@ -130,6 +130,7 @@ export function createOverlay(_: OpenedLayers, services: OverlayServices): FileS
     listxattr: () => 0,
     statfs() {},
     syncfs() {},
+    rest() {},
     destroy() {},
   };
   return new Proxy(methods as FileSystem, {
