@@ -1,10 +1,22 @@
 /** Applies an upper to the directory below it: what `plyfs run --commit` does. */
 import { OwnXattrs } from '../overlay/marks.js';
 import { UserError } from '../overlay/user-error.js';
+import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
-import { copyAttributes, copyObject, keepStat, type Original } from './copy.js';
+import { copyAttributes, copyObject, type Original } from './copy.js';
 import { check, type PathLike, quoted } from './text.js';
-import { inodeKey, listSorted, openSub, openTop, rawXattrs, removeTree } from './tree.js';
+import {
+  hiddenBy,
+  inodeKey,
+  isOpaqueDir,
+  isWhiteoutAt,
+  keepStat,
+  listSorted,
+  openSub,
+  openTop,
+  rawXattrs,
+  removeTree,
+} from './tree.js';
 import { usesUserXattrs } from './view.js';
 
 export interface ApplyOptions {
@@ -16,6 +28,11 @@ export interface ApplyOptions {
 
 const target = Buffer.alloc(sys.PATH_MAX);
 const TEMPORARY = '.plyfs-apply-tmp';
+
+function isDirectory(dirfd: number, name: string): boolean {
+  const stat = new sys.Stat();
+  return sys.statx(dirfd, name, stat) === 0 && (stat.mode & sys.S_IFMT) === sys.S_IFDIR;
+}
 
 class Applier {
   objects = 0;
@@ -29,14 +46,22 @@ class Applier {
   }
 
   directory(from: number, to: number, prefix: string): void {
-    for (const { name } of listSorted(from, prefix)) this.#entry(from, to, name, prefix + name);
+    const names = listSorted(from, prefix).map(({ name }) => name);
+    // `.wh.` files first: what one hides on the lower may be there again on the upper.
+    for (const name of names.map(hiddenBy)) if (name !== null) this.#whiteout(to, name, prefix + name);
+    for (const name of names) if (!name.startsWith(WH_PREFIX)) this.#entry(from, to, name, prefix + name);
+  }
+
+  #whiteout(to: number, name: string, path: string): void {
+    this.objects++;
+    check(removeTree(to, name), 'remove', path);
   }
 
   #entry(from: number, to: number, name: string, path: string): void {
     const stat = new sys.Stat();
     check(sys.statx(from, name, stat), 'read', path);
+    if (isWhiteoutAt(from, name, stat, this.#own)) return void this.#whiteout(to, name, path);
     this.objects++;
-    if (stat.isWhiteout) return void check(removeTree(to, name), 'remove', path);
     const marks = rawXattrs(from, name);
     if (marks.has(this.#own.redirect) || marks.has(this.#own.metacopy)) {
       throw new UserError(
@@ -51,8 +76,7 @@ class Applier {
       target: () => target.latin1Slice(0, check(sys.readlinkat(from, name, target), 'read', path)),
       open: () => sys.openat(from, name, sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK),
     };
-    const isOpaque = marks.get(this.#own.opaque)?.latin1Slice() === 'y';
-    if ((stat.mode & sys.S_IFMT) === sys.S_IFDIR) this.#directory(original, from, to, name, isOpaque);
+    if ((stat.mode & sys.S_IFMT) === sys.S_IFDIR) this.#directory(original, from, to, name);
     else this.#leaf(original, to, name);
   }
 
@@ -63,9 +87,7 @@ class Applier {
     const first = stat.nlink > 1 ? this.#links.get(inodeKey(stat)) : undefined;
     if (first === undefined) copyObject(original, to, TEMPORARY);
     else check(sys.linkat(this.#top, first, to, TEMPORARY), 'link', path);
-    const there = new sys.Stat();
-    const isDir = sys.statx(to, name, there) === 0 && (there.mode & sys.S_IFMT) === sys.S_IFDIR;
-    if (isDir) check(removeTree(to, name), 'replace', path);
+    if (isDirectory(to, name)) check(removeTree(to, name), 'replace', path);
     // commit point
     check(sys.renameat2(to, TEMPORARY, to, name), 'replace', path);
     // Names of one file: rename(2) does nothing and leaves the temporary one.
@@ -73,18 +95,17 @@ class Applier {
     if (stat.nlink > 1 && first === undefined) this.#links.set(inodeKey(stat), path);
   }
 
-  #directory(original: Original, from: number, to: number, name: string, isOpaque: boolean): void {
+  #directory(original: Original, from: number, to: number, name: string): void {
     const { path } = original;
-    const there = new sys.Stat();
-    const isDir = sys.statx(to, name, there) === 0 && (there.mode & sys.S_IFMT) === sys.S_IFDIR;
-    if (!isDir || isOpaque) {
-      check(removeTree(to, name), 'replace', path);
-      copyObject(original, to, name);
-    }
     const fromFd = check(openSub(from, name), 'open', path);
-    const toFd = openSub(to, name);
+    let toFd = -1;
     try {
-      this.directory(fromFd, check(toFd, 'open', path), `${path}/`);
+      if (!isDirectory(to, name) || isOpaqueDir(fromFd, this.#own)) {
+        check(removeTree(to, name), 'replace', path);
+        copyObject(original, to, name);
+      }
+      toFd = check(openSub(to, name), 'open', path);
+      this.directory(fromFd, toFd, `${path}/`);
       copyAttributes(original, to, name);
     } finally {
       sys.close(fromFd);

@@ -68,8 +68,3 @@ function copyTimes(stat: sys.Stat, dirfd: number, name: string, path: string): v
   const mtime = { sec: stat.mtime, nsec: stat.mtimeNsec };
   check(sys.utimensat(dirfd, name, atime, mtime), 'change the times of', path);
 }
-
-/** A copy of attributes that are overwritten by the next look. */
-export function keepStat(stat: sys.Stat): sys.Stat {
-  return Object.assign(new sys.Stat(), stat);
-}

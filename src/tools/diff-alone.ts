@@ -1,17 +1,13 @@
 /** Changes of an upper whose lowers are not given: its marks tell what they can. */
 import { OwnXattrs } from '../overlay/marks.js';
-import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../overlay/whiteout.js';
+import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import type { Change, DiffOptions } from './diff.js';
 import { typeName } from './text.js';
-import { openTop, rawXattr, walkTree } from './tree.js';
+import { hiddenBy, isWhiteoutAt, openTop, rawXattr, walkTree } from './tree.js';
 import { usesUserXattrs } from './view.js';
 
-function nameOf(path: string): [string, string] {
-  const slash = path.lastIndexOf('/') + 1;
-  return [path.slice(0, slash), path.slice(slash)];
-}
-
+/** Changes by the marks of `options.upper` alone, in the order of a walk. */
 export function diffAlone(options: DiffOptions): Change[] {
   const own = new OwnXattrs(usesUserXattrs(options));
   const changes: Change[] = [];
@@ -20,13 +16,11 @@ export function diffAlone(options: DiffOptions): Change[] {
     walkTree(top, ({ dirfd, name, path, type }, stat) => {
       const mark = (attribute: string): string | null =>
         rawXattr(dirfd, name, attribute)?.latin1Slice() ?? null;
-      const [prefix] = nameOf(path);
-      const isXWhiteout = type === sys.S_IFREG && stat.size === 0 && mark(own.whiteout) !== null;
-      if (stat.isWhiteout || isXWhiteout) changes.push({ kind: 'deleted', path, type: 'unknown' });
+      const prefix = path.slice(0, path.lastIndexOf('/') + 1);
+      if (isWhiteoutAt(dirfd, name, stat, own)) changes.push({ kind: 'deleted', path, type: 'unknown' });
       else if (name.startsWith(WH_PREFIX)) {
-        const hidden = prefix + name.slice(WH_PREFIX.length);
-        if (name !== WH_OPAQUE && !name.startsWith(WH_RESERVED))
-          changes.push({ kind: 'deleted', path: hidden, type: 'unknown' });
+        const hidden = hiddenBy(name);
+        if (hidden !== null) changes.push({ kind: 'deleted', path: prefix + hidden, type: 'unknown' });
       } else changes.push(...present({ path, prefix, isDir: type === sys.S_IFDIR }, stat, own, mark));
       return true;
     });

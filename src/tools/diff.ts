@@ -1,11 +1,12 @@
 /** `plyfs diff`: what an upper changes against its lowers. */
 import { type Inode, isMerge } from '../overlay/inode.js';
-import { isWhiteoutEntry, WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../overlay/whiteout.js';
+import { isWhiteoutEntry, WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { compare, type Difference, factsOf, type Side } from './compare.js';
 import { diffAlone } from './diff-alone.js';
 import { textDiff } from './diff-text.js';
-import { type ObjectType, type PathLike, shown, typeName } from './text.js';
+import { byBytes, type ObjectType, type PathLike, shown, typeName } from './text.js';
+import { hiddenBy } from './tree.js';
 import { type Stack, View } from './view.js';
 
 export type ChangeKind = 'added' | 'changed' | 'deleted' | 'replaced' | 'renamed' | 'unchanged';
@@ -110,9 +111,10 @@ class Differ {
     if (real === null) return;
     const gone: string[] = [];
     const present = new Set<string>();
-    for (const { name, type } of this.#above.ov.dirs.read(real).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const { name, type } of this.#above.ov.dirs.read(real).sort((a, b) => byBytes(a.name, b.name))) {
       if (name.startsWith(WH_PREFIX)) {
-        if (name !== WH_OPAQUE && !name.startsWith(WH_RESERVED)) gone.push(name.slice(WH_PREFIX.length));
+        const hidden = hiddenBy(name);
+        if (hidden !== null) gone.push(hidden);
       } else if (isWhiteoutEntry(this.#above.ov, real, name, type)) gone.push(name);
       else {
         present.add(name);
@@ -229,10 +231,6 @@ function joinRenames(changes: readonly MutableChange[], gone: ReadonlyMap<string
   return joined.filter(({ lowerPath }) => lowerPath === undefined || !sources.has(lowerPath));
 }
 
-function byPath(a: Change, b: Change): number {
-  return a.path < b.path ? -1 : a.path > b.path ? 1 : 0;
-}
-
 function summarise(changes: readonly Change[]): DiffSummary {
   const count = { added: 0, changed: 0, deleted: 0, replaced: 0, renamed: 0, unchanged: 0 };
   let bytesAdded = 0;
@@ -269,5 +267,5 @@ export function diff(options: DiffOptions): DiffResult {
   }
   const summary = summarise(changes);
   const kept = changes.filter(({ kind }) => kind !== 'unchanged' || options.unchanged);
-  return { changes: kept.sort(byPath).map(printable), summary };
+  return { changes: kept.sort((a, b) => byBytes(a.path, b.path)).map(printable), summary };
 }

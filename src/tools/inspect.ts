@@ -5,7 +5,7 @@ import { decodeOrigin } from '../overlay/origin.js';
 import { WH_OPAQUE, WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { type ObjectType, shown, typeName } from './text.js';
-import { openSub, rawXattr, rawXattrs } from './tree.js';
+import { isWhiteoutAt, openSub, rawXattrs } from './tree.js';
 import { type Stack, View } from './view.js';
 
 /**
@@ -144,7 +144,8 @@ class Inspector {
         return this.#whiteout(layer, path, isLast);
       return { state: 'absent', why: isLast ? '' : `there is no ${path} here` };
     }
-    if (this.#isWhiteout(step)) return this.#whiteout(layer, path, isLast);
+    if (isWhiteoutAt(step.dirfd, step.name, this.#stat, this.#view.ov.own))
+      return this.#whiteout(layer, path, isLast);
     if (isLast) return this.#object(layer, step, mapped);
     const type = this.#stat.mode & sys.S_IFMT;
     if (type !== sys.S_IFDIR) {
@@ -153,12 +154,6 @@ class Inspector {
     }
     this.#directoryMarks(layer, step, mapped);
     return null;
-  }
-
-  #isWhiteout({ dirfd, name }: Step): boolean {
-    if (this.#stat.isWhiteout) return true;
-    const isEmptyFile = (this.#stat.mode & sys.S_IFMT) === sys.S_IFREG && this.#stat.size === 0;
-    return isEmptyFile && rawXattr(dirfd, name, this.#view.ov.own.whiteout) !== null;
   }
 
   #whiteout(layer: Layer, path: string, isLast: boolean): Found {

@@ -1,10 +1,11 @@
 /** `plyfs layers`: what each layer holds, what of it is seen, and what is shadowed and so wasted. */
 import type { Layer } from '../overlay/config.js';
 import type { Inode, RealDir } from '../overlay/inode.js';
+import type { OwnXattrs } from '../overlay/marks.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { shown } from './text.js';
-import { inodeKey, rawXattr, walkTree } from './tree.js';
+import { inodeKey, isWhiteoutAt, rawXattr, walkTree } from './tree.js';
 import { type Stack, View } from './view.js';
 
 /** A file and what it takes on disk. */
@@ -158,7 +159,7 @@ class Largest {
 }
 
 /** Everything in one layer, seen or not. */
-function measure(layer: Layer, used: ReadonlySet<number>, top: number, metacopy: string): LayerSizes {
+function measure(layer: Layer, used: ReadonlySet<number>, top: number, own: OwnXattrs): LayerSizes {
   const sums = { files: 0, directories: 0, others: 0, whiteouts: 0, bytes: 0, allocated: 0 };
   const shadowed = { shadowedFiles: 0, shadowedBytes: 0 };
   const largest = new Largest(top);
@@ -167,7 +168,8 @@ function measure(layer: Layer, used: ReadonlySet<number>, top: number, metacopy:
   const fd = sys.openat(layer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
   try {
     walkTree(fd, ({ dirfd, name, path, type }, stat) => {
-      if (stat.isWhiteout || (name.startsWith(WH_PREFIX) && type === sys.S_IFREG)) sums.whiteouts++;
+      if (isWhiteoutAt(dirfd, name, stat, own) || (name.startsWith(WH_PREFIX) && type === sys.S_IFREG))
+        sums.whiteouts++;
       else if (type === sys.S_IFDIR) sums.directories++;
       else if (type !== sys.S_IFREG) sums.others++;
       else {
@@ -176,7 +178,7 @@ function measure(layer: Layer, used: ReadonlySet<number>, top: number, metacopy:
         if (stat.nlink > 1 && seen.has(key)) return true;
         if (stat.nlink > 1) seen.add(key);
         // A metacopy has the size of its data but not the data.
-        if (stat.blocks === 0 && stat.size > 0 && rawXattr(dirfd, name, metacopy) !== null) return true;
+        if (stat.blocks === 0 && stat.size > 0 && rawXattr(dirfd, name, own.metacopy) !== null) return true;
         sums.bytes += stat.size;
         sums.allocated += stat.blocks * 512;
         largest.add(path, stat.size);
@@ -226,7 +228,7 @@ export function layers(options: LayersOptions): LayersResult {
   const root: Node = { name: '/', bytes: 0, byLayer: new Map(), children: [] };
   visible.directory(view.root, '', root);
   const measured = view.layers.map((layer) =>
-    measure(layer, visible.used.get(layer.index)!, options.top ?? 5, view.ov.own.metacopy),
+    measure(layer, visible.used.get(layer.index)!, options.top ?? 5, view.ov.own),
   );
   const sum = (of: (sizes: LayerSizes) => number): number =>
     measured.reduce((total, one) => total + of(one), 0);

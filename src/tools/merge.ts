@@ -2,9 +2,9 @@
 import type { Inode } from '../overlay/inode.js';
 import * as sys from '../sys/index.js';
 import { buildDirectory } from './build.js';
-import { copyAttributes, copyObject, keepStat, type Original } from './copy.js';
+import { copyAttributes, copyObject, type Original } from './copy.js';
 import { check, type PathLike } from './text.js';
-import { inodeKey, openSub } from './tree.js';
+import { inodeKey, keepStat, openSub } from './tree.js';
 import { type Stack, View } from './view.js';
 
 export interface MergeOptions extends Stack {

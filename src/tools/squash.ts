@@ -4,14 +4,24 @@
  */
 import { OwnXattrs } from '../overlay/marks.js';
 import { UserError } from '../overlay/user-error.js';
-import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../overlay/whiteout.js';
+import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { buildDirectory } from './build.js';
-import { copyAttributes, copyObject, keepStat, type Original } from './copy.js';
+import { copyAttributes, copyObject, type Original } from './copy.js';
 import type { MergeResult } from './merge.js';
-import { check, type PathLike, quoted } from './text.js';
-import { inodeKey, listSorted, openSub, openTop, rawXattrs } from './tree.js';
-import { byBytes, usesUserXattrs } from './view.js';
+import { byBytes, check, type PathLike, quoted } from './text.js';
+import {
+  hiddenBy,
+  inodeKey,
+  isOpaqueDir,
+  isWhiteoutAt,
+  keepStat,
+  listSorted,
+  openSub,
+  openTop,
+  rawXattrs,
+} from './tree.js';
+import { usesUserXattrs } from './view.js';
 
 export interface SquashOptions {
   /** The layers, top first. */
@@ -61,7 +71,7 @@ class Squasher {
     let isOpaque = false;
     for (const part of parts) {
       used.push(part);
-      if (this.#isOpaque(part)) {
+      if (isOpaqueDir(part.fd, this.#own)) {
         isOpaque = true;
         break;
       }
@@ -75,11 +85,6 @@ class Squasher {
     return isOpaque;
   }
 
-  #isOpaque({ fd }: Part): boolean {
-    const value = rawXattrs(fd, '').get(this.#own.opaque)?.latin1Slice();
-    return value === 'y' || sys.statx(fd, WH_OPAQUE, new sys.Stat()) === 0;
-  }
-
   /** What a layer has at a name; null: nothing. */
   #look(part: Part, name: string, path: string): Found | null {
     const stat = new sys.Stat();
@@ -87,8 +92,7 @@ class Squasher {
     if (rc === -sys.ENOENT) return null;
     check(rc, 'read', path);
     const xattrs = rawXattrs(part.fd, name);
-    const isEmptyFile = (stat.mode & sys.S_IFMT) === sys.S_IFREG && stat.size === 0;
-    const isWhiteout = stat.isWhiteout || (isEmptyFile && xattrs.has(this.#own.whiteout));
+    const isWhiteout = isWhiteoutAt(part.fd, name, stat, this.#own);
     for (const mark of [this.#own.redirect, this.#own.metacopy]) {
       if (!isWhiteout && xattrs.has(mark)) {
         throw new UserError(
@@ -189,7 +193,8 @@ class Squasher {
 function openPart(fd: number, layer: number, path: string): Part {
   const hidden = new Set<string>();
   for (const { name } of listSorted(fd, path)) {
-    if (name.startsWith(WH_PREFIX) && !name.startsWith(WH_RESERVED)) hidden.add(name.slice(WH_PREFIX.length));
+    const one = hiddenBy(name);
+    if (one !== null) hidden.add(one);
   }
   return { fd, layer, hidden };
 }

@@ -12,6 +12,11 @@ export function pathBytes(path: PathLike): string {
   return bytes.latin1Slice();
 }
 
+/** Order of names by their bytes. */
+export function byBytes(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
 const strict = new TextDecoder('utf-8', { fatal: true });
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;

@@ -1,8 +1,10 @@
 /** One directory tree as it lies there, whiteouts and marks included. No symlink is followed, no mount is entered. */
+import type { OwnXattrs } from '../overlay/marks.js';
+import { OVERRIDE_CONTAINERS, OVERRIDE_PRIVILEGED, OVERRIDE_USER } from '../overlay/override-stat.js';
 import { UserError } from '../overlay/user-error.js';
+import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
-import { check, type PathLike, pathBytes, quoted } from './text.js';
-import { byBytes } from './view.js';
+import { byBytes, check, type PathLike, pathBytes, quoted } from './text.js';
 
 const LIST = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 const BENEATH = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS | sys.RESOLVE_NO_XDEV;
@@ -98,6 +100,37 @@ export function rawXattrs(dirfd: number, name: string): Map<string, Buffer> {
 export function rawXattr(dirfd: number, name: string, attribute: string): Buffer | null {
   const size = sys.getxattr(dirfd, name, attribute, value, value.length);
   return size < 0 ? null : Buffer.from(value.subarray(0, size));
+}
+
+/** Where fuse-overlayfs keeps owner and mode, the first that is there counts. */
+export const OVERRIDES: readonly string[] = [OVERRIDE_CONTAINERS, OVERRIDE_USER, OVERRIDE_PRIVILEGED];
+
+/** The opaque mark that fuse-overlayfs writes. */
+export const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
+
+/** Whether an object hides the name below it: a device 0:0, or an empty file with the mark. `stat`: its attributes. */
+export function isWhiteoutAt(dirfd: number, name: string, stat: sys.Stat, own: OwnXattrs): boolean {
+  if (stat.isWhiteout) return true;
+  const isEmptyFile = (stat.mode & sys.S_IFMT) === sys.S_IFREG && stat.size === 0;
+  return isEmptyFile && sys.getxattr(dirfd, name, own.whiteout, value, 0) >= 0;
+}
+
+/** The name that a `.wh.` file hides; null for any other name, and for one that hides nothing that can be. */
+export function hiddenBy(name: string): string | null {
+  if (!name.startsWith(WH_PREFIX) || name.startsWith(WH_RESERVED)) return null;
+  const hidden = name.slice(WH_PREFIX.length);
+  return ['', '.', '..'].includes(hidden) ? null : hidden;
+}
+
+/** Whether the open directory `fd` hides what is below it, by a mark in any form. */
+export function isOpaqueDir(fd: number, own: OwnXattrs): boolean {
+  const isMarked = [own.opaque, FOREIGN_OPAQUE].some((mark) => rawXattr(fd, '', mark)?.latin1Slice() === 'y');
+  return isMarked || sys.statx(fd, WH_OPAQUE, new sys.Stat()) === 0;
+}
+
+/** A copy of attributes that are overwritten by the next look. */
+export function keepStat(stat: sys.Stat): sys.Stat {
+  return Object.assign(new sys.Stat(), stat);
 }
 
 /** Identity of a file within its filesystem, exact up to inode numbers of 2^53. */

@@ -14,7 +14,7 @@ import { UserError } from '../overlay/user-error.js';
 import { getxattr, listxattr } from '../overlay/xattrs.js';
 import * as sys from '../sys/index.js';
 import { FsError } from '../vfs/errors.js';
-import { type PathLike, pathBytes, quoted } from './text.js';
+import { byBytes, type PathLike, pathBytes, quoted } from './text.js';
 
 /** Layers as a tool is given them. */
 export interface Stack {
@@ -213,9 +213,4 @@ function failed(path: string, rc: number, what: string): UserError {
   return new UserError(
     `'/${quoted(path.replace(/^\//, ''))}' can't be read: the layers say ${sys.errnoName(rc)}${where}.`,
   );
-}
-
-/** Order of names by their bytes. */
-export function byBytes(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -6,7 +6,7 @@ import { apply } from '../../src/tools/apply.js';
 import { merge } from '../../src/tools/merge.js';
 import { squash } from '../../src/tools/squash.js';
 import { kernel } from '../support/drivers.js';
-import { Scratch } from '../support/scratch.js';
+import { isRoot, Scratch } from '../support/scratch.js';
 import { difference, type Snapshot, snapshot } from '../support/snapshot.js';
 import { missingTools } from '../support/table.js';
 import { cannotMount, changed, type Dirs, shell, stackDirs, tool } from './support.js';
@@ -18,6 +18,35 @@ const MIDDLE =
   'rm a/1; echo two > a/2; rm -r gone; mkdir gone; echo new > gone/new; rm -r a/deep; echo f > a/deep; rm file; mkdir file; echo in > file/in';
 const TOP =
   'rm a/deep; mkdir a/deep; echo again > a/deep/x; rm a/2; chmod 600 a/3; rm gone/new; echo u > acl/u; touch -d 2001-01-01 a gone . acl file a/deep';
+
+describe('applying an upper', () => {
+  const scratch = new Scratch();
+  after(() => scratch.dispose());
+
+  it('takes whiteouts and opaque marks for what they are, in every form', async (t) => {
+    if (!isRoot) return t.skip('sets trusted xattrs and makes device nodes as root');
+    if ((await missingTools(['setfattr'])).length > 0) return t.skip('not installed: setfattr');
+    const [upper, lower] = [scratch.directory('forms'), scratch.directory('lower')];
+    await shell(`cd ${lower}; for f in chardev xattr aufs -aufs kept; do echo old > ./$f; done
+      for d in o1 o2 o3 merged; do mkdir $d; echo old > $d/old; done
+      cd ${upper}; mknod chardev c 0 0; touch xattr .wh.aufs .wh.-aufs .wh.. .wh... .wh. empty; echo new > ./-aufs
+      setfattr -n trusted.overlay.whiteout -v y xattr
+      for d in o1 o2 o3 merged; do mkdir $d; echo new > $d/new; done
+      setfattr -n trusted.overlay.opaque -v y o1; setfattr -n user.fuseoverlayfs.opaque -v y o2
+      touch o3/.wh..wh..opq; mkdir .wh..wh.plnk`);
+    apply({ upper, to: lower });
+    const left = (await shell(`cd ${lower}; find . -type f | sort`))
+      .split('\n')
+      .filter((line) => line !== '');
+    const expected = ['-aufs', 'empty', 'kept', 'merged/new', 'merged/old', 'o1/new', 'o2/new', 'o3/new'];
+    assert.deepEqual(
+      left,
+      expected.map((name) => `./${name}`),
+    );
+    assert.equal(await shell(`cat ${lower}/-aufs`), 'new\n');
+    assert.equal(await shell(`ls -A ${lower} | grep -c '^[.]' || true`), '0\n');
+  });
+});
 
 describe('plyfs merge and squash', () => {
   const scratch = new Scratch();

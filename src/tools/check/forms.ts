@@ -2,7 +2,7 @@
 import type { OwnXattrs } from '../../overlay/marks.js';
 import { WH_OPAQUE, WH_PREFIX } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
-import { rawXattr } from '../tree.js';
+import { FOREIGN_OPAQUE, rawXattr } from '../tree.js';
 
 /** `chardev`: the kernel's own; `xattr`: for places without device nodes; `aufs`: as in OCI layers. */
 export type WhiteoutForm = 'chardev' | 'xattr' | 'aufs';
@@ -51,7 +51,6 @@ export function replaceWhiteout(
 
 /** Marks the open directory `dirfd` opaque in a form, and takes the other forms away. */
 export function replaceOpaque(dirfd: number, form: WhiteoutForm, own: OwnXattrs): number {
-  const foreign = 'user.fuseoverlayfs.opaque';
   if (form === 'aufs') {
     const rc = makeEmpty(dirfd, WH_OPAQUE);
     if (rc < 0 && rc !== -sys.EEXIST) return rc;
@@ -62,6 +61,6 @@ export function replaceOpaque(dirfd: number, form: WhiteoutForm, own: OwnXattrs)
     const gone = sys.unlinkat(dirfd, WH_OPAQUE);
     if (gone < 0 && gone !== -sys.ENOENT) return gone;
   }
-  sys.removexattr(dirfd, '', foreign);
+  sys.removexattr(dirfd, '', FOREIGN_OPAQUE);
   return 0;
 }

@@ -2,17 +2,19 @@
 import { decodeOrigin } from '../../overlay/origin.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
-import { openSub, rawXattrs, removeTree, type TreeEntry, walkTree } from '../tree.js';
+import {
+  FOREIGN_OPAQUE,
+  OVERRIDES,
+  openSub,
+  rawXattrs,
+  removeTree,
+  type TreeEntry,
+  walkTree,
+} from '../tree.js';
 import type { Findings } from './finding.js';
 import { markContains, replaceOpaque, replaceWhiteout, type WhiteoutForm } from './forms.js';
 
 const REDIRECT_MAX = 256;
-const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
-const OVERRIDES = [
-  'user.containers.override_stat',
-  'user.fuseoverlayfs.override_stat',
-  'security.fuseoverlayfs.override_stat',
-];
 
 /** Why a redirect can't be followed; null when it can (ovl_check_redirect()). */
 export function redirectProblem(redirect: string): string | null {

@@ -4,9 +4,18 @@ import { OwnXattrs } from '../../overlay/marks.js';
 import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
-import { check, quoted, shown } from '../text.js';
-import { inodeKey, listSorted, openSub, rawXattrs } from '../tree.js';
-import { byBytes, type View } from '../view.js';
+import { byBytes, check, quoted, shown } from '../text.js';
+import {
+  FOREIGN_OPAQUE,
+  inodeKey,
+  isWhiteoutAt,
+  keepStat,
+  listSorted,
+  OVERRIDES,
+  openSub,
+  rawXattrs,
+} from '../tree.js';
+import type { View } from '../view.js';
 import type { TarObject, TarWriter } from './tar-writer.js';
 import { exportedName } from './xattrs.js';
 
@@ -18,12 +27,6 @@ export interface ReaderOptions {
   readonly onProgress?: ((entries: number) => void) | undefined;
 }
 
-const OVERRIDES = [
-  'user.containers.override_stat',
-  'user.fuseoverlayfs.override_stat',
-  'security.fuseoverlayfs.override_stat',
-];
-const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
 const OPEN = sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 const target = Buffer.alloc(sys.PATH_MAX);
 
@@ -89,10 +92,7 @@ export class LayerReader {
     check(rc, 'read', path);
     const xattrs = rawXattrs(dirfd, name);
     const type = stat.mode & sys.S_IFMT;
-    const isEmpty = type === sys.S_IFREG && stat.size === 0;
-    if (stat.isWhiteout || (isEmpty && xattrs.has(this.#own.whiteout))) {
-      return await this.#empty(`${prefix}${WH_PREFIX}${name}`);
-    }
+    if (isWhiteoutAt(dirfd, name, stat, this.#own)) return await this.#empty(`${prefix}${WH_PREFIX}${name}`);
     if (type === sys.S_IFSOCK)
       return void this.warnings.push(`the socket '${shown(path)}' can't be in a tar.`);
     const isDir = type === sys.S_IFDIR;
@@ -143,7 +143,7 @@ export class LayerReader {
   }
 
   async #visible(view: View, inode: Inode, path: string, isTop: boolean): Promise<void> {
-    const stat = copyStat(view.statOf(inode, path));
+    const stat = keepStat(view.statOf(inode, path));
     if ((stat.mode & sys.S_IFMT) === sys.S_IFSOCK) return;
     const isDir = inode.dir !== null;
     await this.#write({
@@ -245,8 +245,4 @@ function overridden(
   if (match === null) return { uid: stat.uid, gid: stat.gid, mode: stat.mode };
   const mode = (stat.mode & sys.S_IFMT) | (Number.parseInt(match[3]!, 8) & 0o7777);
   return { uid: Number(match[1]), gid: Number(match[2]), mode };
-}
-
-function copyStat(stat: sys.Stat): sys.Stat {
-  return Object.assign(new sys.Stat(), stat);
 }
