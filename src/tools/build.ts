@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { check, type PathLike, pathBytes, quoted } from './text.js';
-import { openTop, removeTree } from './tree.js';
+import { openSub, openTop, removeTree } from './tree.js';
 
 /** Parent and last component of a path. */
 export function splitPath(path: string): [string, string] {
@@ -12,36 +12,74 @@ export function splitPath(path: string): [string, string] {
   return [slash < 0 ? '.' : trimmed.slice(0, slash) || '/', trimmed.slice(slash + 1)];
 }
 
-/** Takes from a directory what it inherited from its parent. */
-export function plainDirectory(fd: number, path: string): void {
-  for (const acl of ['system.posix_acl_default', 'system.posix_acl_access']) sys.removexattr(fd, '', acl);
-  check(sys.fchmod(fd, 0o755), 'prepare', path);
+/** A directory that is made beside its place, and comes there only when it is whole. */
+export class Aside implements Disposable {
+  /** Descriptor of the directory. */
+  readonly top: number;
+  readonly #parent: number;
+  readonly #path: string;
+  readonly #temporary = `.plyfs-${randomBytes(6).toString('hex')}.tmp`;
+  #isDone = false;
+
+  /** Makes it in the open directory `parent`; `path` is for messages. */
+  constructor(parent: number, path: string) {
+    this.#parent = parent;
+    this.#path = path;
+    check(sys.mkdirat(parent, this.#temporary, 0o755), 'create', path);
+    this.top = openSub(parent, this.#temporary);
+    try {
+      check(this.top, 'open', path);
+      // What it inherited from its parent is not its own.
+      for (const acl of ['system.posix_acl_default', 'system.posix_acl_access'])
+        sys.removexattr(this.top, '', acl);
+      check(sys.fchmod(this.top, 0o755), 'prepare', path);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Gives it its name, at which nothing may be. */
+  commit(name: string): void {
+    // commit point
+    const rc = sys.renameat2(this.#parent, this.#temporary, this.#parent, name, sys.RENAME_NOREPLACE);
+    check(rc, 'create', this.#path);
+    this.#isDone = true;
+  }
+
+  /** Without a commit nothing is left. */
+  [Symbol.dispose](): void {
+    if (this.top >= 0) sys.close(this.top);
+    if (!this.#isDone) removeTree(this.#parent, this.#temporary);
+  }
+}
+
+/** The parent of a new directory, open, and its name in it. */
+export interface NewPlace {
+  readonly parent: number;
+  readonly name: string;
+}
+
+/** Opens the place of `path` (latin1), which must not be there or be an empty directory: that one is taken away. */
+export function openPlace(path: string): NewPlace {
+  const [parentPath, name] = splitPath(path);
+  const parent = openTop(Buffer.from(parentPath, 'latin1'), 'directory');
+  const rc = sys.unlinkat(parent, name, sys.AT_REMOVEDIR);
+  if (rc >= 0 || rc === -sys.ENOENT) return { parent, name };
+  sys.close(parent);
+  throw new UserError(`'${quoted(path)}' is there and no empty directory; name a new one.`);
 }
 
 /** Makes the directory `path`, which must not be there or be empty, by `fill`. A failure leaves nothing. */
 export function buildDirectory<T>(path: PathLike, fill: (top: number) => T): T {
   const directory = pathBytes(path);
-  const [parentPath, name] = splitPath(directory);
-  const parent = openTop(Buffer.from(parentPath, 'latin1'), 'directory');
-  const temporary = `.plyfs-${randomBytes(6).toString('hex')}.tmp`;
-  let top = -1;
+  const { parent, name } = openPlace(directory);
   try {
-    const empty = sys.unlinkat(parent, name, sys.AT_REMOVEDIR);
-    if (empty < 0 && empty !== -sys.ENOENT) {
-      throw new UserError(`'${quoted(directory)}' is there and no empty directory; name a new one.`);
-    }
-    check(sys.mkdirat(parent, temporary, 0o755), 'create', directory);
-    top = sys.openat(parent, temporary, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC);
-    plainDirectory(check(top, 'open', directory), directory);
-    const result = fill(top);
-    // commit point
-    check(sys.renameat2(parent, temporary, parent, name, sys.RENAME_NOREPLACE), 'create', directory);
+    using aside = new Aside(parent, directory);
+    const result = fill(aside.top);
+    aside.commit(name);
     return result;
-  } catch (error) {
-    removeTree(parent, temporary);
-    throw error;
   } finally {
-    if (top >= 0) sys.close(top);
     sys.close(parent);
   }
 }

@@ -83,12 +83,15 @@ const REASONS: Readonly<Record<number, string>> = {
   [sys.EOPNOTSUPP]: 'the filesystem can not hold it',
 };
 
+/** Why a system call failed, as a part of a sentence; `rc` is its -errno. */
+export function reasonOf(rc: number): string {
+  return REASONS[-rc] ?? `the system says ${sys.errnoName(rc)}`;
+}
+
 /** A result of a system call passed through; a {@link UserError} that says what could not be done to `path`. */
 export function check(rc: number, what: string, path: string): number {
   if (rc >= 0) return rc;
-  throw new UserError(
-    `can't ${what} '${quoted(path)}': ${REASONS[-rc] ?? `the system says ${sys.errnoName(rc)}`}.`,
-  );
+  throw new UserError(`can't ${what} '${quoted(path)}': ${reasonOf(rc)}.`);
 }
 
 /** The same for a call of Node's, which throws. `path` is latin1. */

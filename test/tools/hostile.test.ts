@@ -1,5 +1,6 @@
 /** `plyfs import` of archives that mean harm: refused, or harmless; nothing outside is touched and nothing is left. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -10,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { after, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { UserError } from '../../src/overlay/user-error.js';
@@ -220,6 +222,28 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
       { name: 'manifest.json', data: JSON.stringify([{ Config: '../../out/file', Layers: [] }]) },
     ]);
     await assert.rejects(importing(archive, home), { name: 'UserError', message: /incomplete/ });
+  });
+
+  it('reads an image archive that is compressed, with an empty blob, and leaves no descriptor', async () => {
+    const { home } = place();
+    const empty = createHash('sha256').digest('hex');
+    const config = JSON.stringify({ rootfs: { diff_ids: [`sha256:${empty}`] } });
+    const archive = gzipSync(
+      await tarOf([
+        { name: 'manifest.json', data: JSON.stringify([{ Config: 'c', Layers: ['l'] }]) },
+        { name: 'l', data: '' },
+        { name: 'c', data: config },
+      ]),
+    );
+    const open = (): number => readdirSync('/proc/self/fd').length;
+    const before = open();
+    const { layers } = await importing(archive, home, { directory: `${home}/new/store` });
+    assert.deepEqual([layers.length, layers[0]!.entries], [1, 0]);
+    assert.deepEqual(readdirSync(`${home}/new`), ['store']);
+    await assert.rejects(importing(archive.subarray(0, 60), home), /broken/);
+    // Streams close behind our back, but soon.
+    for (let turn = 0; turn < 1000 && open() > before; turn++) await setImmediate();
+    assert.equal(open(), before);
   });
 
   it('does not follow links out of a layer that is exported', async () => {

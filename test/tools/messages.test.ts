@@ -1,6 +1,6 @@
 /** What the tools say when they are asked for what can't be: one sentence, and an exit code that is not 0. */
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { Scratch } from '../support/scratch.js';
 import { tool } from './support.js';
@@ -9,9 +9,15 @@ describe('mistakes on the command line of a tool', () => {
   const scratch = new Scratch();
   after(() => scratch.dispose());
   const home = scratch.directory('home');
-  mkdirSync(`${home}/l`);
+  for (const dir of ['l', 'image']) mkdirSync(`${home}/${dir}`);
+  writeFileSync(`${home}/file`, '');
+  writeFileSync(`${home}/image/c`, '{"rootfs":{"diff_ids":[]}}');
+  writeFileSync(
+    `${home}/image/manifest.json`,
+    JSON.stringify(['a\u001b[31m:1', 'b:1'].map((tag) => ({ RepoTags: [tag], Config: 'c', Layers: [] }))),
+  );
 
-  /** Arguments, exit code, what is said. Paths are relative to a directory that has only `l`. */
+  /** Arguments, exit code, what is said. Paths are relative to a directory that has `l`, `file` and `image`. */
   const CASES: readonly (readonly [string, number, RegExp])[] = [
     ['diff nope', 1, /can't use 'nope': it does not exist/],
     ['diff', 2, /an argument is missing/],
@@ -25,14 +31,23 @@ describe('mistakes on the command line of a tool', () => {
     ['layers --lower l --html nope/page.html', 1, /can't write 'nope\/page.html'/],
     ['check', 16, /name a mount point, or layers/],
     ['check --lower nope', 8, /it does not exist/],
+    ['check --lower nope --repair', 8, /can't use 'nope': it does not exist/],
     ['merge out', 2, /name a mount point, or layers/],
     ['squash out', 2, /an argument is missing/],
     ['export nope -o x', 1, /it does not exist/],
     ['export l -o nope/x', 1, /can't write 'nope\/x'/],
     ['export l -o x --compression bzip2', 2, /Choices: "gzip", "zstd", "none"/],
-    ['import nope d', 1, /'nope' does not exist/],
+    ['export l -o file/x', 1, /can't write 'file\/x': .*not a directory/],
+    ['export l -o x --max-time soon', 2, /--max-time takes seconds since 1970, not 'soon'/],
+    ['import nope d', 1, /can't use 'nope': it does not exist/],
+    ['import file/x d', 1, /can't use 'file\/x': .*not a directory/],
+    ['import --layer l d', 1, /'l' is a directory; a layer is a tar/],
+    ['import file file/x', 1, /can't open the directory '\S*file': .*not a directory/],
+    ['import image d', 1, /2 images; choose one .* Tags: a\\x1b\[31m:1, b:1\./],
+    ['import image:nope d', 1, /the image has no tag 'nope'; it has: a\\x1b\[31m:1, b:1\./],
+    ['import image:b:1 file', 1, /can't create the store '\S*file'/],
     ['import l d --max-entries -1', 2, /--max-entries takes a whole number/],
-    ['import l d --max-size much', 2, /a size is a number/],
+    ['import l d --max-size much', 2, /--max-size takes a number with K, M, G or T behind it, not 'much'/],
     ['stats nope', 1, /it does not exist/],
     ['run', 125, /no command is given/],
     ['run --lower nope -- true', 125, /can't use the lower 'nope': it does not exist/],

@@ -1,19 +1,19 @@
 /** `plyfs check`. */
 import { UserError } from '../../overlay/user-error.js';
 import { type CheckOptions, check, type Finding, type WhiteoutForm } from '../../tools/check/check.js';
+import { pathBytes } from '../../tools/text.js';
 import { type Parsed, print, printJson, type ToolCommand, text } from './command.js';
 import { layersOf, mountOrStack } from './layer-options.js';
-import { allMountedLayers } from './stack.js';
+import { allMountedLayers, canonical } from './stack.js';
 
 const CORRECTED = 1;
 const LEFT = 4;
 
 /** A plyfs mount locks its upper; who uses a lower, only the mounts themselves can tell. */
 async function refuseLive(options: CheckOptions): Promise<void> {
-  const { realpathSync } = await import('node:fs');
   const mine = new Set(
     [options.upper, options.work, ...options.lower].flatMap((dir) =>
-      dir === null || dir === undefined ? [] : realpathSync.native(dir, 'buffer').toString('latin1'),
+      dir === null || dir === undefined ? [] : canonical(pathBytes(dir)),
     ),
   );
   for (const { mountpoint, lower } of await allMountedLayers()) {

@@ -3,6 +3,7 @@ import { UserError } from '../../overlay/user-error.js';
 import type { Compression } from '../../tools/oci/compression.js';
 import { type ExportResult, exportLayer } from '../../tools/oci/export.js';
 import { sizeText } from '../../tools/text.js';
+import { UsageError } from '../arguments.js';
 import { Progress, print, printJson, type ToolCommand, text, USUAL_CODES } from './command.js';
 import { lowerOptions, upperOf } from './layer-options.js';
 
@@ -15,11 +16,12 @@ function resultText(result: ExportResult): string {
 }
 
 function maxTime(value: unknown): number | undefined {
-  const given = text(value) ?? process.env['SOURCE_DATE_EPOCH'];
+  const option = text(value);
+  const given = option ?? process.env['SOURCE_DATE_EPOCH'];
   if (given === undefined) return undefined;
-  if (!/^\d{1,12}$/.test(given))
-    throw new UserError(`the latest time is seconds since 1970, not '${given}'.`);
-  return Number(given);
+  if (/^\d{1,12}$/.test(given)) return Number(given);
+  const name = option === null ? 'SOURCE_DATE_EPOCH' : '--max-time';
+  throw new UsageError(`${name} takes seconds since 1970, not '${given}'.`);
 }
 
 export const exportCommand: ToolCommand = {

@@ -24,11 +24,13 @@ function sourceAndTag(given: string): [string, string | null] {
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
-function sizeOf(value: unknown): number | undefined {
+/** `--max-size` in bytes; undefined when it is not given. Throws a UsageError. */
+function maxSize(value: unknown): number | undefined {
   const given = text(value);
   if (given === null) return undefined;
   const match = /^(\d{1,12})([KMGT]?)$/.exec(given);
-  if (match === null) throw new UsageError(`a size is a number with K, M, G or T behind it, not '${given}'.`);
+  if (match === null)
+    throw new UsageError(`--max-size takes a number with K, M, G or T behind it, not '${given}'.`);
   return Number(match[1]) * UNITS[match[2]!]!;
 }
 
@@ -90,7 +92,7 @@ or archive) into a store of layers that images share. Digests are verified; an a
         diffId: text(parsed['diffId']) ?? undefined,
         userxattr: flag(parsed, 'userxattr'),
         devices: flag(parsed, 'devices'),
-        maxBytes: sizeOf(parsed['maxSize']),
+        maxBytes: maxSize(parsed['maxSize']),
         maxEntries: count(parsed, 'maxEntries'),
         onProgress: ({ layers, layersDone, entries }) =>
           progress.show(`${layersDone} of ${layers} layers, ${entries} entries`),

@@ -20,7 +20,8 @@ export interface MountedLayers {
   readonly userxattr: boolean;
 }
 
-function canonical(path: string): string {
+/** A path (latin1) without symlinks. Throws a UserError. */
+export function canonical(path: string): string {
   return tried('use', path, () =>
     realpathSync.native(Buffer.from(path, 'latin1'), 'buffer').toString('latin1'),
   );

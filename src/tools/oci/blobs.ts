@@ -1,10 +1,11 @@
 /** Where an image's files are: a directory, or a tar with an index of what is in it. */
-import { createReadStream, createWriteStream } from 'node:fs';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { randomBytes } from 'node:crypto';
+import { createReadStream, createWriteStream, mkdirSync, openSync } from 'node:fs';
+import { pipeline, Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
-import { check, quoted } from '../text.js';
+import { check, quoted, tried } from '../text.js';
 import { type Compression, compressionOf, Digester, decompressor } from './compression.js';
 import { latin1Extract, type TarHeader } from './tar-reader.js';
 import { explained } from './unpack.js';
@@ -101,11 +102,8 @@ function linkOf(path: string, { type, linkname }: TarHeader): string | null {
 function unpacked(file: Buffer, kind: Compression, limit: number): Readable {
   const from = createReadStream(file, { highWaterMark: 1 << 20 });
   const inflate = decompressor(kind);
-  if (inflate === null) return from;
-  const counted = new Digester(limit);
-  from.on('error', (error) => inflate.destroy(error));
-  inflate.on('error', (error) => counted.destroy(error));
-  return from.pipe(inflate).pipe(counted);
+  // Whatever ends early ends all of them; the error comes out of the last one.
+  return inflate === null ? from : pipeline(from, inflate, new Digester(limit), () => {});
 }
 
 /** Whether files are an image at all. */
@@ -133,8 +131,8 @@ export class TarBlobs implements Blobs {
   static async open(path: string, scratch: string, limit: number): Promise<TarBlobs> {
     const file = Buffer.from(path, 'latin1');
     const blobs = new TarBlobs(file);
-    const kind = compressionOf(await firstBytes(file));
     try {
+      const kind = compressionOf(await firstBytes(file));
       await blobs.#index(unpacked(file, kind, limit));
       if (kind !== 'none' && isImage(blobs)) await blobs.#inflate(unpacked(file, kind, limit), scratch);
     } catch (error) {
@@ -145,23 +143,30 @@ export class TarBlobs implements Blobs {
   }
 
   async #inflate(from: Readable, scratch: string): Promise<void> {
-    this.#file = Buffer.from(`${scratch}/.plyfs-image-${process.pid}.tar`, 'latin1');
+    const path = `${scratch}/.plyfs-image-${randomBytes(6).toString('hex')}.tar`;
+    tried('create', scratch, () => mkdirSync(Buffer.from(scratch, 'latin1'), { recursive: true }));
+    const fd = tried('create', path, () => openSync(Buffer.from(path, 'latin1'), 'wx', 0o600));
+    this.#file = Buffer.from(path, 'latin1');
     this.#temporary = this.#file;
-    await pipeline(from, createWriteStream(this.#file, { flags: 'wx', mode: 0o600 }));
+    await finished(pipeline(from, createWriteStream('', { fd }), () => {}));
   }
 
   async #index(tar: Readable): Promise<void> {
     const stream = latin1Extract();
     tar.on('error', (error) => stream.destroy(error));
     tar.pipe(stream);
-    for await (const entry of stream) {
-      const { name, type, size, byteOffset } = entry.header;
-      const path = name.replace(/^(\.?\/)+/, '');
-      const link = linkOf(path, entry.header);
-      if (type === 'file' || link !== null) this.#members.set(path, { at: byteOffset, size, link });
-      if (this.#members.size > MAX_MEMBERS)
-        throw new UserError('the archive is refused: it has too many entries.');
-      entry.resume();
+    try {
+      for await (const entry of stream) {
+        const { name, type, size, byteOffset } = entry.header;
+        const path = name.replace(/^(\.?\/)+/, '');
+        const link = linkOf(path, entry.header);
+        if (type === 'file' || link !== null) this.#members.set(path, { at: byteOffset, size, link });
+        if (this.#members.size > MAX_MEMBERS)
+          throw new UserError('the archive is refused: it has too many entries.');
+        entry.resume();
+      }
+    } finally {
+      tar.destroy();
     }
   }
 
@@ -184,11 +189,9 @@ export class TarBlobs implements Blobs {
     const member = this.#member(path);
     if (member === null) throw missing(path);
     const { at, size } = member;
-    return createReadStream(this.#file, {
-      start: at,
-      end: at + Math.max(0, size - 1),
-      highWaterMark: 1 << 18,
-    });
+    // The end of a range is a byte that is read, too.
+    if (size === 0) return Readable.from([]);
+    return createReadStream(this.#file, { start: at, end: at + size - 1, highWaterMark: 1 << 18 });
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,6 @@
 /** `plyfs export`: a layer directory as an OCI layer. */
 import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../../overlay/user-error.js';
@@ -95,7 +95,7 @@ export async function exportLayer(options: ExportOptions): Promise<ExportResult>
       warnings: reader.warnings,
     };
   } catch (error) {
-    if (temporary !== null) await rm(temporary, { force: true });
+    if (temporary !== null) sys.unlinkat(sys.AT_FDCWD, temporary.latin1Slice());
     if (path === null && error instanceof Error && 'code' in error)
       throw new UserError(`can't write the tar: ${String(error.code)}.`);
     return tried('write', path?.latin1Slice() ?? '', () => {

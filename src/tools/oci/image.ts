@@ -1,6 +1,7 @@
 /** The documents of an image: which layers it has, bottom first. Everything in them is somebody else's word. */
 import { createHash } from 'node:crypto';
 import { UserError } from '../../overlay/user-error.js';
+import { quoted } from '../text.js';
 import { type Blobs, readBlob } from './blobs.js';
 
 /** A layer as an image names it. */
@@ -87,7 +88,8 @@ const REF = 'org.opencontainers.image.ref.name';
 function choose<T>(all: readonly T[], names: (one: T) => readonly string[], tag: string | null): T {
   const found = tag === null ? all : all.filter((one) => names(one).includes(tag));
   if (found.length === 1) return found[0]!;
-  const known = all.flatMap(names).join(', ') || 'none';
+  const texts = all.flatMap(names).map((name) => quoted(Buffer.from(name).latin1Slice()));
+  const known = texts.join(', ') || 'none';
   if (tag !== null && found.length === 0)
     throw new UserError(`the image has no tag '${tag}'; it has: ${known}.`);
   throw new UserError(

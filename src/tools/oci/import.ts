@@ -1,14 +1,12 @@
 /** `plyfs import`: OCI and Docker layers and images as layer directories. */
-import { randomBytes } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
-import { mkdir, rename, rmdir, writeFile } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import { createReadStream, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { pipeline, type Readable } from 'node:stream';
 import { escapeValue } from '../../overlay/option-text.js';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
-import { plainDirectory, splitPath } from '../build.js';
-import { check, type PathLike, pathBytes, quoted, shown } from '../text.js';
-import { openTop, removeTree } from '../tree.js';
+import { Aside, openPlace, splitPath } from '../build.js';
+import { type PathLike, pathBytes, quoted, shown, tried } from '../text.js';
+import { openTop } from '../tree.js';
 import { absolute, usesUserXattrs } from '../view.js';
 import { type Blobs, DirectoryBlobs, firstBytes, isImage, TarBlobs } from './blobs.js';
 import { compressionOf, Digester, decompressor } from './compression.js';
@@ -72,14 +70,11 @@ async function unpack(
 ): Promise<UnpackResult & { digest: string; diffId: string }> {
   const packed = new Digester();
   const plain = new Digester(options.maxBytes ?? MAX_BYTES);
-  const inflate = decompressor(compressionOf(start));
-  const steps = inflate === null ? [packed, plain] : [packed, inflate, plain];
-  let from: Readable = source;
-  for (const step of steps) {
-    from.on('error', (error) => step.destroy(error));
-    from = from.pipe(step);
-  }
   try {
+    const inflate = decompressor(compressionOf(start));
+    const steps = inflate === null ? [packed, plain] : [packed, inflate, plain];
+    // Whatever ends early ends all of them; the error comes out of the last one.
+    pipeline([source, ...steps], () => {});
     const result = await new Unpacker(top, options).run(plain);
     // The tar may end before its file does: the digest is of all of it.
     for await (const _ of plain);
@@ -88,7 +83,7 @@ async function unpack(
     throw explained(error);
   } finally {
     source.destroy();
-    for (const step of steps) step.destroy();
+    plain.destroy();
   }
 }
 
@@ -97,64 +92,27 @@ function verify(what: string, expected: string | null | undefined, actual: strin
   throw new UserError(`the layer is refused: its ${what} is ${actual}, not ${expected}.`);
 }
 
-/** Makes `name` in the open directory `parent` by `fill`, so that it is there only when it is whole. */
-async function buildAside<T>(parent: number, name: string, fill: (top: number) => Promise<T>): Promise<T> {
-  const temporary = `.plyfs-${randomBytes(6).toString('hex')}.tmp`;
-  check(sys.mkdirat(parent, temporary, 0o755), 'create', temporary);
-  const top = sys.openat(parent, temporary, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC);
-  try {
-    check(top, 'open', temporary);
-    plainDirectory(top, temporary);
-    const result = await fill(top);
-    // commit point; a directory that is there and empty is taken
-    check(sys.renameat2(parent, temporary, parent, name), 'create', name);
-    return result;
-  } catch (error) {
-    removeTree(parent, temporary);
-    throw error;
-  } finally {
-    if (top >= 0) sys.close(top);
-  }
-}
-
 async function importLayer(
   options: ImportOptions,
   source: string,
   unpacking: UnpackOptions,
 ): Promise<ImportResult> {
   const directory = absolute(options.directory);
-  const [parentPath, name] = splitPath(directory);
   const bytes = Buffer.from(source, 'latin1');
-  const parent = openTop(Buffer.from(parentPath, 'latin1'), 'directory');
+  const start = await firstBytes(bytes);
+  const { parent, name } = openPlace(directory);
   try {
-    const found = new sys.Stat();
-    if (sys.statx(parent, name, found) === 0) await emptyOrRefuse(directory);
+    using aside = new Aside(parent, directory);
     const onEntry = (entries: number): void => options.onProgress?.({ layers: 1, layersDone: 0, entries });
-    const result = await buildAside(parent, name, async (top) => {
-      const unpacked = await unpack(createReadStream(bytes), await firstBytes(bytes), top, {
-        ...options,
-        ...unpacking,
-        onEntry,
-      });
-      verify('digest', options.digest, unpacked.digest);
-      verify('diffID', options.diffId, unpacked.diffId);
-      return unpacked;
-    });
+    const how = { ...options, ...unpacking, onEntry };
+    const result = await unpack(createReadStream(bytes), start, aside.top, how);
+    verify('digest', options.digest, result.digest);
+    verify('diffID', options.diffId, result.diffId);
+    aside.commit(name);
     const layer = { ...result, directory: shown(directory), reused: false };
     return { kind: 'layer', name: null, layers: [layer], lowerdir: shown(escapeValue(directory)) };
   } finally {
     sys.close(parent);
-  }
-}
-
-/** A directory that is there may be used when it is empty. */
-async function emptyOrRefuse(directory: string): Promise<void> {
-  try {
-    await rmdir(Buffer.from(directory, 'latin1'));
-  } catch {
-    throw new UserError(
-      `'${quoted(directory)}' is there and not empty; a layer needs a directory of its own.`,
-    );
   }
 }
 
@@ -168,10 +126,12 @@ class Store {
     this.#layers = layers;
   }
 
-  static async open(path: string): Promise<Store> {
+  static open(path: string): Store {
     const layers = Buffer.from(`${path}/layers/sha256`, 'latin1');
-    await mkdir(layers, { recursive: true });
-    await mkdir(Buffer.from(`${path}/images`, 'latin1'), { recursive: true });
+    tried('create the store', path, () => {
+      mkdirSync(layers, { recursive: true });
+      mkdirSync(Buffer.from(`${path}/images`, 'latin1'), { recursive: true });
+    });
     return new Store(path, openTop(layers, 'store'));
   }
 
@@ -191,27 +151,28 @@ class Store {
     if (sys.statx(this.#layers, hexOf(diffId), stat) === 0) {
       return { directory, digest, diffId, reused: true, entries: 0, bytes: 0, whiteouts: 0, warnings: [] };
     }
-    const result = await buildAside(this.#layers, hexOf(diffId), async (top) => {
-      const start: Buffer[] = [];
-      for await (const chunk of blobs.open(layer.path)) {
-        start.push(chunk as Buffer);
-        break;
-      }
-      const unpacked = await unpack(blobs.open(layer.path), Buffer.concat(start), top, options);
-      verify('digest', digest, unpacked.digest);
-      verify('diffID', diffId, unpacked.diffId);
-      return unpacked;
-    });
+    using aside = new Aside(this.#layers, directory);
+    const start: Buffer[] = [];
+    for await (const chunk of blobs.open(layer.path)) {
+      start.push(chunk as Buffer);
+      break;
+    }
+    const result = await unpack(blobs.open(layer.path), Buffer.concat(start), aside.top, options);
+    verify('digest', digest, result.digest);
+    verify('diffID', diffId, result.diffId);
+    aside.commit(hexOf(diffId));
     return { ...result, digest: digest ?? result.digest, directory, reused: false };
   }
 
   /** Notes an image: its configuration and its layers, topmost first. */
-  async note(name: string, id: string, config: Buffer, layers: readonly string[]): Promise<void> {
+  note(name: string, id: string, config: Buffer, layers: readonly string[]): void {
     const path = `${this.#path}/images/${hexOf(id)}.json`;
     const temporary = Buffer.from(`${path}.${process.pid}.tmp`, 'latin1');
     const note = { name, id, layers, config: JSON.parse(config.toString('utf8')) as unknown };
-    await writeFile(temporary, `${JSON.stringify(note, null, 2)}\n`);
-    await rename(temporary, Buffer.from(path, 'latin1'));
+    tried('write', path, () => {
+      writeFileSync(temporary, `${JSON.stringify(note, null, 2)}\n`);
+      renameSync(temporary, Buffer.from(path, 'latin1'));
+    });
   }
 
   close(): void {
@@ -250,7 +211,7 @@ async function importImage(
   unpacking: UnpackOptions,
 ): Promise<ImportResult> {
   const image = await readImage(blobs, options.tag ?? null);
-  const store = await Store.open(absolute(options.directory));
+  const store = Store.open(absolute(options.directory));
   try {
     // Of a layer that an image has twice, the upper one covers the lower.
     const unique = [...new Map(image.layers.toReversed().map((layer) => [layer.diffId, layer])).values()];
@@ -263,12 +224,8 @@ async function importImage(
       layersDone++;
       return done;
     });
-    await store.note(
-      image.name,
-      image.id,
-      image.config,
-      layers.map(({ diffId }) => diffId),
-    );
+    const ids = layers.map(({ diffId }) => diffId);
+    store.note(image.name, image.id, image.config, ids);
     const lowerdir = unique.map(({ diffId }) => shown(escapeValue(store.directory(diffId)))).join(':');
     return { kind: 'image', name: shown(Buffer.from(image.name).latin1Slice()), layers, lowerdir };
   } finally {
@@ -280,16 +237,18 @@ async function importImage(
 export async function importLayers(options: ImportOptions): Promise<ImportResult> {
   const source = pathBytes(options.source);
   const bytes = Buffer.from(source, 'latin1');
-  const stat = statSync(bytes, { throwIfNoEntry: false });
-  if (stat === undefined) throw new UserError(`'${quoted(source)}' does not exist.`);
+  const isDirectory = tried('use', source, () => statSync(bytes).isDirectory());
   const userxattr = usesUserXattrs({ lower: [], userxattr: options.userxattr });
   const unpacking = { userxattr, devices: options.devices, maxEntries: options.maxEntries };
   const scratch = splitPath(pathBytes(options.directory))[0];
-  if (options.isLayer === true) return await importLayer(options, source, unpacking);
-  using blobs = stat.isDirectory()
+  if (options.isLayer === true) {
+    if (isDirectory) throw new UserError(`'${quoted(source)}' is a directory; a layer is a tar.`);
+    return await importLayer(options, source, unpacking);
+  }
+  using blobs = isDirectory
     ? new DirectoryBlobs(source)
     : await TarBlobs.open(source, scratch, options.maxBytes ?? MAX_BYTES);
   if (isImage(blobs)) return await importImage(options, blobs, unpacking);
-  if (stat.isDirectory()) throw new UserError(`'${quoted(source)}' is no OCI layout: it has no index.json.`);
+  if (isDirectory) throw new UserError(`'${quoted(source)}' is no OCI layout: it has no index.json.`);
   return await importLayer(options, source, unpacking);
 }

@@ -7,7 +7,7 @@ import { OwnXattrs } from '../../overlay/marks.js';
 import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
-import { check, quoted, shown } from '../text.js';
+import { check, quoted, reasonOf, shown } from '../text.js';
 import { openSub, removeTree } from '../tree.js';
 import { FileWriter } from './file-writer.js';
 import { parsePaxTime } from './pax.js';
@@ -396,9 +396,9 @@ function mtimeOf(header: TarHeader): sys.Moment {
 /** What the libraries say about a broken archive, as a sentence. */
 export function explained(error: unknown): unknown {
   if (!(error instanceof Error) || error.name === 'UserError') return error;
+  if ('errno' in error && typeof error.errno === 'number' && 'syscall' in error)
+    return new UserError(`the archive can't be read: ${reasonOf(error.errno)}.`);
   const code = 'code' in error ? String(error.code) : '';
-  if (/^E[A-Z]+$/.test(code) && !code.startsWith('ERR_'))
-    return new UserError(`the archive can't be read: ${code}.`);
   if (
     /tar|header|pax|end of data|zlib|zstd|incorrect|invalid|unexpected|aborted|premature|destroyed/i.test(
       `${error.message} ${code}`,
