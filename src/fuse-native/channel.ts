@@ -26,9 +26,9 @@ export interface ChannelEvents {
   readonly answered: ((name: string, args: readonly unknown[], result: number) => void) | null;
   /** The request waits for a job. */
   parked(): void;
-  /** An exception that is no FsError. */
-  /** From its arrival until it was answered. */
+  /** How long the request took, from its arrival until it was answered. */
   took(opcode: number, milliseconds: number): void;
+  /** An exception that is no FsError. */
   bug(): void;
 }
 

@@ -304,8 +304,11 @@ export class PathFiles {
     const node = this.#find(path);
     const listing = new Listing(this.#ino);
     const fh = this.#fs.opendir(node);
-    this.#fs.readdir(node, fh, 0, this.#caller, listing);
-    this.#fs.releasedir(node, fh);
+    try {
+      this.#fs.readdir(node, fh, 0, this.#caller, listing);
+    } finally {
+      this.#fs.releasedir(node, fh);
+    }
     return [listing.names, listing.stats];
   }
 

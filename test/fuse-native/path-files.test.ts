@@ -87,6 +87,7 @@ describe('paths', () => {
     fails(EILSEQ, () => files.symlink('\ufffd', '/l'));
     fs.mkdir(1 as never, '\xff', 0o755, new Caller(), { node: 0 as never, attr: {} as never } as never);
     fails(EILSEQ, () => files.readdir('/'));
+    assert.equal(fs.handles.size, 0, 'the directory was closed');
   });
 });
 
