@@ -26,8 +26,12 @@ interface MountLine {
   readonly superOptions: string;
 }
 
-const unescapeOctal = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+/** A field of /proc/self/mountinfo, or an option in one: spaces, commas and the like stand there as `\040`. */
+export function unescapeOctal(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
 
 /** The mounts that this process sees, of one type or of all. Fields are latin1. */
 export function readMounts(type?: string): MountLine[] {

@@ -176,6 +176,17 @@ describe('plyfs check', () => {
       };
       await changed(dirs, 'true', { driver, whileMounted });
     }
+    const odd = `${scratch.path}/a name`;
+    const names = ['lower', 'upper', 'work', 'merged'].map((name) => `${odd}/${name}`);
+    await shell(`mkdir -p '${names.join("' '")}'`);
+    const [lower, upper, work, merged] = names as [string, string, string, string];
+    const mounted = await kernel.mount({ lower: [lower], upper, work }, merged);
+    try {
+      for (const options of [{ lower: [lower] }, { lower: [], upper }, { lower: [], work }])
+        assert.throws(() => check({ ...options, repair: true }), /is in use by the overlay mounted on/);
+    } finally {
+      await mounted.unmount();
+    }
     await shell(
       `mkdir -p ${dirs.work}/work/incompat/volatile; touch ${dirs.work}/work/incompat/volatile/dirty`,
     );

@@ -1,5 +1,6 @@
 /** `plyfs diff` on uppers that real mounts wrote. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { Change, DiffResult } from '../../src/tools/diff.js';
 import { diff } from '../../src/tools/diff.js';
@@ -136,5 +137,18 @@ mv etc/one etc/uno; mv etc/two usr/two; chmod 700 usr/two; mv plain/p p; rmdir p
     assert.match(missing.stderr, /^plyfs: can't use '.*none': it does not exist\.\n$/);
     assert.equal((await tool(['diff'])).code, 2);
     assert.match((await tool(['diff', '--help'])).stdout, /Exit codes: 0 done/);
+  });
+
+  it('shows no patch of files that were made to cost without end', () => {
+    const [upper, lower] = [scratch.directory('upper'), scratch.directory('lower')];
+    const lines = (from: number): string =>
+      Array.from({ length: 130_000 }, (_, i) => `${from + i}\n`).join('');
+    writeFileSync(`${lower}/f`, lines(100_000));
+    writeFileSync(`${upper}/f`, lines(500_000));
+    const { changes } = diff({ upper, lower: [lower], patch: true });
+    assert.deepEqual(
+      changes.map(({ kind, path, patch }) => [kind, path, patch]),
+      [['changed', 'f', undefined]],
+    );
   });
 });

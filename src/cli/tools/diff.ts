@@ -74,7 +74,11 @@ A added, C changed (and in what), D deleted, R renamed, T replaced by another ty
         describe: 'an upper directory or a mount point',
       })
       .option('all', { alias: 'a', type: 'boolean', describe: 'copies without a change, too' })
-      .option('patch', { alias: 'p', type: 'boolean', describe: 'show what changed in text files' })
+      .option('patch', {
+        alias: 'p',
+        type: 'boolean',
+        describe: 'show what changed in text files, up to 1 MiB and 4000 lines',
+      })
       .option('stat', { type: 'boolean', describe: 'print only numbers' }),
   run: async (parsed) => {
     const result = diff(await optionsOf(parsed));

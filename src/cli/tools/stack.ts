@@ -1,6 +1,6 @@
 /** From what is mounted to the layers it is made of. */
 import { realpathSync, statfsSync } from 'node:fs';
-import { readMounts as readOverlayMounts } from '../../overlay/mount-table.js';
+import { readMounts as readOverlayMounts, unescapeOctal } from '../../overlay/mount-table.js';
 import { splitOptions } from '../../overlay/option-text.js';
 import { parseOptions } from '../../overlay/options.js';
 import { UserError } from '../../overlay/user-error.js';
@@ -42,11 +42,7 @@ const LAYER_OPTION = /^(lowerdir\+?|datadir\+|upperdir|workdir|userxattr)(=|$)/;
 
 function kernelLayers(mount: MountInfo): MountedLayers {
   const line = readOverlayMounts('overlay').findLast(({ point }) => point === mount.mountPoint);
-  const octal = /\\([0-7]{3})/g;
-  const text = (line?.superOptions ?? '').replace(octal, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
-  const words = splitOptions(text)
+  const words = splitOptions(unescapeOctal(line?.superOptions ?? ''))
     .map(({ raw }) => raw)
     .filter((raw) => LAYER_OPTION.test(raw));
   const { overlay } = parseOptions(words.join(','));

@@ -1,5 +1,6 @@
 /** `plyfs check`: what is wrong in layers, and its repair. */
-import { readMounts } from '../../overlay/mount-table.js';
+import { readMounts, unescapeOctal } from '../../overlay/mount-table.js';
+import { unescapeValue } from '../../overlay/option-text.js';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
 import { type PathLike, pathBytes, quoted } from '../text.js';
@@ -62,7 +63,9 @@ function refuseMounted(fd: number): void {
   for (const { superOptions, point } of readMounts('overlay')) {
     const dirs = superOptions.split(',').flatMap((option) => {
       const match = /^(lowerdir\+?|datadir\+|upperdir|workdir)=(.*)$/s.exec(option);
-      return match === null ? [] : match[2]!.split(':');
+      if (match === null) return [];
+      const value = unescapeOctal(match[2]!);
+      return [value, ...value.split(/(?<!\\):/)].map(unescapeValue);
     });
     if (dirs.includes(path)) {
       throw new UserError(
