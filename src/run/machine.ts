@@ -1,4 +1,5 @@
 /** What else is mounted on this machine: a view of its root alone would lack it. */
+import { isUtf8 } from 'node:buffer';
 import { statSync } from 'node:fs';
 import { readMounts } from '../overlay/mount-table.js';
 
@@ -21,8 +22,14 @@ const DATA = new Set([
 /** Directories that programs expect at their place. */
 const EXPECTED = ['/boot', '/etc', '/home', '/opt', '/root', '/srv', '/usr', '/var'];
 
+/** Mount points of one type, or of all, as text; one that is no UTF-8 is left out, since text can't name it. */
+function mountPoints(type?: string): string[] {
+  const points = readMounts(type).map(({ point }) => Buffer.from(point, 'latin1'));
+  return points.filter(isUtf8).map((point) => point.toString('utf8'));
+}
+
 function isDirectory(path: string): boolean | null {
-  return statSync(Buffer.from(path, 'latin1'), { throwIfNoEntry: false })?.isDirectory() ?? null;
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? null;
 }
 
 /** Whether a view of a whole system lacks something without the mount at `point`: `/home`, `/var/lib`, not deeper. */
@@ -35,14 +42,15 @@ function isExpected(point: string): boolean {
 /** Mount points of data that the view must have beside the root: the usual ones, and that of `cwd`. Outer ones first. */
 export function mountsToCover(cwd: string): string[] {
   const holdsCwd = (point: string): boolean => cwd === point || cwd.startsWith(`${point}/`);
-  const points = [...DATA].flatMap((type) => readMounts(type).map(({ point }) => point)).filter(isExpected);
-  const around = [...DATA, 'overlay', 'tmpfs'].flatMap((type) => readMounts(type).map(({ point }) => point));
+  const points = [...DATA].flatMap(mountPoints).filter(isExpected);
+  const around = [...DATA, 'tmpfs'].flatMap(mountPoints);
   const wanted = [...new Set([...points, ...around.filter(holdsCwd)])].filter((point) => point !== '/');
   return wanted.filter((point) => isDirectory(point) === true).sort();
 }
 
 /** Files that are mounted over files: a container's resolv.conf, hosts and hostname. */
 export function filesOver(): string[] {
-  const points = readMounts().map(({ point }) => point);
-  return [...new Set(points)].filter((point) => point.startsWith('/etc/') && isDirectory(point) === false);
+  return [...new Set(mountPoints())].filter(
+    (point) => point.startsWith('/etc/') && isDirectory(point) === false,
+  );
 }

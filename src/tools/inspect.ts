@@ -5,7 +5,7 @@ import { decodeOrigin } from '../overlay/origin.js';
 import { WH_OPAQUE, WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { type ObjectType, shown, typeName } from './text.js';
-import { isWhiteoutAt, openSub, rawXattrs } from './tree.js';
+import { isWhiteoutAt, openAgain, openSub, rawXattrs } from './tree.js';
 import { type Stack, View } from './view.js';
 
 /**
@@ -117,7 +117,7 @@ class Inspector {
   #walk(layer: Layer): Found {
     const { want } = this.#search;
     const mapped: string[] = [];
-    let dirfd = sys.openat(layer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
+    let dirfd = openAgain(layer.root, layer.path);
     try {
       if (want.length === 0) return this.#object(layer, { dirfd, name: '', path: '/' }, mapped);
       for (let i = 0; ; i++) {

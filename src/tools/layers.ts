@@ -5,7 +5,7 @@ import type { OwnXattrs } from '../overlay/marks.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { shown } from './text.js';
-import { inodeKey, isWhiteoutAt, rawXattr, walkTree } from './tree.js';
+import { inodeKey, isWhiteoutAt, openAgain, rawXattr, walkTree } from './tree.js';
 import { type Stack, View } from './view.js';
 
 /** A file and what it takes on disk. */
@@ -165,7 +165,7 @@ function measure(layer: Layer, used: ReadonlySet<number>, top: number, own: OwnX
   const largest = new Largest(top);
   const largestShadowed = new Largest(top);
   const seen = new Set<number>();
-  const fd = sys.openat(layer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
+  const fd = openAgain(layer.root, layer.path);
   try {
     walkTree(fd, ({ dirfd, name, path, type }, stat) => {
       if (isWhiteoutAt(dirfd, name, stat, own) || (name.startsWith(WH_PREFIX) && type === sys.S_IFREG))

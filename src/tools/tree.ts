@@ -32,6 +32,11 @@ export function openTop(path: PathLike, what: string): number {
   return check(fd, `open the ${what}`, bytes);
 }
 
+/** Opens the directory of a descriptor once more, for reading. `path`: for messages. */
+export function openAgain(fd: number, path: string): number {
+  return check(sys.openat(fd, '.', LIST), 'open', path);
+}
+
 /** Opens the subdirectory `name` itself for reading, or -errno. */
 export function openSub(dirfd: number, name: string): number {
   return sys.openat2(dirfd, name, LIST, BENEATH);
@@ -39,8 +44,7 @@ export function openSub(dirfd: number, name: string): number {
 
 /** Names in an open directory, in byte order. */
 export function listSorted(fd: number, path: string): sys.Dirent[] {
-  const again = sys.openat(fd, '.', LIST);
-  check(again, 'open', path);
+  const again = openAgain(fd, path);
   const entries = sys.readDirectory(again);
   sys.close(again);
   if (typeof entries === 'number') check(entries, 'list', path);
@@ -138,8 +142,12 @@ export function inodeKey(stat: sys.Stat): number {
   return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * 4294967296;
 }
 
-/** Removes `name` in `dirfd` and all below it, itself only: no symlink is followed. Returns 0 or -errno. */
+/**
+ * Removes `name` in `dirfd` and all below it, itself only: no symlink is followed. Returns 0 or -errno; -EINVAL for the
+ * directory itself and its parent, which no name out of a layer may reach.
+ */
 export function removeTree(dirfd: number, name: string): number {
+  if (name === '.' || name === '..') return -sys.EINVAL;
   const rc = sys.unlinkat(dirfd, name);
   if (rc === 0 || rc === -sys.ENOENT) return 0;
   if (rc !== -sys.EISDIR && rc !== -sys.EPERM) return rc;

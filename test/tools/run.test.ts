@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { RunResult } from '../../src/run/run.js';
-import { must } from '../support/exec.js';
+import { must, run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { missingTools } from '../support/table.js';
 import { CLI, cannotMount, shell, tool, toolJson } from './support.js';
@@ -48,6 +48,15 @@ describe('plyfs run', () => {
     const result = await tool(args);
     assert.match(result.stdout, /\n0\nread-only\n[1-9]\n$/);
     assert.equal(result.stderr, '');
+  });
+
+  it('shows the filesystem of the working directory, whatever its name', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const home = scratch.directory('grün');
+    const command = `'${process.execPath}' '${CLI}' run --drop --scratch '${scratch.directory('s')}' -- cat mine`;
+    const script = `mount -t tmpfs none '${home}' && cd '${home}' && echo mine > mine && ${command}`;
+    const result = await run('unshare', ['--mount', '--propagation=private', 'sh', '-c', script]);
+    assert.equal(result.stdout, 'mine\n', result.stderr);
   });
 
   it('keeps the changes, or commits them to the topmost lower', async (t) => {

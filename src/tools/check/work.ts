@@ -1,11 +1,11 @@
 /** What is wrong in a workdir. */
 import { decodeOrigin } from '../../overlay/origin.js';
 import * as sys from '../../sys/index.js';
-import { listSorted, openSub, removeTree } from '../tree.js';
+import { listSorted, openAgain, openSub, removeTree } from '../tree.js';
 import type { Findings } from './finding.js';
 
 function namesIn(top: number, path: readonly string[]): sys.Dirent[] {
-  let fd = sys.openat(top, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
+  let fd = openAgain(top, '.');
   try {
     for (const part of path) {
       const next = openSub(fd, part);

@@ -8,7 +8,7 @@ import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { check, quoted, reasonOf, shown } from '../text.js';
-import { openSub, removeTree } from '../tree.js';
+import { openAgain, openSub, removeTree } from '../tree.js';
 import { FileWriter } from './file-writer.js';
 import { parsePaxTime } from './pax.js';
 import { latin1Extract, safeComponents, sparseInfo, type TarHeader } from './tar-reader.js';
@@ -152,11 +152,14 @@ export class Unpacker {
   #openDir(components: readonly string[]): number {
     const path = components.join('/');
     if (this.#dir?.path === path) return this.#dir.fd;
-    let fd = check(sys.openat(this.#top, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'open', '.');
+    let fd = openAgain(this.#top, '.');
     for (const name of components) {
-      const next = this.#openOrMake(fd, name, path);
-      sys.close(fd);
-      fd = next;
+      const above = fd;
+      try {
+        fd = this.#openOrMake(above, name, path);
+      } finally {
+        sys.close(above);
+      }
     }
     if (this.#dir !== null) sys.close(this.#dir.fd);
     this.#dir = { path, fd };
@@ -206,7 +209,8 @@ export class Unpacker {
     if (rc !== -sys.EEXIST) return void check(rc, 'create the whiteout', path);
     // The layer has the name itself: what is below must not show through it.
     const fd = openSub(dirfd, hidden);
-    if (fd < 0) return;
+    if (fd === -sys.ENOTDIR || fd === -sys.ELOOP) return;
+    check(fd, 'open', path);
     try {
       this.#markOpaque(fd, path);
     } finally {
@@ -224,8 +228,9 @@ export class Unpacker {
       sys.close(this.#dir.fd);
       this.#dir = null;
     }
+    const wasDir = (this.#stat.mode & sys.S_IFMT) === sys.S_IFDIR;
     check(removeTree(dirfd, name), 'replace', path);
-    for (const known of this.#later.keys())
+    for (const known of wasDir ? this.#later.keys() : [])
       if (known === path || known.startsWith(`${path}/`)) this.#later.delete(known);
     return wasWhiteout;
   }
