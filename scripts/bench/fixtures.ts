@@ -29,7 +29,7 @@ export function fileText(random: Random): string {
   return TEXT.slice(0, Math.floor(200 * 2 ** (random.unit() * 6.5)));
 }
 
-export function writeList(dir: string, name: string, paths: readonly string[]): string {
+function writeList(dir: string, name: string, paths: readonly string[]): string {
   const file = join(dir, `${name}.json`);
   writeFileSync(file, JSON.stringify(paths));
   return file;

@@ -12,7 +12,7 @@ export interface Circumstances {
   readonly quick: boolean;
 }
 
-export function formatValue(value: number): string {
+function formatValue(value: number): string {
   if (value >= 1000) return value.toFixed(0);
   if (value >= 100) return value.toFixed(1);
   if (value >= 10) return value.toFixed(1);

@@ -28,7 +28,7 @@ const SERVER_EXIT_TIMEOUT_MS = 10_000;
 let stages = 0;
 
 /** Processes of this PID namespace that hold /dev/fuse open: the servers. */
-export function fuseServers(): number[] {
+function fuseServers(): number[] {
   const servers: number[] = [];
   for (const entry of readdirSync('/proc')) {
     const pid = Number(entry);

@@ -5,6 +5,7 @@ import { escapeValue } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
 import { runMount } from './run-mount.js';
+import { type Parsed, text, texts } from './tools/command.js';
 
 const USAGE = `plyfs: a union filesystem with the semantics and on-disk format of the kernel's overlayfs
 
@@ -75,21 +76,10 @@ function mountOptions(y: Argv): Argv {
     .option('data', { choices: ['cached', 'passthrough', 'auto'], describe: 'how file data travels' });
 }
 
-type Parsed = Readonly<Record<string, unknown>>;
-
-function texts(value: unknown): string[] {
-  if (value === undefined) return [];
-  return Array.isArray(value) ? value.map(String) : [String(value)];
-}
-
-function textOrNull(value: unknown): string | null {
-  return texts(value).at(-1) ?? null;
-}
-
 /** `--lower` and friends as option strings. */
 function optionStrings(parsed: Parsed): string[] {
   const one = (key: string, option: string): string[] => {
-    const value = textOrNull(parsed[option]);
+    const value = text(parsed[option]);
     return value === null ? [] : [`${key}=${escapeValue(value)}`];
   };
   const lowers = texts(parsed['lower']).map(escapeValue);
@@ -108,12 +98,12 @@ async function mountCommand(parsed: Parsed, args: readonly string[], caller: Cal
   return await runMount(
     {
       options: optionStrings(parsed),
-      source: textOrNull(parsed['source']),
+      source: text(parsed['source']),
       mountpoint: String(parsed['mountpoint']),
       foreground: parsed['foreground'] === true,
       debug: parsed['debug'] === true,
-      logLevel: textOrNull(parsed['logLevel']),
-      logFile: textOrNull(parsed['logFile']),
+      logLevel: text(parsed['logLevel']),
+      logFile: text(parsed['logFile']),
     },
     { args, caller },
   );

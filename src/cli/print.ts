@@ -4,21 +4,18 @@ import { writeSync } from 'node:fs';
 /** A mistake of the user has one of these names; their classes are not loaded for it. */
 const MISTAKES = new Set(['UserError', 'UsageError']);
 
-/** Writes to stdout or stderr at once; latin1 text comes out as the bytes that it stands for. */
-function put(fd: number, text: string): void {
-  writeSync(fd, Buffer.from(text, 'latin1'));
+/** Writes to stderr at once; latin1 text comes out as the bytes that it stands for. */
+function put(text: string): void {
+  writeSync(2, Buffer.from(text, 'latin1'));
 }
 
 /** One sentence, for a mistake of the user; a stack, for one of ours. */
 export function printError(error: unknown): void {
-  if (error instanceof Error && MISTAKES.has(error.name)) put(2, `plyfs: ${error.message}\n`);
-  else put(2, `plyfs: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+  if (error instanceof Error && MISTAKES.has(error.name)) put(`plyfs: ${error.message}\n`);
+  else put(`plyfs: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
 }
 
+/** What a mount does otherwise than was asked for. */
 export function printWarning(sentence: string): void {
-  put(2, `plyfs: warning: ${sentence}\n`);
-}
-
-export function printLine(text: string): void {
-  put(1, `${text}\n`);
+  put(`plyfs: warning: ${sentence}\n`);
 }

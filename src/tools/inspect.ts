@@ -248,7 +248,7 @@ class Inspector {
 }
 
 /** The value of one of the overlay's xattrs for people. */
-export function markText(attribute: string, value: Buffer): string {
+function markText(attribute: string, value: Buffer): string {
   if (/\.(origin|upper)$/.test(attribute)) {
     if (value.length === 0) return 'unknown';
     const origin = decodeOrigin(value);

@@ -105,7 +105,7 @@ export function tried<T>(what: string, path: string, action: () => T): T {
   }
 }
 
-export const TYPE_NAMES: Readonly<Record<number, ObjectType>> = {
+const TYPE_NAMES: Readonly<Record<number, ObjectType>> = {
   [sys.S_IFREG]: 'file',
   [sys.S_IFDIR]: 'directory',
   [sys.S_IFLNK]: 'symlink',

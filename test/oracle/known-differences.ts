@@ -54,7 +54,7 @@ export const pending: Readonly<Record<string, string>> = {};
 /** Options that made-up scenarios of the short run leave out until what is pending there is done. */
 export const pendingOptions: readonly string[] = [];
 
-export const lineRules: readonly LineRule[] = [
+const lineRules: readonly LineRule[] = [
   {
     reason: 'plyfs does not hear of opens: that a data-only layer lacks the data shows at the first read',
     where: 'merged',
@@ -99,7 +99,7 @@ export const lineRules: readonly LineRule[] = [
   },
 ];
 
-export const stepRules: readonly StepRule[] = [
+const stepRules: readonly StepRule[] = [
   {
     reason:
       'an open file of a lower layer whose name was removed has no link left; the kernel shows the lower count',

@@ -103,7 +103,7 @@ export class MemoryLog implements Log {
 
 /** Flags that Linux 6.18 offers in INIT: low word, high word. */
 export const OFFER = 0x73fffffb;
-export const OFFER2 = 0x000005fd;
+const OFFER2 = 0x000005fd;
 
 /** INIT as a kernel of this minor version sends it. */
 export function initRequest(minor: number, flags = OFFER, flags2 = OFFER2): Buffer {

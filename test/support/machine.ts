@@ -22,7 +22,7 @@ export function step(machine: Machine, text: string): string {
 }
 
 /** Becomes root with the usual umask again. */
-export function resetIdentity(): void {
+function resetIdentity(): void {
   if (process.getuid?.() !== 0) return;
   sys.setfsuid(0);
   sys.setfsgid(0);

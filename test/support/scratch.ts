@@ -21,7 +21,7 @@ export const mayMount =
     (1 << 21)) !==
     0;
 const OVERLAY_MAGIC = 0x794c7630;
-export const SCRATCH_PREFIX = 'plyfs-test-';
+const SCRATCH_PREFIX = 'plyfs-test-';
 
 export class Scratch {
   readonly path: string;

@@ -43,7 +43,7 @@ export type Table = Readonly<Record<string, Case>>;
  * A snapshot line without what goes without saying: usual modes, root's ownership, a single link, times, and the
  * overlay's bookkeeping xattrs (the oracle suite compares those).
  */
-export function reduced(line: string): string {
+function reduced(line: string): string {
   return line
     .replace(/^file 0644/, 'file')
     .replace(/^dir 0755/, 'dir')

@@ -2,9 +2,10 @@
 import { UserError } from '../../overlay/user-error.js';
 import { type CheckOptions, check, type Finding, type WhiteoutForm } from '../../tools/check/check.js';
 import { pathBytes } from '../../tools/text.js';
+import { canonical } from '../canonical.js';
 import { type Parsed, print, printJson, type ToolCommand, text } from './command.js';
 import { layersOf, mountOrStack } from './layer-options.js';
-import { allMountedLayers, canonical } from './stack.js';
+import { allMountedLayers } from './stack.js';
 
 const CORRECTED = 1;
 const LEFT = 4;

@@ -37,7 +37,7 @@ function row(change: Change): string[] {
 }
 
 /** The sentence under a list of changes. */
-export function summaryText(summary: DiffSummary): string {
+function summaryText(summary: DiffSummary): string {
   const { bytesAdded, bytesRemoved, bytesUnchanged, ...counts } = summary;
   const words = Object.entries(counts)
     .filter(([, count]) => count > 0)

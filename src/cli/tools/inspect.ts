@@ -43,11 +43,17 @@ async function nearestMount(given: string): Promise<Awaited<ReturnType<typeof la
   return { layers: at.layers, inside: [at.inside, ...rest].filter((part) => part !== '').join('/') };
 }
 
+/** What is not there, or can't be reached, may still be asked for. */
+function ifMissing(error: unknown): null {
+  if (error instanceof UserError) return null;
+  throw error;
+}
+
 async function asked(parsed: Parsed): Promise<Asked> {
   const given = givenLayers(parsed);
   if (given !== null) return { options: { ...given, path: path(parsed['path']) }, live: null };
   const target = text(parsed['path'])!.replace(/(?<=.)\/+$/, '');
-  const mount = (await layersAt(target).catch(() => null)) ?? null;
+  const mount = await layersAt(target).catch(ifMissing);
   const isRoot = mount !== null && mount.inside === '';
   const at = isRoot ? mount : await nearestMount(target);
   if (at === null) {

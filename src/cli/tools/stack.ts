@@ -1,5 +1,5 @@
 /** From what is mounted to the layers it is made of. */
-import { realpathSync, statfsSync } from 'node:fs';
+import { statfsSync } from 'node:fs';
 import { readMounts as readOverlayMounts, unescapeOctal } from '../../overlay/mount-table.js';
 import { splitOptions } from '../../overlay/option-text.js';
 import { parseOptions } from '../../overlay/options.js';
@@ -8,6 +8,7 @@ import { FS_TYPE } from '../../session/attach.js';
 import { askMount, type MountReport } from '../../session/control.js';
 import { type MountInfo, readMounts } from '../../session/mountinfo.js';
 import { tried } from '../../tools/text.js';
+import { canonical } from '../canonical.js';
 
 /** Layers of a mount; text is latin1. */
 export interface MountedLayers {
@@ -18,13 +19,6 @@ export interface MountedLayers {
   readonly upper: string | null;
   readonly work: string | null;
   readonly userxattr: boolean;
-}
-
-/** A path (latin1) without symlinks. Throws a UserError. */
-export function canonical(path: string): string {
-  return tried('use', path, () =>
-    realpathSync.native(Buffer.from(path, 'latin1'), 'buffer').toString('latin1'),
-  );
 }
 
 /** The mount that holds a canonical path. */
