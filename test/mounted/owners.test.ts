@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { plyfs, plyfsCommand } from '../support/drivers.js';
-import { run } from '../support/exec.js';
+import { processGone, run } from '../support/exec.js';
 import { Fixture, type Layers } from '../support/fixture.js';
 import { Scratch } from '../support/scratch.js';
 
@@ -241,7 +241,7 @@ async function use(scratch: Scratch, program: string, layers: string, script: st
   const result = await run('sh', ['-c', `cd '${at}' && { ${script}; } 2>&1`]);
   const ended = await run('umount', [at]);
   assert.equal(ended.code, 0, ended.stderr);
-  // The server of a mount that has ended may still hold the directories for a moment.
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // The server of a mount that has ended holds the directories until it has ended, too.
+  await processGone(at);
   return result.stdout;
 }

@@ -81,6 +81,16 @@ export async function must(
   return result.stdout;
 }
 
+/** Waits until no process has `text` on its command line. */
+export async function processGone(text: string): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const { code } = await run('pgrep', ['-f', text]);
+    if (code !== 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`a process for ${text} is left`);
+}
+
 export function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
