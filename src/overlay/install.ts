@@ -13,9 +13,11 @@ export function install(ov: Overlay, parent: Inode, commit: (upperFd: number) =>
   markImpure(ov, parent);
   const upperFd = ov.dirs.fd(parent.dir!.upper!);
   must(sys.fstatx(upperFd, ov.probe), 'statx');
-  const { atime, atimeNsec, mtime, mtimeNsec } = ov.probe;
+  const { atime, atimeNsec, mtime, mtimeNsec, size } = ov.probe;
   // commit point
   must(commit(upperFd), 'install copy-up');
   const at = { sec: atime, nsec: atimeNsec };
   ov.bestEffort('restore parent times', sys.utimensat(upperFd, '.', at, { sec: mtime, nsec: mtimeNsec }));
+  // On some filesystems (tmpfs, btrfs) a directory's size counts its names: what the kernel has cached is not true any more.
+  if (sys.fstatx(upperFd, ov.probe) >= 0 && ov.probe.size !== size) ov.services.notify.attributes(parent.id);
 }

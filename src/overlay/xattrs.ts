@@ -95,7 +95,7 @@ export function setxattr(
   refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   const stored = storedName(ov, name, ov.owners === null ? null : ov.upperLayer);
-  copyUp(ov, inode, 'metacopy');
+  copyUpInode(ov, inode);
   locate(ov, inode);
   if (name === CAPABILITY) inode.lacksCapability = false;
   must(sys.setxattr(ov.atFd, ov.atName, stored, value, value.length, how.flags), 'setxattr');
@@ -103,6 +103,11 @@ export function setxattr(
   must(statAt(ov.atFd, ov.atName, ov.probe), 'statx');
   const kept = ov.probe.mode & 0o7777 & ~sys.S_ISGID;
   must(chmod(ov.atFd, ov.atName, kept), 'chmod');
+}
+
+/** Copy-up, but no link on upper for a further name of what is there already: so ovl_xattr_set() and ovl_set_acl(). */
+function copyUpInode(ov: Overlay, inode: Inode): void {
+  if (!inode.hasUpper) copyUp(ov, inode, 'metacopy');
 }
 
 function dropSgid(owner: { mode: number }): void {
@@ -117,7 +122,7 @@ export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   locate(ov, inode);
   const there = storedName(ov, name, overrider(ov, inode));
   must(sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0), 'removexattr');
-  copyUp(ov, inode, 'metacopy');
+  copyUpInode(ov, inode);
   locate(ov, inode);
   const stored = storedName(ov, name, overrider(ov, inode));
   must(sys.removexattr(ov.atFd, ov.atName, stored), 'removexattr');

@@ -155,6 +155,14 @@ export const linkIndex: Scenarios = {
     'rename d/c a',
     'cat a',
   ]),
+  'index-xattr-by-another-name': indexed([
+    'add a 1',
+    'setxattr b user.k v',
+    'setxattr b user.none v REPLACE',
+    'removexattr d/c user.k',
+    'getxattr a user.k',
+    'chmod b 600',
+  ]),
   'index-changed-by-another-name': indexed(['lazyopen f a RDWR', 'cat b', 'write f 0 T', 'cat d/c']),
   'index-changed-by-many-names': indexed(
     ['cat a', 'add d/c 1', 'stat a', 'chmod b 600', 'stat d/c', 'chown a 1:1'],
