@@ -2,6 +2,7 @@
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import { ABSENT_HIT, ABSENT_MISS, NODE_HIT, NODE_MISS } from './cache-counts.js';
+import { claimRedirect, verifyClaim } from './claims.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, type NameInfo, sourceOf } from './listing.js';
@@ -214,6 +215,8 @@ function makeDirectory(ov: Overlay, parent: Inode, name: string, where: RealDir,
   const inode = newInode(ov, sys.S_IFDIR, parent, name, dir);
   if (where.isUpper) inode.hasUpper = true;
   setDirIno(ov, inode);
+  if (dir.redirect !== null) orDrop(ov, inode, () => claimRedirect(ov, parent, inode));
+  else if (ov.claims.size > 0) orDrop(ov, inode, () => verifyClaim(ov, inode));
   if (where.isUpper && isMerge(dir) && !marked.origin) fixOrigin(ov, parent, dir);
   return inode;
 }

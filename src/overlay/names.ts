@@ -1,5 +1,6 @@
 /** The names (aliases) of an inode, and its end when neither the kernel nor a child refers to it. */
 import * as sys from '../sys/index.js';
+import { unclaim } from './claims.js';
 import type { Alias, Inode } from './inode.js';
 import { leaveIndex } from './link-index.js';
 import type { Overlay } from './state.js';
@@ -62,6 +63,7 @@ export function dropInode(ov: Overlay, inode: Inode): void {
 function release(ov: Overlay, inode: Inode): void {
   if (inode.linkKey !== 0 && ov.upperLinks.get(inode.linkKey) === inode) ov.upperLinks.delete(inode.linkKey);
   if (inode.index !== null) leaveIndex(ov, inode);
+  unclaim(ov, inode);
   if (inode.orphan >= 0) sys.close(inode.orphan);
   inode.orphan = -1;
   if (inode.dir === null) {

@@ -1,5 +1,6 @@
 /** st_ino of what was copied up: that of the lower object it came from, remembered in the `origin` xattr. */
 import * as sys from '../sys/index.js';
+import { claim } from './claims.js';
 import type { Layer } from './config.js';
 import type { Target } from './copy-attributes.js';
 import type { Inode } from './inode.js';
@@ -11,7 +12,7 @@ import type { Overlay } from './state.js';
 /**
  * Gives `inode`, an upper file just found as `name` in `parent`, the number of its origin, if the origin is known
  * and still exists. A lower file with several links is an origin only of its copy in the index: others are different
- * files (ovl_getattr()).
+ * files (ovl_getattr()). ESTALE for the second file with one origin.
  */
 export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode): void {
   const blob = readOrigin(ov, ov.dirs.fd(parent.dir!.upper!), name);
@@ -21,7 +22,9 @@ export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode
   if (layer === null || (ov.probe.mode & sys.S_IFMT) !== inode.type) return;
   const { nlink, inoLo, inoHi } = ov.probe;
   const isIndexed = ov.indexDir >= 0 && attachUpper(ov, inode, layer, origin.handle, ov.probe);
-  if (nlink === 1 || isIndexed) ov.inoMap.map(layer, inoLo, inoHi, inode);
+  if (nlink !== 1 && !isIndexed) return;
+  ov.inoMap.map(layer, inoLo, inoHi, inode);
+  if (!isIndexed) claim(ov, inode);
 }
 
 /** Attributes of the origin into `ov.probe`. Returns its layer, or null when it can't be found. */

@@ -83,6 +83,8 @@ export class Overlay {
   readonly upperLinks = new Map<number, Inode>();
   /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
   readonly lowerLinks = new Map<string, Inode>();
+  /** Inodes whose number comes from a mark on upper, by that number: see claims.ts. */
+  readonly claims = new Map<string, Inode>();
   readonly writeback = new Writeback();
   /** See cache-counts.ts. */
   readonly counts: Float64Array;

@@ -47,6 +47,7 @@ const MODES = ['600', '644', '755', '700', '4755', '2750', '1777'];
 const OWNERS = ['0:0', '1:2', '1234:1234'];
 const COPYING = ['RDONLY', 'WRONLY|CREAT|EXCL', 'RDWR|TRUNC'];
 const OPENS = [...COPYING, 'RDWR', 'RDWR|CREAT'];
+const FALLOCATE = ['0', 'KEEP_SIZE', 'KEEP_SIZE|PUNCH_HOLE', 'ZERO_RANGE', 'COLLAPSE'];
 const XATTRS = ['user.one', 'user.two', 'trusted.three', 'trusted.overlay.opaque'];
 
 class Generator {
@@ -63,17 +64,19 @@ class Generator {
     this.#chance = chance;
   }
 
-  scenario(): Scenario {
+  /** `set`: mount options instead of some that are picked. */
+  scenario(set: readonly string[] | null): Scenario {
     const chance = this.#chance;
     const lower = Array.from({ length: 1 + chance.below(3) }, (_, i) => this.#layer(i > 0));
     const upper = chance.likely(0.5) ? this.#layer(true) : undefined;
-    const options = chance.weighted<readonly string[]>([
+    const picked = chance.weighted<readonly string[]>([
       [6, []],
       [2, ['redirect_dir=on']],
       [1, ['metacopy=on', 'redirect_dir=on']],
       [1, ['index=on']],
       [1, ['index=on', 'metacopy=on', 'redirect_dir=on']],
     ]);
+    const options = set ?? picked;
     this.#metacopy = options.includes('metacopy=on');
     const steps = Array.from({ length: 8 + chance.below(25) }, () => this.#step());
     const look = chance.likely(0.7) ? 'each' : 'last';
@@ -195,12 +198,20 @@ class Generator {
     [2, () => `write ${this.#chance.pick(FDS)} ${this.#chance.below(12)} W${this.#chance.below(100)}`],
     [1, () => `fstat ${this.#chance.pick(FDS)} type,mode,owner`],
     [1, () => `close ${this.#chance.pick(FDS)}`],
+    [1, () => `ftruncate ${this.#chance.pick(FDS)} ${this.#chance.below(20)}`],
+    [
+      1,
+      () => `fallocate ${this.#chance.pick(FDS)} ${this.#chance.pick(FALLOCATE)} ${this.#chance.below(3)} 9`,
+    ],
+    [1, () => `copyrange ${this.#chance.pick(FDS)} 0 ${this.#chance.pick(FDS)} ${this.#chance.below(12)} 5`],
+    [0.5, () => `fchmod ${this.#chance.pick(FDS)} ${this.#chance.pick(MODES)}`],
+    [0.5, () => `flock ${this.#chance.pick(FDS)} ${this.#chance.pick(['SH', 'EX', 'UN'])}`],
     [0.3, () => 'forget'],
     [1, () => `user ${this.#chance.pick(['0:0', '0:0', '1234:1234'])}`],
   ];
 }
 
-/** The scenario of a seed. */
-export function generate(seed: number): Scenario {
-  return new Generator(new Chance(seed)).scenario();
+/** The scenario of a seed; `options`: mounted with these. */
+export function generate(seed: number, options: readonly string[] | null = null): Scenario {
+  return new Generator(new Chance(seed)).scenario(options);
 }

@@ -1,4 +1,7 @@
-/** `npm run oracle -- --minutes 10 --seed 1`: the long run of made-up scenarios on kernel overlayfs and plyfs. */
+/**
+ * `npm run oracle -- --minutes 10 --seed 1 [--options xino=on,volatile]`: the long run of made-up scenarios on kernel
+ * overlayfs and plyfs.
+ */
 import { parseArgs } from 'node:util';
 import { kernel, plyfs } from '../support/drivers.js';
 import { describeFinding, random } from './random.js';
@@ -8,6 +11,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '10' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000_000) },
     most: { type: 'string', default: '5' },
+    options: { type: 'string' },
   },
 });
 
@@ -25,6 +29,7 @@ const result = await random(
     seed: Number(values.seed),
     milliseconds: Number(values.minutes) * 60_000,
     most: Number(values.most),
+    options: values.options?.split(',') ?? null,
     onFinding: (finding) => console.log(`\n${describeFinding(finding)}`),
   },
 );

@@ -18,6 +18,8 @@ export interface RandomRun {
   readonly most: number;
   /** Mount options that are left out. */
   readonly without?: readonly string[];
+  /** Mount options of all scenarios; null: some that are picked. */
+  readonly options?: readonly string[] | null;
   readonly onFinding?: (finding: Finding) => void;
 }
 
@@ -48,7 +50,7 @@ export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> 
   while (Date.now() < end && findings.length < run.most && problems.length === 0) {
     const some = Array.from({ length: AT_ONCE }, (_, i) => ({
       seed: seed + i,
-      scenario: generate(seed + i),
+      scenario: generate(seed + i, run.options ?? null),
     }));
     seed += AT_ONCE;
     const wanted = some.filter(({ scenario }) => !scenario.options?.some((o) => run.without?.includes(o)));
