@@ -31,11 +31,11 @@ import { openReadOnly, openWritable, type Root } from './mount-clone.js';
 import { checkKernelMounts } from './mount-table.js';
 import { checkCounts, checkUpperCan, limitIndex, limitTo, limitUuid, withNamespace } from './option-rules.js';
 import { overrideFormat, prepareOverride } from './override-stat.js';
-import { markUpperRoot, verifyIndex } from './root-marks.js';
+import { type IndexParties, markUpperRoot, verifyIndex } from './root-marks.js';
 import { cannotUse, type DirOption, type SourceDir, SourceDirs } from './source-dir.js';
 import { checkEntryTypes, NO_FEATURES, probeUpper } from './upper-probe.js';
 import { UserError } from './user-error.js';
-import { markVolatile, openIndex, openWork, type WorkBase } from './work-dir.js';
+import { findIndex, markVolatile, openIndex, openWork, type WorkBase } from './work-dir.js';
 
 /** What this process may do. */
 interface Powers {
@@ -94,9 +94,9 @@ export function closeLayers(opened: OpenedLayers): void {
 function lookAtAll(options: OverlayOptions): Sources {
   const dirs = new SourceDirs();
   const upper = options.upperdir === null ? null : dirs.look('upperdir', options.upperdir);
-  // A mount that never writes has no use for a workdir.
-  const needsWork = upper !== null && !options.readOnly && options.workdir !== null;
-  const work = needsWork ? dirs.look('workdir', options.workdir) : null;
+  // A mount that never writes has no use for a workdir but the index in it.
+  const needsWork = upper !== null && options.workdir !== null && (!options.readOnly || options.index);
+  const work = needsWork ? dirs.look('workdir', options.workdir!) : null;
   const lowers = options.lowerdir.map((path) => dirs.look('lowerdir', path));
   const data = options.datadir.map((path) => dirs.look('datadir', path));
   return { upper, work, lowers: [...lowers, ...data] };
@@ -111,11 +111,11 @@ interface Roots {
   readonly lowers: readonly Root[];
 }
 
-function openRoots(sources: Sources, powers: Powers, open: Descriptors): Roots {
+function openRoots(sources: Sources, readOnly: boolean, powers: Powers, open: Descriptors): Roots {
   const { upper, work } = sources;
-  if (!upper || !work) {
-    const top = upper ? openReadOnly([upper], open)[0]! : null;
-    return { upper: top, work: null, workdirFd: -1, lowers: openReadOnly(sources.lowers, open) };
+  if (!upper || !work || readOnly) {
+    const top = [upper, work].map((dir) => (dir ? openReadOnly([dir], open)[0]! : null));
+    return { upper: top[0]!, work: top[1]!, workdirFd: -1, lowers: openReadOnly(sources.lowers, open) };
   }
   checkKernelMounts(upper, work);
   const [upperRoot, workRoot] = openWritable([upper, work], open) as [Root, Root];
@@ -164,11 +164,18 @@ function openChecked(
   open: Descriptors,
 ): OpenedLayers {
   const warnings: string[] = [];
-  const prepared: Preparation = { sources, roots: openRoots(sources, powers, open), powers, open, warnings };
-  const writing = prepareWriting(prepared, limitUuid(given, sources, warnings));
+  const prepared: Preparation = {
+    sources,
+    roots: openRoots(sources, given.readOnly, powers, open),
+    powers,
+    open,
+    warnings,
+  };
+  const limited = limitUuid(given, sources, warnings);
+  const writing = given.readOnly ? prepareReading(prepared, limited) : prepareWriting(prepared, limited);
   const { options, work, indexDir, features } = writing;
   const layers = layersOf(prepared, options);
-  if (indexDir >= 0) cleanIndex({ indexDir, layers, options, path: sources.work!.path });
+  if (indexDir >= 0 && !options.readOnly) cleanIndex({ indexDir, layers, options, path: sources.work!.path });
   return {
     options,
     warnings,
@@ -183,6 +190,26 @@ function openChecked(
     privileged: powers.privileged,
     descriptors: [...open.list()],
   };
+}
+
+/** A read-only mount shows what the index knows of hard links, and leaves it as it is. */
+function prepareReading(prepared: Preparation, given: OverlayOptions): Writing {
+  const { sources, roots, powers, open, warnings } = prepared;
+  const none = { work: -1, indexDir: -1, features: NO_FEATURES };
+  if (!given.index || !roots.upper) return { options: given, ...none };
+  if (!roots.work) {
+    warnings.push('index=on needs the workdir that the index is in: index is off.');
+    return { options: { ...given, index: false }, ...none };
+  }
+  const options = limitIndex(given, sources, powers.opensByHandle, warnings);
+  const indexDir = options.index ? findIndex(roots.work.fd, open) : -1;
+  if (indexDir >= 0) verifyIndex(indexParties(prepared, indexDir), options);
+  return { options, ...none, indexDir };
+}
+
+function indexParties({ sources, roots }: Preparation, indexDir: number): IndexParties {
+  const upper = { dir: sources.upper!, root: roots.upper!.fd };
+  return { upper, lower: { dir: sources.lowers[0]!, root: roots.lowers[0]!.fd }, indexDir };
 }
 
 /** From here on the workdir is written to. */
@@ -205,8 +232,7 @@ function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
   let indexDir = -1;
   if (options.index) {
     indexDir = openIndex(base, open);
-    const lower = { dir: sources.lowers[0]!, root: roots.lowers[0]!.fd };
-    verifyIndex({ upper: { dir: upper, root: roots.upper.fd }, lower, indexDir }, options);
+    verifyIndex(indexParties(prepared, indexDir), options);
   }
   if (options.volatile) markVolatile(base, work);
   return { options, work, indexDir, features };

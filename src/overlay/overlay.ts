@@ -58,7 +58,7 @@ class OverlayFileSystem implements FileSystem {
   #give(inode: Inode, out: Entry): void {
     inode.nlookup++;
     out.node = inode.id;
-    out.keepName = inode.index === null;
+    out.keepName = inode.index === null || this.#ov.upperLayer === null;
     fillAttr(this.#ov, inode, out.attr);
   }
 

@@ -62,7 +62,7 @@ function give(ov: Overlay, child: Inode, name: string, next: number, sink: DirSi
   }
   child.nlookup++;
   entry.node = child.id;
-  entry.keepName = child.index === null;
+  entry.keepName = child.index === null || ov.upperLayer === null;
   fillAttr(ov, child, entry.attr);
   return sink.addPlus(name, entry, dtype, next);
 }

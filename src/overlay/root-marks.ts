@@ -39,17 +39,21 @@ export interface IndexParties {
   readonly indexDir: number;
 }
 
-/** The index is keyed by what the lowers hold, so it must not be used with others: as ovl_get_indexdir(). */
+/**
+ * The index is keyed by what the lowers hold, so it must not be used with others: as ovl_get_indexdir(). Marks that are
+ * missing are set, unless the mount is read-only.
+ */
 export function verifyIndex({ upper, lower, indexDir }: IndexParties, options: OverlayOptions): void {
+  const set = !options.readOnly;
   const prefix = xattrPrefix(options);
   const uuidOf = ({ dir }: OpenDir): Buffer | null => (options.uuid === 'off' ? null : dir.fs.uuid);
-  const lowerMark = { on: upper.root, attribute: `${prefix}origin`, of: lower.root, isUpper: false };
+  const lowerMark = { on: upper.root, attribute: `${prefix}origin`, of: lower.root, isUpper: false, set };
   if (!verifyMark(lowerMark, uuidOf(lower))) {
     throw new UserError(
       `upperdir '${upper.dir.path}' was used with index=on over another lowerdir than '${lower.dir.path}'; give the same one, or mount with index=off.`,
     );
   }
-  const upperMark = { on: indexDir, attribute: `${prefix}upper`, of: upper.root, isUpper: true };
+  const upperMark = { on: indexDir, attribute: `${prefix}upper`, of: upper.root, isUpper: true, set };
   if (!verifyMark(upperMark, uuidOf(upper))) {
     throw new UserError(
       `the index of this workdir belongs to another upperdir than '${upper.dir.path}'; choose another workdir, or mount with index=off.`,
@@ -62,9 +66,10 @@ interface Mark {
   readonly attribute: string;
   readonly of: number;
   readonly isUpper: boolean;
+  readonly set: boolean;
 }
 
-/** As ovl_verify_set_fh(): sets the mark where it is missing; false when it names another directory. */
+/** As ovl_verify_set_fh(): may set the mark where it is missing; false when it names another directory. */
 function verifyMark(mark: Mark, uuid: Buffer | null): boolean {
   const handle = nameToHandle(mark.of, '');
   if (typeof handle === 'number') return true;
@@ -79,6 +84,7 @@ function verifyMark(mark: Mark, uuid: Buffer | null): boolean {
       `the ${mark.attribute} mark can't be read (${errnoName(size)}); mount with index=off.`,
     );
   }
+  if (!mark.set) return true;
   const rc = setxattr(mark.on, '', mark.attribute, expected, expected.length);
   if (rc < 0)
     throw new UserError(

@@ -196,6 +196,12 @@ export function openIndex(base: WorkBase, open: Descriptors): number {
   return open.add(makeDir(base, INDEX, false));
 }
 
+/** The same for a mount that does not write; -1 when there is none. */
+export function findIndex(workdir: number, open: Descriptors): number {
+  const fd = openDir(workdir, INDEX, O_PATH);
+  return fd < 0 ? -1 : open.add(fd);
+}
+
 /** Leaves `work/incompat/volatile/dirty`: nothing on upper is known to be on disk until somebody removes it. */
 export function markVolatile(base: WorkBase, work: number): void {
   let parent = work;

@@ -81,3 +81,41 @@ for (const driver of drivers) {
     }
   });
 }
+
+/** A mount of the layers of `fixture` with these options, in which `script` runs. */
+async function lookAgain(fixture: Fixture, options: readonly string[], script: string): Promise<string> {
+  const { driver, lower, merged } = fixture;
+  const stack = { lower, upper: fixture.upperDir, work: fixture.work, options };
+  const mounted = await driver.mount(stack, merged);
+  try {
+    return (await fixture.sh(script)).stdout;
+  } finally {
+    await mounted.unmount();
+  }
+}
+
+for (const driver of drivers) {
+  describe(`read-only mount with an index on ${driver.name}`, () => {
+    it('shows hard links as they are, and writes nothing', async (t) => {
+      const reason = await driver.unavailable();
+      if (reason !== null) return t.skip(reason);
+      const scratch = new Scratch();
+      const lower = [['put a x', 'link a b', 'link a c']];
+      const fixture = new Fixture(scratch, driver, { lower, options: ['index=on'] });
+      try {
+        await fixture.mount();
+        await fixture.steps(['add a y', 'unlink c']);
+        await fixture.unmount();
+        const look =
+          'cat a b; stat -c %h a b; test a -ef b && echo same; touch b 2>/dev/null || echo refused';
+        const left = fixture.upper();
+        assert.equal(await lookAgain(fixture, ['ro', 'index=on'], look), 'xyxy2\n2\nsame\nrefused\n');
+        assert.deepEqual(fixture.upper(), left);
+        assert.equal(await lookAgain(fixture, ['ro', 'index=off'], 'cat b'), 'x');
+      } finally {
+        await fixture.dispose();
+        scratch.dispose();
+      }
+    });
+  });
+}

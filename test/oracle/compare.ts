@@ -234,19 +234,27 @@ class Looks {
     this.#madeUp = scenario.lenient ?? false;
   }
 
-  #normal(where: 'merged' | 'upper', view: Snapshot): Snapshot {
+  #normal(where: 'merged' | 'upper', view: Snapshot, kernel: boolean): Snapshot {
     const lines: Snapshot = {};
     for (const [path, text] of Object.entries(view)) {
-      const line = normal(where, text, this.#madeUp);
+      const line = normal(where, text, { kernel, madeUp: this.#madeUp });
       if (line !== null) lines[path] = line;
     }
     return lines;
   }
 
-  compare(where: 'merged' | 'upper', left: Snapshot | undefined, right: Snapshot | undefined): string[] {
-    return difference(this.#normal(where, left ?? {}), this.#normal(where, right ?? {})).map(
-      (line) => `${where} ${line}`,
+  /** `kernel`: what is left is the kernel's own. */
+  compare(
+    where: 'merged' | 'upper',
+    left: Snapshot | undefined,
+    right: Snapshot | undefined,
+    kernel = true,
+  ): string[] {
+    const lines = difference(
+      this.#normal(where, left ?? {}, kernel),
+      this.#normal(where, right ?? {}, false),
     );
+    return lines.map((line) => `${where} ${line}`);
   }
 
   /** Differences in one step, in the order result, merged view, upper layer. */
@@ -272,10 +280,15 @@ export function compare(scenario: Scenario, kernel: Outcome, plyfs: Outcome): st
     if (lines.length > 0) return lines.map((line) => `step ${i + 1} (${step}): ${line}`);
   }
   if (scenario.look === 'never') return [];
-  const view = (left: Snapshot, right: Snapshot): string[] => looks.compare('merged', left, right);
+  const view = (left: Snapshot, right: Snapshot, kernel: boolean): string[] =>
+    looks.compare('merged', left, right, kernel);
   return [
-    ...view(kernel.final, plyfs.final).map((line) => `at the end: ${line}`),
-    ...view(plyfs.final, plyfs.crossed).map((line) => `plyfs wrote it, itself | the kernel reads: ${line}`),
-    ...view(kernel.final, kernel.crossed).map((line) => `the kernel wrote it, itself | plyfs reads: ${line}`),
+    ...view(kernel.final, plyfs.final, true).map((line) => `at the end: ${line}`),
+    ...view(plyfs.final, plyfs.crossed, false).map(
+      (line) => `plyfs wrote it, itself | the kernel reads: ${line}`,
+    ),
+    ...view(kernel.final, kernel.crossed, true).map(
+      (line) => `the kernel wrote it, itself | plyfs reads: ${line}`,
+    ),
   ];
 }
