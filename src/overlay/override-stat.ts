@@ -3,7 +3,18 @@
  * an unprivileged user may not set, or a network filesystem can't hold. A layer uses one such format or none, and its
  * root tells which: an object without the xattr is what it looks like.
  */
-import { ENODATA, errnoName, getxattr, listxattr, setxattr, XATTR_LIST_MAX } from '../sys/index.js';
+import {
+  ENODATA,
+  errnoName,
+  getxattr,
+  listxattr,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFIFO,
+  S_IFSOCK,
+  setxattr,
+  XATTR_LIST_MAX,
+} from '../sys/index.js';
 import type { OverlayOptions } from './config.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
@@ -69,23 +80,29 @@ export interface Override {
   readonly device: { readonly type: number; readonly major: number; readonly minor: number } | null;
 }
 
-const TYPES: Readonly<Record<string, number>> = {
-  pipe: 0o010000,
-  char: 0o020000,
-  block: 0o060000,
-  socket: 0o140000,
-};
-
-/** Reads `uid:gid:mode[:type]`, written by anybody. null when it is nothing of the kind. */
+/**
+ * Reads `uid:gid:mode[:type]`, written by anybody. null when it is nothing of the kind.
+ *
+ * containers/storage writes `0:0:0640:file`, `dir`, `symlink`, `pipe`, `socket`, `char-1-3`, `block-8-1`, and has more
+ * ignored that may follow; fuse-overlayfs reads `char1:3` and writes no type. `file`, `dir` and `symlink` are what the object
+ * is anyway: a symlink can't hold user.* xattrs on Linux, and what a file would lead to as a symlink nobody says.
+ */
 export function parseOverride(text: string): Override | null {
-  const match = /^(\d{1,10}):(\d{1,10}):([0-7]{1,7})(?::([a-z]+)(?:-?(\d{1,10})[:-](\d{1,10}))?)?$/.exec(
-    text,
-  );
+  const match = /^(\d{1,10}):(\d{1,10}):([0-7]{1,7})(?::(.*))?$/s.exec(text);
   if (match === null) return null;
   const [uid, gid, mode] = [Number(match[1]), Number(match[2]), Number.parseInt(match[3]!, 8)];
   if (uid > 0xffffffff || gid > 0xffffffff) return null;
-  const type = match[4] === undefined ? undefined : TYPES[match[4]];
-  const device =
-    type === undefined ? null : { type, major: Number(match[5] ?? 0), minor: Number(match[6] ?? 0) };
-  return { uid, gid, mode: mode & 0o7777, device };
+  const device = parseType(match[4] ?? 'file');
+  return device === undefined ? null : { uid, gid, mode: mode & 0o7777, device };
+}
+
+/** What the type says; null: nothing new; undefined: nothing that we know. */
+function parseType(text: string): Override['device'] | undefined {
+  if (/^(file|dir|symlink)/.test(text)) return null;
+  if (text.startsWith('pipe')) return { type: S_IFIFO, major: 0, minor: 0 };
+  if (text.startsWith('socket')) return { type: S_IFSOCK, major: 0, minor: 0 };
+  const match = /^(char|block)-?(\d{1,10})[-:](\d{1,10})(?![0-9])/.exec(text);
+  if (match === null) return undefined;
+  const type = match[1] === 'char' ? S_IFCHR : S_IFBLK;
+  return { type, major: Number(match[2]), minor: Number(match[3]) };
 }

@@ -64,5 +64,6 @@ function give(ov: Overlay, child: Inode, name: string, next: number, sink: DirSi
   entry.node = child.id;
   entry.keepName = child.index === null || ov.upperLayer === null;
   fillAttr(ov, child, entry.attr);
-  return sink.addPlus(name, entry, dtype, next);
+  // An owner xattr may say that a file stands for a device (override-stat.ts).
+  return sink.addPlus(name, entry, (entry.attr.mode & sys.S_IFMT) >> 12, next);
 }

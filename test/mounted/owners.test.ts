@@ -10,6 +10,18 @@ import { Scratch } from '../support/scratch.js';
 const reason = await plyfs.unavailable();
 const CONTAINERS = 'user.containers.override_stat';
 
+/** What containers/storage writes, and what it takes. */
+const TYPED: readonly (readonly [string, string])[] = [
+  ['t1', '1:2:4755:file'],
+  ['t2', '1:2:0640:char-1-3'],
+  ['t3', '1:2:0640:block-8-17-later'],
+  ['t4', '1:2:0600:pipe'],
+  ['t5', '1:2:0600:socket'],
+  ['t6', '1:2:0644:file:later'],
+  ['t7', '1:2:0644:door'],
+  ['t8', '1:2:0777:symlink'],
+];
+
 interface Case extends Layers {
   /** As `step => result`. */
   readonly steps: readonly string[];
@@ -27,6 +39,9 @@ const cases: Readonly<Record<string, Case>> = {
         `setxattr d ${CONTAINERS} 7:8:1777`,
         'put dev ""',
         `setxattr dev ${CONTAINERS} 0:6:660:block8:1`,
+        ...TYPED.flatMap(([name, text]) => [`put ${name} x`, `setxattr ${name} ${CONTAINERS} ${text}`]),
+        'dir typed',
+        `setxattr typed ${CONTAINERS} 1:2:0750:dir`,
         'put bad x',
         `setxattr bad ${CONTAINERS} 99999999999:x:rw`,
         `setxattr . ${CONTAINERS} 0:0:755`,
@@ -44,6 +59,15 @@ const cases: Readonly<Record<string, Case>> = {
       'stat f owner,mode => owner=5:6 mode=640',
       'stat d owner,mode => owner=7:8 mode=1777',
       'stat dev owner,type,rdev => owner=0:6 type=6 rdev=8:1',
+      'stat t1 owner,mode,type,size => owner=1:2 mode=4755 type=10 size=1',
+      'stat t2 owner,mode,type,rdev => owner=1:2 mode=640 type=2 rdev=1:3',
+      'stat t3 owner,mode,type,rdev => owner=1:2 mode=640 type=6 rdev=8:17',
+      'stat t4 owner,mode,type => owner=1:2 mode=600 type=1',
+      'stat t5 owner,mode,type => owner=1:2 mode=600 type=14',
+      'stat t6 owner,mode,type => owner=1:2 mode=644 type=10',
+      'stat t7 owner,mode,type => owner=0:0 mode=644 type=10',
+      'stat t8 owner,mode,type => owner=1:2 mode=777 type=10',
+      'stat typed owner,mode,type => owner=1:2 mode=750 type=4',
       'stat bad owner,mode => owner=0:0 mode=644',
       'stat g owner,mode => owner=3:4 mode=644',
       'stat h owner,mode => owner=9:9 mode=600',

@@ -47,7 +47,7 @@ const MODES = ['600', '644', '755', '700', '4755', '2750', '1777'];
 const OWNERS = ['0:0', '1:2', '1234:1234'];
 const COPYING = ['RDONLY', 'WRONLY|CREAT|EXCL', 'RDWR|TRUNC'];
 const OPENS = [...COPYING, 'RDWR', 'RDWR|CREAT'];
-const FALLOCATE = ['0', 'KEEP_SIZE', 'KEEP_SIZE|PUNCH_HOLE', 'ZERO_RANGE', 'COLLAPSE'];
+const FALLOCATE = ['0', 'KEEP_SIZE', 'KEEP_SIZE|PUNCH_HOLE', 'ZERO_RANGE'];
 const XATTRS = ['user.one', 'user.two', 'trusted.three', 'trusted.overlay.opaque'];
 
 class Generator {
