@@ -42,6 +42,10 @@ export const byDesign: Readonly<Record<string, string>> = {
   'open-for-writing-alone': 'plyfs copies up at the first change, see above',
   'holes-kept-by-copy-up':
     'the kernel finds holes in steps of a mebibyte when it copies up, plyfs finds them all',
+  'mapping-across-copy-up':
+    'the kernel goes on showing the lower file in a mapping that was made before copy-up; plyfs shows what is written',
+  'times-of-cached-reads':
+    'what the page cache answers, plyfs does not hear of: it does not set the atime of a file on upper',
   'readdir-snapshot':
     'with zero-message opens a directory is not opened: a listing that goes on shows the names of that moment',
   'index-changed-by-another-name':

@@ -179,6 +179,8 @@ const FLOCK = { SH: 1, EX: 2, UN: 8 };
  */
 function forceCopyUp(opened: number): void {
   sys.setxattr(opened, '', 'user.not-there', buffer, 1, sys.XATTR_REPLACE);
+  // With an index, an xattr gives no further name of a file its link on upper; a mode does.
+  if (sys.fstatx(opened, stat) === 0 && stat.nlink > 1) sys.fchmod(opened, stat.mode & 0o7777);
 }
 
 /** Building blocks of layers: they make missing parents. */
@@ -251,6 +253,16 @@ const naming: Record<string, Operation> = {
     return names(some.sort((a, b) => (a.name < b.name ? -1 : 1)));
   },
   some: (m, name) => someNames(fd(m, name)),
+  /** telldir and seekdir: remembers a position of an open directory, and goes back to it. */
+  tell: (m, mark = '', name) => {
+    const at = sys.lseek(fd(m, name), 0, sys.SEEK_CUR);
+    if (at >= 0) m.marks.set(mark, String(at));
+    return at < 0 ? sys.errnoName(at) : 'ok';
+  },
+  seek: (m, name, mark = '') => {
+    const at = sys.lseek(fd(m, name), Number(m.marks.get(mark)), sys.SEEK_SET);
+    return at < 0 ? sys.errnoName(at) : 'ok';
+  },
   setxattr: (m, path = '', name = '', value = '', flag = '') =>
     outcome(
       sys.setxattr(m.root, path, name, Buffer.from(value, 'latin1'), value.length, flags(flag, 'XATTR_')),
