@@ -6,6 +6,7 @@ import type { Target } from './copy-attributes.js';
 import { copyUp } from './copy-up.js';
 import { dataFd } from './file.js';
 import type { Inode } from './inode.js';
+import { IMMUTABLE, PROTECTED, refuse } from './inode-flags.js';
 import { locate, statAt } from './locate.js';
 import type { Owners } from './owners.js';
 import type { Overlay } from './state.js';
@@ -15,6 +16,7 @@ const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
 /** Applies a change of attributes. EROFS; what the upper's filesystem says. */
 export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
   ov.writable();
+  refuseProtected(ov, inode, change);
   const truncatesAll = change.size === 0;
   copyUp(ov, inode, truncatesAll ? 'none' : change.size === null ? 'metacopy' : 'all');
   if (change.size !== null) must(sys.ftruncate(dataFd(ov, inode, true), change.size), 'ftruncate');
@@ -34,6 +36,15 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
   }
+}
+
+/** Immutable and append-only objects, as may_setattr(): the latter may be touched. EPERM. */
+function refuseProtected(ov: Overlay, inode: Inode, change: SetAttr): void {
+  if (changesNothing(change)) return;
+  const onlyTimes =
+    change.uid === null && change.gid === null && change.mode === null && change.size === null;
+  const touched = change.atime?.nsec === sys.UTIME_NOW && change.mtime?.nsec === sys.UTIME_NOW;
+  refuse(ov, inode, onlyTimes && touched ? IMMUTABLE : PROTECTED);
 }
 
 /** The same where owners are not simply those of the objects. */

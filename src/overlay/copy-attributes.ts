@@ -2,6 +2,7 @@
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { Layer } from './config.js';
+import { recordProtection } from './inode-flags.js';
 import { statAt } from './locate.js';
 import { decodedXattr, encodedXattr, holdsOverride } from './owners.js';
 import type { Overlay } from './state.js';
@@ -26,10 +27,11 @@ export function copyAttributes(ov: Overlay, from: Source, to: Target): void {
   must(statAt(from.fd, from.name, probe), 'statx');
   const { owners } = ov;
   owners?.applyOverride(ov, from.layer, from, probe);
-  const { uid, gid, mode, atime, atimeNsec, mtime, mtimeNsec } = probe;
+  const { attributes, uid, gid, mode, atime, atimeNsec, mtime, mtimeNsec } = probe;
   const recorded = owners !== null && owners.written !== null && holdsOverride(mode);
   if (!recorded) copyOwner(ov, probe, to);
   copyXattrs(ov, from, to);
+  recordProtection(ov, attributes, to);
   if (recorded) owners.record(to, { uid, gid, mode });
   else if ((mode & sys.S_IFMT) !== sys.S_IFLNK) {
     const bits = mode & 0o7777;

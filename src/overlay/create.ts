@@ -5,6 +5,7 @@ import type { Caller, Name } from '../vfs/types.js';
 import { inheritAcl } from './acl.js';
 import { copyUp, copyUpDir, settle } from './copy-up.js';
 import { DirState, dirOf, type Inode, isMerge, RealDir } from './inode.js';
+import { IMMUTABLE, PROTECTED, refuse } from './inode-flags.js';
 import { startNlink } from './link-index.js';
 import { isVisible, isWhitedOut } from './listing.js';
 import { locate } from './locate.js';
@@ -40,8 +41,9 @@ export function prepareName(ov: Overlay, parent: Inode, name: Name): Occupant {
   if (dirOf(parent).dead) fail(sys.ENOENT, 'create in a removed directory');
   if (isReservedName(ov, name)) fail(sys.EINVAL, 'name of a whiteout');
   const there = occupant(ov, parent, name);
+  if (there === 'object' && find(ov, parent, name) !== null) fail(sys.EEXIST, 'create');
+  refuse(ov, parent, IMMUTABLE);
   if (there === 'object') {
-    if (find(ov, parent, name) !== null) fail(sys.EEXIST, 'create');
     // An xattr whiteout that its directory does not announce: on upper it is in the way.
     const upper = dirOf(parent).upper;
     return upper !== null && findWhiteout(ov, upper, name) !== 'none' ? 'whiteout' : withUpper(ov, parent);
@@ -119,6 +121,7 @@ function newUpperInode(ov: Overlay, parent: Inode, name: string, type: number): 
   const inode = newInode(ov, type, parent, name, dir);
   inode.hasUpper = true;
   inode.lacksCapability = true;
+  inode.protection = 0;
   ov.inoMap.map(upper.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
   return inode;
 }
@@ -172,6 +175,7 @@ export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void
   if (inode.dir !== null) fail(sys.EPERM, 'link to a directory');
   settle(ov, inode);
   const there = prepareName(ov, parent, name);
+  refuse(ov, inode, PROTECTED);
   copyUp(ov, inode, 'metacopy');
   if (inode.index !== null) startNlink(ov, inode, inode.parent, inode.name);
   if (inode.data !== null && inode.parent !== null) {
@@ -225,6 +229,7 @@ function linkOverWhiteout(ov: Overlay, inode: Inode, upper: RealDir, name: strin
 /** An unnamed file (O_TMPFILE); {@link link} may name it. The inode owns the descriptor as its `orphan`. */
 export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller): Inode {
   ov.writable();
+  refuse(ov, parent, IMMUTABLE);
   const upper = copyUpDir(ov, parent);
   ov.credentials.as(caller);
   const flags = sys.O_TMPFILE | sys.O_RDWR | sys.O_CLOEXEC;
@@ -233,6 +238,7 @@ export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller
   must(sys.fstatx(fd, ov.stat), 'statx');
   const inode = newInode(ov, sys.S_IFREG, null, '', null);
   inode.hasUpper = true;
+  inode.protection = 0;
   inode.orphan = fd;
   ov.inoMap.map(upper.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
   return inode;

@@ -6,6 +6,7 @@ import { killSuidGid } from './attr.js';
 import { FILE_HIT, FILE_MISS } from './cache-counts.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
+import { APPEND_ONLY, IMMUTABLE, refuse } from './inode-flags.js';
 import { locate } from './locate.js';
 import type { Overlay } from './state.js';
 
@@ -17,6 +18,7 @@ const COPY_MAX = 4 * 1024 * 1024;
  * opened; owned by the cache.
  */
 export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
+  if (write) refuse(ov, inode, IMMUTABLE);
   let file = ov.files.get(inode);
   if (file !== undefined && (!write || (file.writable && inode.data === null && inode.index === null))) {
     ov.counts[FILE_HIT]!++;
@@ -58,6 +60,8 @@ export function write(
   size: number,
 ): number {
   const fd = dataFd(ov, inode, true);
+  if (inode.protection !== 0 && at.offset < must(sys.lseek(fd, 0, sys.SEEK_END), 'lseek'))
+    refuse(ov, inode, APPEND_ONLY);
   const written = must(sys.pwrite(fd, data, size, at.offset), 'pwrite');
   if (at.kill) killSuidGid(ov, fd, '');
   return written;
@@ -113,6 +117,7 @@ export function syncfs(ov: Overlay): void {
 }
 
 export function fallocate(ov: Overlay, inode: Inode, mode: number, offset: number, length: number): void {
+  if (mode !== sys.FALLOC_FL_KEEP_SIZE && mode !== 0) refuse(ov, inode, APPEND_ONLY);
   must(sys.fallocate(dataFd(ov, inode, true), mode, offset, length), 'fallocate');
 }
 
@@ -132,14 +137,4 @@ export function copyFileRange(ov: Overlay, from: DataAt, to: DataAt, length: num
   const fromFd = dataFd(ov, from.inode, false);
   const size = Math.min(length, COPY_MAX);
   return must(sys.copyFileRange(fromFd, from.offset, toFd, to.offset, size), 'copy_file_range');
-}
-
-/** FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR change the file; their getters don't. */
-const SETTERS = new Set([0x40086602, 0x40046602, 0x401c5820]);
-
-/** The flag ioctls, on the real file. ENOTTY where it has none. */
-export function ioctl(ov: Overlay, inode: Inode, command: number, data: Uint8Array): void {
-  const sets = SETTERS.has(command);
-  if (sets) copyUp(ov, inode, 'all');
-  must(sys.ioctl(dataFd(ov, inode, false), command, data), 'ioctl');
 }

@@ -119,6 +119,8 @@ export class Inode {
   lowerName = '';
   /** It has no file capability: the kernel asks before the first write to every file. Set and cleared by xattrs.ts. */
   lacksCapability = false;
+  /** Immutable or append-only, as bits of inode-flags.ts; -1: not asked yet. The same before and after copy-up. */
+  protection = -1;
   /** st_ino, constant over copy-up and rename; signed 32-bit halves. */
   inoLo = 0;
   inoHi = 0;

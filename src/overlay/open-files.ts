@@ -12,6 +12,7 @@ import { type Fh, NO_FH, type OpenReply } from '../vfs/types.js';
 import { copyUp } from './copy-up.js';
 import { openReal } from './file.js';
 import { dirOf, type Inode } from './inode.js';
+import { APPEND_ONLY, IMMUTABLE, refuse } from './inode-flags.js';
 import { locate } from './locate.js';
 import { newInode } from './lookup.js';
 import { removeName } from './names.js';
@@ -75,6 +76,8 @@ export function open(ov: Overlay, inode: Inode, flags: number, out: OpenReply): 
   if (inode.type !== sys.S_IFREG) return;
   const writes = (flags & sys.O_ACCMODE) !== sys.O_RDONLY;
   const truncates = (flags & sys.O_TRUNC) !== 0;
+  if (writes || truncates) refuse(ov, inode, IMMUTABLE);
+  if (truncates || (writes && (flags & sys.O_APPEND) === 0)) refuse(ov, inode, APPEND_ONLY);
   if (writes || truncates) copyUp(ov, inode, truncates ? 'none' : 'all');
   if (ov.openFiles.isStale(inode)) {
     renew(ov, inode);

@@ -28,6 +28,7 @@ import type { OpenedLayers, OverlayServices } from './config.js';
 import { type Created, createAt, link, tmpfile } from './create.js';
 import * as file from './file.js';
 import { dirOf, type Inode } from './inode.js';
+import { ioctl } from './inode-flags.js';
 import { fillAttr, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
 import { give, open, release } from './open-files.js';
@@ -213,7 +214,12 @@ class OverlayFileSystem implements FileSystem {
   }
 
   ioctl(node: NodeId, _fh: Fh, command: number, data: Uint8Array, _caller: Caller): void {
-    file.ioctl(this.#ov, this.#ov.inode(node), command, data);
+    ioctl(
+      this.#ov,
+      this.#ov.inode(node),
+      command,
+      Buffer.from(data.buffer, data.byteOffset, data.byteLength),
+    );
   }
 
   readdir(node: NodeId, _fh: Fh, offset: number, _caller: Caller, sink: DirSink): void {

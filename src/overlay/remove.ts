@@ -4,6 +4,7 @@ import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUpDir, settle } from './copy-up.js';
 import { dirOf, type Inode, isMerge } from './inode.js';
+import { refuseRemoval } from './inode-flags.js';
 import { dropLink, startNlink } from './link-index.js';
 import { isOnLower } from './listing.js';
 import { findExisting } from './lookup.js';
@@ -25,6 +26,7 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   ov.writable();
   const inode = findExisting(ov, parent, name);
   if (inode.dir !== null) fail(sys.EISDIR, 'unlink');
+  refuseRemoval(ov, parent, inode);
   settle(ov, inode);
   const upper = copyUpDir(ov, parent);
   const upperFd = ov.dirs.fd(upper);
@@ -62,6 +64,7 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   ov.writable();
   const inode = findExisting(ov, parent, name);
   if (inode.dir === null) fail(sys.ENOTDIR, 'rmdir');
+  refuseRemoval(ov, parent, inode);
   const isPure = inode.hasUpper && !isMerge(dirOf(inode));
   const below = showsThrough(ov, parent, name);
   // Where rmdir(2) on upper alone does it, upper answers for itself: what it still holds may be whiteouts.

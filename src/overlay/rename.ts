@@ -4,6 +4,7 @@ import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUp, copyUpDir, settle } from './copy-up.js';
 import { dirOf, type Inode, isMerge, type RealDir } from './inode.js';
+import { IMMUTABLE, refuse, refuseRemoval } from './inode-flags.js';
 import { copyUpName, dropLink, startNlink } from './link-index.js';
 import { isWhitedOut } from './listing.js';
 import { find, findExisting } from './lookup.js';
@@ -43,6 +44,9 @@ export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'i
   const inode = findExisting(ov, from.parent, from.name);
   const target = find(ov, to.parent, to.name);
   if (inode === target) return;
+  refuseRemoval(ov, from.parent, inode);
+  if (target === null) refuse(ov, to.parent, IMMUTABLE);
+  else if ((flags & sys.RENAME_NOREPLACE) === 0) refuseRemoval(ov, to.parent, target);
   settle(ov, inode);
   if (target !== null) settle(ov, target);
   const source = { ...from, inode };

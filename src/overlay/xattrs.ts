@@ -9,6 +9,7 @@ import { chmod } from './attr.js';
 import type { Layer } from './config.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
+import { PROTECTED, refuse } from './inode-flags.js';
 import { locate, statAt } from './locate.js';
 import { decodedXattr, encodedXattr, layerOf } from './owners.js';
 import type { Overlay } from './state.js';
@@ -95,6 +96,7 @@ export function setxattr(
   refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   const stored = storedName(ov, name, ov.owners === null ? null : ov.upperLayer);
+  refuse(ov, inode, PROTECTED);
   copyUpInode(ov, inode);
   locate(ov, inode);
   if (name === CAPABILITY) inode.lacksCapability = false;
@@ -119,6 +121,7 @@ export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   ov.writable();
   refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
+  refuse(ov, inode, PROTECTED);
   locate(ov, inode);
   const there = storedName(ov, name, overrider(ov, inode));
   must(sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0), 'removexattr');

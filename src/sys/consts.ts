@@ -31,6 +31,8 @@ export const O_DIRECT = arm ? 0o200000 : 0o40000;
 export const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 
 export const S_IFMT = 0o170000;
+/** fallocate(2): the size stays. */
+export const FALLOC_FL_KEEP_SIZE = 1;
 export const S_IFSOCK = 0o140000;
 export const S_IFLNK = 0o120000;
 export const S_IFREG = 0o100000;

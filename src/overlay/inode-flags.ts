@@ -1,0 +1,114 @@
+/**
+ * Immutable and append-only objects (chattr +i, +a). Linux checks its own inodes' flags before it asks a filesystem, but
+ * an inode of FUSE has none: so we check, as the VFS does, in whatever changes something.
+ *
+ * On a lower layer the flags are those of the object. On upper they are kept in the xattr `overlay.protattr`, letters `a`
+ * and `i`, as ovl_set_protattr() does: real ones would bar the overlay itself from linking, marking and copying up. Who sets
+ * real ones on upper from outside bars us, too.
+ */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import type { Target } from './copy-attributes.js';
+import { copyUp } from './copy-up.js';
+import { dataFd } from './file.js';
+import type { Inode } from './inode.js';
+import { locate, statIfThere } from './locate.js';
+import type { Overlay } from './state.js';
+
+export const IMMUTABLE = 1;
+export const APPEND_ONLY = 2;
+export const PROTECTED = IMMUTABLE | APPEND_ONLY;
+
+const STATX_ATTR_IMMUTABLE = 0x10;
+const STATX_ATTR_APPEND = 0x20;
+
+/** Bits from `Stat.attributes`. */
+function fromAttributes(attributes: number): number {
+  const immutable = (attributes & STATX_ATTR_IMMUTABLE) !== 0 ? IMMUTABLE : 0;
+  return immutable | ((attributes & STATX_ATTR_APPEND) !== 0 ? APPEND_ONLY : 0);
+}
+
+/** Asked for once: nobody but us changes it (or else it is as undefined as all changes of layers). */
+function protectionOf(ov: Overlay, inode: Inode): number {
+  if (inode.protection >= 0) return inode.protection;
+  let bits = 0;
+  if (!inode.hasUpper && (inode.dir === null || inode.dir.upper === null)) {
+    if (statIfThere(ov, inode) >= 0) bits = fromAttributes(ov.stat.attributes);
+  } else if (inode.type === sys.S_IFREG || inode.type === sys.S_IFDIR) {
+    locate(ov, inode);
+    const size = sys.getxattr(ov.atFd, ov.atName, ov.own.protattr, ov.scratch, 32);
+    const letters = size <= 0 ? '' : ov.scratch.latin1Slice(0, size);
+    bits = (letters.includes('i') ? IMMUTABLE : 0) | (letters.includes('a') ? APPEND_ONLY : 0);
+  }
+  inode.protection = bits;
+  return bits;
+}
+
+/** EPERM for an object that has any of these flags. `ov.stat` may be overwritten. */
+export function refuse(ov: Overlay, inode: Inode, flags: number): void {
+  if ((protectionOf(ov, inode) & flags) !== 0) fail(sys.EPERM, 'immutable or append-only');
+}
+
+/** The same for taking a name from a directory (may_delete()). */
+export function refuseRemoval(ov: Overlay, parent: Inode, inode: Inode): void {
+  refuse(ov, parent, PROTECTED);
+  refuse(ov, inode, PROTECTED);
+}
+
+function letters(bits: number): Buffer {
+  return Buffer.from(`${bits & APPEND_ONLY ? 'a' : ''}${bits & IMMUTABLE ? 'i' : ''}`);
+}
+
+/** Copy-up: the flags of the object with these `attributes` are recorded on its copy (ovl_copy_fileattr()). */
+export function recordProtection(ov: Overlay, attributes: number, to: Target): void {
+  const bits = fromAttributes(attributes);
+  if (bits === 0) return;
+  const value = letters(bits);
+  const rc = sys.setxattr(to.fd, to.name, ov.own.protattr, value, value.length);
+  if (rc === -sys.EPERM || rc === -sys.EOPNOTSUPP) ov.bestEffort('record flags', rc);
+  else must(rc, 'record flags');
+}
+
+/** How the flag ioctls show the two: FS_IOC_GETFLAGS and its setter, FS_IOC_FSGETXATTR and its. */
+const AS_FLAGS = { immutable: 0x10, append: 0x20 };
+const AS_XFLAGS = { immutable: 0x8, append: 0x10 };
+const GETTERS = new Map([
+  [0x80086601, AS_FLAGS],
+  [0x80046601, AS_FLAGS],
+  [0x801c581f, AS_XFLAGS],
+]);
+const SETTERS = new Map([
+  [0x40086602, AS_FLAGS],
+  [0x40046602, AS_FLAGS],
+  [0x401c5820, AS_XFLAGS],
+]);
+
+/** The flag ioctls: on the real file, but for the two that are kept apart on upper (ovl_fileattr_set()). ENOTTY where it has none. */
+export function ioctl(ov: Overlay, inode: Inode, command: number, data: Buffer): void {
+  const setter = SETTERS.get(command);
+  if (setter !== undefined) setFlags(ov, inode, command, data, setter);
+  else must(sys.ioctl(dataFd(ov, inode, false), command, data), 'ioctl');
+  const getter = GETTERS.get(command);
+  if (getter === undefined) return;
+  const bits = protectionOf(ov, inode);
+  let shown = data.readUInt32LE(0);
+  if ((bits & IMMUTABLE) !== 0) shown |= getter.immutable;
+  if ((bits & APPEND_ONLY) !== 0) shown |= getter.append;
+  data.writeUInt32LE(shown, 0);
+}
+
+function setFlags(ov: Overlay, inode: Inode, command: number, data: Buffer, as: typeof AS_FLAGS): void {
+  copyUp(ov, inode, 'all');
+  const wanted = data.readUInt32LE(0);
+  const bits =
+    ((wanted & as.immutable) !== 0 ? IMMUTABLE : 0) | ((wanted & as.append) !== 0 ? APPEND_ONLY : 0);
+  const before = protectionOf(ov, inode);
+  locate(ov, inode);
+  const value = letters(bits);
+  if (bits !== 0) must(sys.setxattr(ov.atFd, ov.atName, ov.own.protattr, value, value.length), 'set flags');
+  else if (before !== 0) must(sys.removexattr(ov.atFd, ov.atName, ov.own.protattr), 'set flags');
+  inode.protection = bits;
+  const rest = Buffer.from(data);
+  rest.writeUInt32LE((wanted & ~(as.immutable | as.append)) >>> 0, 0);
+  must(sys.ioctl(dataFd(ov, inode, false), command, rest), 'ioctl');
+}
