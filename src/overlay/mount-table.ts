@@ -1,6 +1,22 @@
 /** The mounts that this process sees, for what only they can tell about layers. */
 
-import { AT_FDCWD, close, O_CLOEXEC, O_RDONLY, openat, read, Stat, statxFollow } from '../sys/index.js';
+import {
+  AT_FDCWD,
+  close,
+  EBUSY,
+  fsconfigCreate,
+  fsconfigString,
+  fsopen,
+  O_CLOEXEC,
+  O_RDONLY,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+  openat,
+  openTree,
+  read,
+  Stat,
+  statxFollow,
+} from '../sys/index.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
@@ -71,20 +87,47 @@ function names(shown: string, dir: SourceDir): boolean {
 }
 
 /**
+ * Whether a kernel overlay writes to the directory, wherever it is mounted and however it was named: another one with
+ * index=on would be refused with EBUSY. That one is never made, and writes nothing: its workdir is on another mount than
+ * its upperdir, at which the kernel gives up right after it has looked (with a line in its log).
+ */
+function isUsedByKernel(dir: SourceDir): boolean {
+  const upper = openTree(AT_FDCWD, dir.canonical, OPEN_TREE_CLOEXEC);
+  const elsewhere = openTree(AT_FDCWD, dir.canonical, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  const fd = upper < 0 || elsewhere < 0 ? -1 : fsopen('overlay');
+  let rc = fd < 0 ? fd : fsconfigString(fd, 'lowerdir', '/');
+  if (rc >= 0) rc = fsconfigString(fd, 'upperdir', `/proc/self/fd/${upper}`);
+  if (rc >= 0) rc = fsconfigString(fd, 'workdir', `/proc/self/fd/${elsewhere}`);
+  if (rc >= 0) rc = fsconfigString(fd, 'index', 'on');
+  if (rc >= 0) rc = fsconfigCreate(fd);
+  for (const opened of [fd, elsewhere, upper]) if (opened >= 0) close(opened);
+  return rc === -EBUSY;
+}
+
+/**
  * Refuses an upper or work that a kernel overlay mount is using. Its own mark on the directory can't be read from
- * outside, so this looks at the mounts that this process sees; other mounts of plyfs are found by their lock.
+ * outside, so this looks at the mounts that this process sees; other mounts of plyfs are found by their lock. One that was
+ * mounted with relative paths says nothing: then the kernel is asked.
  */
 export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
+  let unclear: MountLine | null = null;
   for (const mount of readMounts('overlay')) {
     for (const option of mount.superOptions.split(',')) {
       const [key, ...value] = option.split('=');
       if (key !== 'upperdir' && key !== 'workdir') continue;
-      const dir = [upper, work].find((candidate) => names(value.join('='), candidate));
-      if (dir) {
-        throw new UserError(
-          `${dir.option} '${dir.path}' is in use by the overlay mounted on '${mount.point}'; unmount that first, or choose another directory.`,
-        );
-      }
+      const shown = value.join('=');
+      if (!shown.startsWith('/')) unclear = mount;
+      const dir = [upper, work].find((candidate) => names(shown, candidate));
+      if (dir) throw inUse(dir, `the overlay mounted on '${mount.point}'`);
     }
   }
+  if (unclear !== null && isUsedByKernel(upper)) {
+    throw inUse(upper, `an overlay with relative paths, perhaps that mounted on '${unclear.point}'`);
+  }
+}
+
+function inUse(dir: SourceDir, by: string): UserError {
+  return new UserError(
+    `${dir.option} '${dir.path}' is in use by ${by}; unmount that first, or choose another directory.`,
+  );
 }

@@ -1,5 +1,5 @@
 /** mount(2) and umount2(2). */
-import { native, nativeElsewhere, path, path2, result, TOO_LONG } from './ffi.js';
+import { native, nativeElsewhere, nativeSyscall, path, path2, result, TOO_LONG } from './ffi.js';
 
 const mountCall = native('int', 'mount', ['void *', 'void *', 'void *', 'uint64', 'void *']);
 const umount2Call = nativeElsewhere('umount2', ['void *', 'int']);
@@ -52,4 +52,28 @@ export function mount(call: MountCall): number {
  */
 export function umount2(target: string, flags: number): Promise<number> {
   return umount2Call(cString(target), flags);
+}
+
+const fsopenCall = nativeSyscall(['void *', 'uint']);
+const fsconfigCall = nativeSyscall(['int', 'uint', 'void *', 'void *', 'int']);
+
+const SYS_FSOPEN = 430;
+const SYS_FSCONFIG = 431;
+const FSOPEN_CLOEXEC = 1;
+const FSCONFIG_SET_STRING = 1;
+const FSCONFIG_CMD_CREATE = 6;
+
+/** fsopen(2): a descriptor with which a filesystem of this type is set up. Returns it or -errno. */
+export function fsopen(type: string): number {
+  return result(fsopenCall(SYS_FSOPEN, cString(type), FSOPEN_CLOEXEC));
+}
+
+/** Sets an option of a filesystem being set up. Returns 0 or -errno. */
+export function fsconfigString(fd: number, key: string, value: string): number {
+  return result(fsconfigCall(SYS_FSCONFIG, fd, FSCONFIG_SET_STRING, cString(key), cString(value), 0));
+}
+
+/** Makes the filesystem, which goes with the descriptor: nothing is mounted. Returns 0 or -errno. */
+export function fsconfigCreate(fd: number): number {
+  return result(fsconfigCall(SYS_FSCONFIG, fd, FSCONFIG_CMD_CREATE, null, null, 0));
 }

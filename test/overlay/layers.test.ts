@@ -279,6 +279,19 @@ test('an upper that a kernel overlay uses is refused', { skip: needsMounts }, (t
   place.open({ lowerdir: ['l'], upperdir: 'u', workdir: 'a, b/w' });
 });
 
+test('an upper that a kernel overlay uses by a relative path is refused', { skip: needsMounts }, (t) => {
+  const place = new Place(t);
+  place.dirs('l', 'u', 'w', 'm', 'u2', 'w2');
+  place.mount('m', '-t', 'overlay', 'x', '-o', 'lowerdir=l,upperdir=u,workdir=w');
+  assert.throws(
+    () => place.open({ lowerdir: ['l'], upperdir: 'u', workdir: 'w2' }),
+    /upperdir '.*\/u' is in use by an overlay with relative paths, perhaps that mounted on '.*\/m'/,
+  );
+  // Another one is not in its way, and nothing was written while asking.
+  place.close(place.open({ lowerdir: ['l'], upperdir: 'u2', workdir: 'w2' }));
+  place.umount('m');
+});
+
 test('a read-only upper filesystem', { skip: needsMounts }, (t) => {
   const place = new Place(t);
   place.dirs('l');
