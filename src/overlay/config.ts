@@ -112,6 +112,8 @@ export interface OpenedLayers {
   readonly work: number;
   /** O_PATH descriptor of `workdir/index`; -1 unless index=on. */
   readonly indexDir: number;
+  /** A volatile mount's sensor for lost writes (lost-writes.ts): syncfs() on it. -1: there is none. */
+  readonly sensor: number;
   readonly features: UpperFeatures;
   /**
    * upperdir and workdir, which may lie inside a lower (`lowerdir=/`): a lookup that finds one of them there must fail

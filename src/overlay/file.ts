@@ -99,7 +99,8 @@ function isVolatile(ov: Overlay): boolean {
 export function fsync(ov: Overlay, inode: Inode, datasync: boolean): void {
   if (flushed(ov)) return;
   if (isVolatile(ov)) {
-    ov.writeback.check(ov, inode.hasUpper ? dataFd(ov, inode, false) : -1);
+    const asksFile = ov.opened.sensor < 0 && inode.hasUpper;
+    ov.writeback.check(ov, asksFile ? dataFd(ov, inode, false) : -1);
     return;
   }
   if (!inode.hasUpper) return;

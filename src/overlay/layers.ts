@@ -27,6 +27,7 @@ import { lockDirectory } from './dir-lock.js';
 import { cleanIndex } from './index-cleanup.js';
 import { checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
 import { numberFilesystems, openHandleFds, originFilesystems, xinoBits } from './layer-filesystems.js';
+import { openSensor } from './lost-writes.js';
 import { openReadOnly, openWritable, type Root } from './mount-clone.js';
 import { checkKernelMounts } from './mount-table.js';
 import { checkCounts, checkUpperCan, limitIndex, limitTo, limitUuid, withNamespace } from './option-rules.js';
@@ -154,6 +155,7 @@ interface Writing {
   readonly options: OverlayOptions;
   readonly work: number;
   readonly indexDir: number;
+  readonly sensor: number;
   readonly features: UpperFeatures;
 }
 
@@ -173,7 +175,7 @@ function openChecked(
   };
   const limited = limitUuid(given, sources, warnings);
   const writing = given.readOnly ? prepareReading(prepared, limited) : prepareWriting(prepared, limited);
-  const { options, work, indexDir, features } = writing;
+  const { options, work, indexDir, sensor, features } = writing;
   const layers = layersOf(prepared, options);
   if (indexDir >= 0 && !options.readOnly) cleanIndex({ indexDir, layers, options, path: sources.work!.path });
   return {
@@ -183,6 +185,7 @@ function openChecked(
     hasUpper: sources.upper !== null,
     work,
     indexDir,
+    sensor,
     features,
     traps: trapsOf(sources),
     xinoBits: xinoBits(sources, options.xino),
@@ -195,7 +198,7 @@ function openChecked(
 /** A read-only mount shows what the index knows of hard links, and leaves it as it is. */
 function prepareReading(prepared: Preparation, given: OverlayOptions): Writing {
   const { sources, roots, powers, open, warnings } = prepared;
-  const none = { work: -1, indexDir: -1, features: NO_FEATURES };
+  const none = { work: -1, indexDir: -1, sensor: -1, features: NO_FEATURES };
   if (!given.index || !roots.upper) return { options: given, ...none };
   if (!roots.work) {
     warnings.push('index=on needs the workdir that the index is in: index is off.');
@@ -216,7 +219,7 @@ function indexParties({ sources, roots }: Preparation, indexDir: number): IndexP
 function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
   const { sources, roots, powers, open, warnings } = prepared;
   if (!roots.upper || !roots.work) {
-    return { options: given, work: -1, indexDir: -1, features: NO_FEATURES };
+    return { options: given, work: -1, indexDir: -1, sensor: -1, features: NO_FEATURES };
   }
   const upper = sources.upper!;
   const mode = powers.overridesModes ? 0 : 0o700;
@@ -234,8 +237,9 @@ function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
     indexDir = openIndex(base, open);
     verifyIndex(indexParties(prepared, indexDir), options);
   }
+  const sensor = options.volatile || options.fsync === 'volatile' ? openSensor(work, open) : -1;
   if (options.volatile) markVolatile(base, work);
-  return { options, work, indexDir, features };
+  return { options, work, indexDir, sensor, features };
 }
 
 function trapsOf(sources: Sources): Trap[] {

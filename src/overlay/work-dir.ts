@@ -87,7 +87,7 @@ function openForListing(parent: number, name: string): number {
 }
 
 /** Removes `name` and all below it. Returns 0 or the -errno that stopped it. */
-function removeTree(parent: number, name: string): number {
+export function removeTree(parent: number, name: string): number {
   const rc = unlinkat(parent, name);
   if (rc === 0 || rc === -ENOENT) return 0;
   if (rc !== -EISDIR && rc !== -EPERM) return rc;

@@ -55,11 +55,15 @@ export function umount2(target: string, flags: number): Promise<number> {
 }
 
 const fsopenCall = nativeSyscall(['void *', 'uint']);
+const fsmountCall = nativeSyscall(['int', 'uint', 'uint']);
 const fsconfigCall = nativeSyscall(['int', 'uint', 'void *', 'void *', 'int']);
 
 const SYS_FSOPEN = 430;
 const SYS_FSCONFIG = 431;
+const SYS_FSMOUNT = 432;
 const FSOPEN_CLOEXEC = 1;
+const FSMOUNT_CLOEXEC = 1;
+const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
 const FSCONFIG_CMD_CREATE = 6;
 
@@ -71,6 +75,16 @@ export function fsopen(type: string): number {
 /** Sets an option of a filesystem being set up. Returns 0 or -errno. */
 export function fsconfigString(fd: number, key: string, value: string): number {
   return result(fsconfigCall(SYS_FSCONFIG, fd, FSCONFIG_SET_STRING, cString(key), cString(value), 0));
+}
+
+/** Sets an option without a value. Returns 0 or -errno. */
+export function fsconfigFlag(fd: number, key: string): number {
+  return result(fsconfigCall(SYS_FSCONFIG, fd, FSCONFIG_SET_FLAG, cString(key), null, 0));
+}
+
+/** A detached mount of a filesystem that was made, as an O_PATH descriptor; it goes with that. Returns it or -errno. */
+export function fsmount(fd: number): number {
+  return result(fsmountCall(SYS_FSMOUNT, fd, FSMOUNT_CLOEXEC, 0));
 }
 
 /** Makes the filesystem, which goes with the descriptor: nothing is mounted. Returns 0 or -errno. */

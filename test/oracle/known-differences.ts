@@ -7,8 +7,8 @@
  * Some differences need no rule, because the harness keeps away from them:
  * - A file is copied up by its first change, not by an open for writing (plyfs does not hear of most opens). The
  *   step `open` makes a change that fails after the copy-up; `lazyopen` does not.
- * - With `volatile`, the kernel fails every fsync after any lost write to upper's filesystem since the mount. plyfs does so
- *   after a lost write to a file that is asked about, or that it has open for writing (src/overlay/writeback.ts).
+ * - With `volatile`, every fsync fails after any lost write to upper's filesystem since the mount. Where plyfs has no sensor
+ *   (src/overlay/lost-writes.ts), after one to a file that is asked about, or that it has open for writing.
  * - The kernel adds `origin` and `impure` to directories of an upper that it did not write, when it looks them up.
  *   Every upper is mounted by the kernel once before a scenario.
  */
