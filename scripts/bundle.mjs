@@ -13,13 +13,13 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 const outdir = `${root}dist/bundle/bin`;
 
 /** The files that are started by name: paths between them (new URL('./worker.js', ...)) stay true in one folder. */
-const ENTRIES = [
-  'cli/main',
-  'session/worker',
-  'session/helper',
-  'session/native-main',
-  'session/native-watch',
-];
+const ENTRIES = {
+  main: 'cli/bundled',
+  worker: 'session/worker',
+  helper: 'session/helper',
+  'native-main': 'session/native-main',
+  'native-watch': 'session/native-watch',
+};
 
 /** esbuild, or null where it is not installed. */
 async function findBundler() {
@@ -48,7 +48,7 @@ module.exports.script = script;
 
 async function bundle(bundler) {
   const { outputFiles } = await bundler.build({
-    entryPoints: ENTRIES.map((name) => `${root}dist/src/${name}.js`),
+    entryPoints: Object.entries(ENTRIES).map(([out, from]) => ({ out, in: `${root}dist/src/${from}.js` })),
     entryNames: '[name].code',
     outdir,
     bundle: true,
@@ -69,22 +69,27 @@ async function bundle(bundler) {
   // A script from a code cache has lost the way to load modules (ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING).
   for (const { path, text } of outputFiles) writeFileSync(path, text.replace(/\bimport\(/g, 'bundleImport('));
   writeFileSync(`${outdir}/package.json`, '{ "type": "commonjs" }\n');
-  for (const entry of ENTRIES) {
-    const name = entry.split('/')[1];
+  for (const name of Object.keys(ENTRIES)) {
     writeFileSync(`${outdir}/${name}.js`, loader(name));
   }
 }
 
 /**
- * A cache holds the functions that have been compiled when it is made: so main refuses a mount, and the session thread
- * loads what it needs for one.
+ * A cache holds the functions that have been compiled when it is made: so main refuses a mount and then serves one in
+ * rehearsal, and the session thread of the API loads what it needs.
  */
 function makeCaches() {
   const load = (name) => `
     const { writeFileSync } = require('node:fs');
-    const save = () => writeFileSync('${outdir}/${name}.code.js.cache', script.createCachedData());
-    const { script } = require('${outdir}/${name}.js');`;
-  const main = `process.on('exit', () => save()); ${load('main')}`;
+    const save = () => writeFileSync('${outdir}/${name}.code.js.cache', script.createCachedData(), { mode: 0o644 });
+    const { script, loadParts } = require('${outdir}/${name}.js');`;
+  const main = `const { exit } = process;
+    const { rehearse } = require('${root}scripts/rehearsal.cjs');
+    process.exit = () => {
+      process.exit = () => {};
+      rehearse(loadParts).catch((error) => console.error(error)).finally(() => { save(); exit(0); });
+    };
+    ${load('main')}`;
   const session = `${load('worker')} setImmediate(() => { save(); process.exit(); });`;
   const thread = `const workerData = { filesystem: null, counters: new SharedArrayBuffer(65536) };
     new (require('node:worker_threads').Worker)(${JSON.stringify(session)}, { eval: true, workerData });`;
@@ -97,8 +102,9 @@ function run(script, flags, args) {
   const { status, stderr } = spawnSync(process.execPath, [...flags, '-e', script, '--', ...args], {
     encoding: 'utf8',
   });
-  // Started from a machine that can't run it (koffi has no binary for it, say): no cache, and no harm.
-  if (status !== 0 && !/^plyfs: .*nonexistent/.test(stderr)) console.log(`bundle: no code cache: ${stderr}`);
+  // Started from a machine that can't run it (koffi has no binary for it, say): no cache, or half of one, and no harm.
+  const complaint = stderr.replace(/^plyfs: .*nonexistent.*\n/, '');
+  if (status !== 0 || complaint !== '') console.log(`bundle: no full code cache: ${complaint}`);
 }
 
 const bundler = await findBundler();
