@@ -51,7 +51,7 @@ export interface Mount {
   unmount(how?: { lazy?: boolean }): Promise<void>;
 }
 
-function attachPlan(plan: MountPlan, target: string): Attachment {
+function attachPlan(plan: MountPlan, target: string): Promise<Attachment> {
   const { kernel, overlay } = plan;
   const readOnly = overlay.readOnly || overlay.upperdir === null;
   return attach({
@@ -77,7 +77,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   const opened = plan.openLayers(plan.overlay);
   let attachment: Attachment;
   try {
-    attachment = attachPlan(plan, target);
+    attachment = await attachPlan(plan, target);
   } catch (error) {
     closeLayers(opened);
     throw error;

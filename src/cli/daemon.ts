@@ -3,7 +3,6 @@
  * was started by Node directly, a Node process that starts a second one. Either way the serving process gets a
  * descriptor on which it writes its exit code once: `0` when the mount answers, else why there is none.
  */
-import { spawn } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -59,14 +58,15 @@ export function passedArguments(): string[] | null {
 }
 
 /** Starts the serving process with the same arguments, and resolves to the exit code that it reports. */
-export function startServer(args: readonly string[]): Promise<number> {
+export async function startServer(args: readonly string[]): Promise<number> {
+  const { spawn } = await import('node:child_process'); // not on the way of a server's start
   const main = fileURLToPath(new URL('./main.js', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, main, ...process.argv.slice(2)], {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
     env: { ...process.env, [READY_FD]: '3', [ARGUMENTS]: JSON.stringify(args) },
   });
-  return new Promise((resolve) => {
+  return await new Promise((resolve) => {
     const said: Buffer[] = [];
     const pipe = child.stdio[3] as NodeJS.ReadableStream;
     pipe.on('data', (chunk: Buffer) => said.push(chunk));

@@ -172,14 +172,14 @@ function attachDirectly(options: AttachOptions): number {
   throw new UserError(mountProblem(options.target, rc));
 }
 
-function attachByFusermount(program: string, options: AttachOptions): number {
-  const got = fusermount(program, options.target, fusermountWords(options));
+async function attachByFusermount(program: string, options: AttachOptions): Promise<number> {
+  const got = await fusermount(program, options.target, fusermountWords(options));
   if (typeof got === 'string') throw new UserError(`fusermount can't mount at ${options.target}: ${got}.`);
   return got;
 }
 
 /** Mounts. The connection's first request is waiting on the returned descriptor. */
-export function attach(options: AttachOptions): Attachment {
+export async function attach(options: AttachOptions): Promise<Attachment> {
   const direct = attachDirectly(options);
   const program = direct < 0 ? findFusermount() : null;
   if (direct < 0 && program === null) {
@@ -187,7 +187,7 @@ export function attach(options: AttachOptions): Attachment {
       `not permitted to mount at ${options.target}: run as root, or install fusermount3 (the fuse3 package).`,
     );
   }
-  const fd = program === null ? direct : attachByFusermount(program, options);
+  const fd = program === null ? direct : await attachByFusermount(program, options);
   const device = mountAt(options.target)?.device ?? '';
   return { fd, target: options.target, device, fusermount: program };
 }

@@ -1,5 +1,7 @@
-/** Mounting without privilege, by the set-user-id program fusermount3 (or fusermount) of the fuse package. */
-import { spawn, spawnSync } from 'node:child_process';
+/**
+ * Mounting without privilege, by the set-user-id program fusermount3 (or fusermount) of the fuse package. Node's code for
+ * child processes is loaded when one is started: others need not wait for it.
+ */
 import { accessSync, constants } from 'node:fs';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
@@ -43,8 +45,9 @@ function complaint(stderr: Buffer): string {
   return line.replace(/^\S*fusermount3?: /, '') || 'it gave no reason';
 }
 
-/** Mounts at `target` with comma-separated fusermount options. Returns the descriptor of /dev/fuse, or its complaint. */
-export function fusermount(program: string, target: string, options: string): number | string {
+/** Mounts at `target` with comma-separated fusermount options. Resolves to the descriptor of /dev/fuse, or to its complaint. */
+export async function fusermount(program: string, target: string, options: string): Promise<number | string> {
+  const { spawnSync } = await import('node:child_process');
   const pair = sys.socketpair();
   if (typeof pair === 'number') throw new UserError(`can't make a socket pair: ${sys.errnoName(pair)}.`);
   const [ours, theirs] = pair;
@@ -66,8 +69,9 @@ export function fusermount(program: string, target: string, options: string): nu
 }
 
 /** Unmounts with fusermount. Resolves to null, or to its complaint. */
-export function fuserunmount(program: string, target: string, lazy: boolean): Promise<string | null> {
-  return new Promise((resolve) => {
+export async function fuserunmount(program: string, target: string, lazy: boolean): Promise<string | null> {
+  const { spawn } = await import('node:child_process');
+  return await new Promise((resolve) => {
     const args = ['-u', ...(lazy ? ['-z'] : []), '--', argument(target)];
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     const said: Buffer[] = [];
