@@ -15,7 +15,7 @@ const MAY_IMPORT = {
   index: ['mount', 'run', 'session', 'overlay', 'vfs', 'tools'],
   cli: ['mount', 'run', 'session', 'overlay', 'tools', 'vfs', 'sys'],
   mount: ['session', 'overlay', 'vfs', 'sys'],
-  run: ['mount', 'overlay', 'tools'],
+  run: ['mount', 'overlay', 'tools', 'sys'],
   session: ['fuse', 'fuse-native', 'overlay', 'vfs', 'sys'],
   fuse: ['vfs'],
   'fuse-native': ['vfs'],

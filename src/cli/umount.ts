@@ -1,7 +1,7 @@
 /** `plyfs umount`. */
 import { UserError } from '../overlay/user-error.js';
 import { attachedAt, detach, FS_TYPE } from '../session/attach.js';
-import { mountAt } from '../session/mountinfo.js';
+import { mountAt } from '../sys/index.js';
 import { canonical } from './canonical.js';
 
 /** Unmounts the plyfs mount at `path`. Throws a UserError. */

@@ -1,6 +1,6 @@
 /** Which directories may be layers of one overlay: the checks of the kernel's ovl_get_workdir() and ovl_check_layer(). */
 
-import { readMounts } from './mount-table.js';
+import { readMounts } from '../sys/index.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
@@ -105,8 +105,8 @@ function placesOf(dirs: readonly SourceDir[]): Map<SourceDir, string> {
   for (const dir of dirs) {
     let path = dir.canonical;
     const mount = mounts?.get(dir.mntId);
-    if (mount && (path === mount.point || isBelow(path, mount.point))) {
-      const rest = mount.point === '/' ? path : path.slice(mount.point.length);
+    if (mount && (path === mount.mountPoint || isBelow(path, mount.mountPoint))) {
+      const rest = mount.mountPoint === '/' ? path : path.slice(mount.mountPoint.length);
       path = `${mount.root === '/' ? '' : mount.root}${rest}` || '/';
       if (path.length > 1 && path.endsWith('/')) path = path.slice(0, -1);
     }

@@ -4,7 +4,6 @@
  * for ever; other mounts are no part of the layer. What they cover can't be reached, so a directory that is a mount
  * point is shown empty, and a file is shown only if asking its filesystem does not lead back to FUSE.
  */
-import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
@@ -48,10 +47,8 @@ export class MountPoints {
 
   /** Whether the mount that an object is on is one of FUSE. */
   isFuse(stat: sys.Stat): boolean {
-    const line = readFileSync('/proc/self/mountinfo', 'latin1')
-      .split('\n')
-      .find((text) => text.startsWith(`${stat.mntId} `));
-    return line === undefined || line.includes(' - fuse');
+    const mount = sys.readMounts().find(({ id }) => id === stat.mntId);
+    return mount === undefined || mount.fsType.startsWith('fuse');
   }
 
   /** Stands for a mount point on `layer`: an empty directory, or null where none can be made. */

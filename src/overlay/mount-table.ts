@@ -1,4 +1,4 @@
-/** The mounts that this process sees, for what only they can tell about layers. */
+/** Which upper and work the kernel's own overlays are using, as the mounts that this process sees tell. */
 
 import {
   AT_FDCWD,
@@ -7,66 +7,17 @@ import {
   fsconfigCreate,
   fsconfigString,
   fsopen,
-  O_CLOEXEC,
-  O_RDONLY,
+  type MountInfo,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
-  openat,
   openTree,
-  read,
+  readMounts,
   Stat,
   statxFollow,
+  unescapeOctal,
 } from '../sys/index.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
-
-/** Text of a file in /proc, latin1; "" when it can't be read. One read(2) mostly: this is part of every mount. */
-function readProc(path: string): string {
-  const fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return '';
-  const chunk = Buffer.allocUnsafe(64 * 1024);
-  let text = '';
-  for (let size = read(fd, chunk, chunk.length); size > 0; size = read(fd, chunk, chunk.length)) {
-    text += chunk.latin1Slice(0, size);
-  }
-  close(fd);
-  return text;
-}
-
-/** A line of /proc/self/mountinfo, as far as it matters here. */
-interface MountLine {
-  readonly id: number;
-  /** What the mount shows: a path within its filesystem. */
-  readonly root: string;
-  readonly point: string;
-  readonly superOptions: string;
-}
-
-/** A field of /proc/self/mountinfo, or an option in one: spaces, commas and the like stand there as `\040`. */
-export function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
-}
-
-/** The mounts that this process sees, of one type or of all. Fields are latin1. */
-export function readMounts(type?: string): MountLine[] {
-  const mounts: MountLine[] = [];
-  const text = readProc('/proc/self/mountinfo');
-  if (type !== undefined && !text.includes(` - ${type} `)) return mounts;
-  for (const line of text.split('\n')) {
-    const fields = line.split(' ');
-    const dash = fields.indexOf('-', 6);
-    if (dash < 0 || (type !== undefined && fields[dash + 1] !== type)) continue;
-    mounts.push({
-      id: Number(fields[0]),
-      root: unescapeOctal(fields[3]!),
-      point: unescapeOctal(fields[4]!),
-      superOptions: fields[dash + 3] ?? '',
-    });
-  }
-  return mounts;
-}
 
 const stat = new Stat();
 
@@ -110,7 +61,7 @@ function isUsedByKernel(dir: SourceDir): boolean {
  * mounted with relative paths says nothing: then the kernel is asked.
  */
 export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
-  let unclear: MountLine | null = null;
+  let unclear: MountInfo | null = null;
   for (const mount of readMounts('overlay')) {
     for (const option of mount.superOptions.split(',')) {
       const [key, ...value] = option.split('=');
@@ -118,11 +69,11 @@ export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
       const shown = value.join('=');
       if (!shown.startsWith('/')) unclear = mount;
       const dir = [upper, work].find((candidate) => names(shown, candidate));
-      if (dir) throw inUse(dir, `the overlay mounted on '${mount.point}'`);
+      if (dir) throw inUse(dir, `the overlay mounted on '${mount.mountPoint}'`);
     }
   }
   if (unclear !== null && isUsedByKernel(upper)) {
-    throw inUse(upper, `an overlay with relative paths, perhaps that mounted on '${unclear.point}'`);
+    throw inUse(upper, `an overlay with relative paths, perhaps that mounted on '${unclear.mountPoint}'`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** What else is mounted on this machine: a view of its root alone would lack it. */
 import { isUtf8 } from 'node:buffer';
 import { statSync } from 'node:fs';
-import { readMounts } from '../overlay/mount-table.js';
+import { readMounts } from '../sys/index.js';
 
 /** Filesystems with people's data; the others are the kernel's own, or made anew in the view. */
 const DATA = new Set([
@@ -24,7 +24,7 @@ const EXPECTED = ['/boot', '/etc', '/home', '/opt', '/root', '/srv', '/usr', '/v
 
 /** Mount points of one type, or of all, as text; one that is no UTF-8 is left out, since text can't name it. */
 function mountPoints(type?: string): string[] {
-  const points = readMounts(type).map(({ point }) => Buffer.from(point, 'latin1'));
+  const points = readMounts(type).map(({ mountPoint }) => Buffer.from(mountPoint, 'latin1'));
   return points.filter(isUtf8).map((point) => point.toString('utf8'));
 }
 

@@ -4,7 +4,6 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { findFusermount, fusermount, fuserunmount } from './fusermount.js';
-import { mountAt, readMounts } from './mountinfo.js';
 
 /** Shown in /proc/self/mountinfo. */
 export const FS_TYPE = 'fuse.plyfs';
@@ -66,7 +65,7 @@ export function resolveMountpoint(given: string): string {
     if (!statSync(Buffer.from(real, 'latin1')).isDirectory()) {
       throw new UserError(`the mount point ${given} is not a directory.`);
     }
-    if (mountAt(real)?.fsType === FS_TYPE)
+    if (sys.mountAt(real)?.fsType === FS_TYPE)
       throw new UserError(`the mount point ${given} has a plyfs mount already.`);
     return real;
   } catch (error) {
@@ -188,7 +187,7 @@ export async function attach(options: AttachOptions): Promise<Attachment> {
     );
   }
   const fd = program === null ? direct : await attachByFusermount(program, options);
-  const device = mountAt(options.target)?.device ?? '';
+  const device = sys.mountAt(options.target)?.device ?? '';
   return { fd, target: options.target, device, fusermount: program };
 }
 
@@ -207,7 +206,7 @@ export async function raiseReadAhead(mount: Attachment): Promise<void> {
 
 /** The plyfs mount at `target`, for {@link detach}; null when there is none. */
 export function attachedAt(target: string): Attachment | null {
-  const mount = mountAt(target);
+  const mount = sys.mountAt(target);
   if (mount === null || mount.fsType !== FS_TYPE) return null;
   const isRoot = process.geteuid!() === 0;
   return { fd: -1, target, device: mount.device, fusermount: isRoot ? null : findFusermount() };
@@ -215,9 +214,9 @@ export function attachedAt(target: string): Attachment | null {
 
 /** Ends the mount; `lazy`: take it out of the tree at once, even when it is busy. Throws a sentence. */
 export async function detach(mount: Attachment, lazy: boolean): Promise<void> {
-  const top = mountAt(mount.target);
+  const top = sys.mountAt(mount.target);
   if (top === null || top.device !== mount.device) {
-    if (!readMounts().some((m) => m.device === mount.device)) return; // someone else was quicker
+    if (!sys.readMounts().some((m) => m.device === mount.device)) return; // someone else was quicker
     throw new UserError(`${mount.target} is covered by another mount; unmount that first.`);
   }
   if (mount.fusermount !== null) {

@@ -24,7 +24,6 @@ import { Counters } from './counters.js';
 import { inheritedDescriptors } from './inherited.js';
 import { HelperJobs } from './jobs.js';
 import { type LogTarget, openLog, writeLine } from './log.js';
-import { mountAt } from './mountinfo.js';
 import type { NativeMessage, NativeStart } from './native-protocol.js';
 import type { WatchData, WatchMessage } from './native-watch.js';
 import type { SessionEnd } from './protocol.js';
@@ -65,7 +64,7 @@ function mountpointText(target: string): string {
   if (bytes.length >= MAX_TEXT) {
     throw new UserError(`the transport fuse-native takes mount points of less than ${MAX_TEXT} bytes.`);
   }
-  if (mountAt(target) !== null) {
+  if (sys.mountAt(target) !== null) {
     throw new UserError('the transport fuse-native can not mount over another mount.');
   }
   return text;

@@ -1,7 +1,7 @@
 /** Control sockets whose server was killed: nobody else takes them away. */
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
-import { readMounts } from './mountinfo.js';
+import { readMounts } from '../sys/index.js';
 
 const NAME = /^(\d+)-(\d+)\.sock$/;
 /** A younger one may be between bind(2) and listen(2), where it refuses connections as well. Milliseconds. */

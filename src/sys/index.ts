@@ -13,6 +13,7 @@ export * from './handle.js';
 export * from './library.js';
 export * from './limits.js';
 export * from './mount.js';
+export * from './mountinfo.js';
 export * from './poll.js';
 export * from './priority.js';
 export * from './process.js';

@@ -1,12 +1,10 @@
 /** From what is mounted to the layers it is made of. */
 import { statfsSync } from 'node:fs';
-import { readMounts as readOverlayMounts, unescapeOctal } from '../../overlay/mount-table.js';
-import { splitOptions } from '../../overlay/option-text.js';
 import { parseOptions } from '../../overlay/options.js';
 import { UserError } from '../../overlay/user-error.js';
 import { FS_TYPE } from '../../session/attach.js';
 import { askMount, type MountReport } from '../../session/control.js';
-import { type MountInfo, readMounts } from '../../session/mountinfo.js';
+import { type MountInfo, readMounts, unescapeOctal } from '../../sys/index.js';
 import { tried } from '../../tools/text.js';
 import { canonical } from '../canonical.js';
 
@@ -35,10 +33,11 @@ function mountHolding(path: string): MountInfo | null {
 const LAYER_OPTION = /^(lowerdir\+?|datadir\+|upperdir|workdir|userxattr)(=|$)/;
 
 function kernelLayers(mount: MountInfo): MountedLayers {
-  const line = readOverlayMounts('overlay').findLast(({ point }) => point === mount.mountPoint);
-  const words = splitOptions(unescapeOctal(line?.superOptions ?? ''))
-    .map(({ raw }) => raw)
-    .filter((raw) => LAYER_OPTION.test(raw));
+  // A comma in a path stands there in octal: in option text it is escaped otherwise.
+  const words = mount.superOptions
+    .split(',')
+    .map((option) => unescapeOctal(option).replaceAll(',', '\\,'))
+    .filter((option) => LAYER_OPTION.test(option));
   const { overlay } = parseOptions(words.join(','));
   return {
     mountpoint: mount.mountPoint,

@@ -1,5 +1,4 @@
 /** `plyfs check`: what is wrong in layers, and its repair. */
-import { readMounts, unescapeOctal } from '../../overlay/mount-table.js';
 import { unescapeValue } from '../../overlay/option-text.js';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
@@ -60,11 +59,11 @@ const link = Buffer.alloc(sys.PATH_MAX);
 function refuseMounted(fd: number): void {
   const size = sys.readlinkat(sys.AT_FDCWD, `/proc/self/fd/${fd}`, link);
   const path = link.latin1Slice(0, Math.max(0, size));
-  for (const { superOptions, point } of readMounts('overlay')) {
+  for (const { superOptions, mountPoint: point } of sys.readMounts('overlay')) {
     const dirs = superOptions.split(',').flatMap((option) => {
       const match = /^(lowerdir\+?|datadir\+|upperdir|workdir)=(.*)$/s.exec(option);
       if (match === null) return [];
-      const value = unescapeOctal(match[2]!);
+      const value = sys.unescapeOctal(match[2]!);
       return [value, ...value.split(/(?<!\\):/)].map(unescapeValue);
     });
     if (dirs.includes(path)) {
