@@ -78,6 +78,25 @@ describe('plyfs layers', () => {
     assert.doesNotMatch(html.replace(data, ''), /https?:|src=|@import/);
   });
 
+  it('finds the layers of a kernel overlay whose paths have commas, colons and spaces', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const odd = scratch.directory('odd');
+    const name = 'a, b';
+    await shell(
+      `cd '${odd}'; mkdir 'l:1' '${name} u' '${name} w' m; echo x > '${name} u/f'
+      mount -t overlay overlay -o 'lowerdir=${odd}/l\\:1,upperdir=${odd}/a\\, b u,workdir=${odd}/a\\, b w' m`,
+    );
+    try {
+      const found = await toolJson<LayersResult>(['layers', `${odd}/m`]);
+      assert.deepEqual(
+        found.layers.map(({ directory }) => directory),
+        [`${odd}/${name} u`, `${odd}/l:1`],
+      );
+    } finally {
+      await shell(`umount '${odd}/m'`);
+    }
+  });
+
   it('writes a page that a real browser draws', async (t) => {
     const missing = await missingTools(['chromium']);
     if (reason !== null || missing.length > 0) return t.skip(reason ?? 'not installed: chromium');

@@ -33,10 +33,10 @@ function mountHolding(path: string): MountInfo | null {
 const LAYER_OPTION = /^(lowerdir\+?|datadir\+|upperdir|workdir|userxattr)(=|$)/;
 
 function kernelLayers(mount: MountInfo): MountedLayers {
-  // A comma in a path stands there in octal: in option text it is escaped otherwise.
+  // A comma in a path stands there in octal, behind the backslash that it was typed with, if it was.
   const words = mount.superOptions
     .split(',')
-    .map((option) => unescapeOctal(option).replaceAll(',', '\\,'))
+    .map((option) => unescapeOctal(option).replace(/(?<!\\),/g, '\\,'))
     .filter((option) => LAYER_OPTION.test(option));
   const { overlay } = parseOptions(words.join(','));
   return {
