@@ -93,7 +93,8 @@ exports.rehearse = async (loadParts) => {
     const layers = `lowerdir=${dir}/mid:${dir}/low,upperdir=${dir}/up,workdir=${dir}/work`;
     const words = { options: [layers, 'fsync=volatile'], source: null, mountpoint: dir, debug: false };
     const log = { fd: -1, level: 'silent', format: 'text' };
-    const opened = planMount(words, log).openLayers(planMount(words, log).overlay);
+    const plan = planMount(words, log);
+    const opened = plan.openLayers(plan.overlay);
     const [device, kernel] = socketpair();
     send(kernel);
     const done = new Error('all requests are served');

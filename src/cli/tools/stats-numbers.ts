@@ -20,21 +20,11 @@ export interface RequestStats {
 }
 
 /** A report with names in place of numbers and text in place of bytes. */
-export interface MountStats {
+export interface MountStats extends Omit<Stats, 'requests' | 'milliseconds' | 'histograms'> {
   readonly mountpoint: string;
   readonly pid: number;
   readonly startedAt: string;
   readonly requests: readonly RequestStats[];
-  readonly caches: Stats['caches'];
-  readonly totalRequests: number;
-  readonly parked: number;
-  readonly jobs: number;
-  readonly copyUps: number;
-  readonly copiedBytes: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  readonly refused: number;
-  readonly bugs: number;
   readonly rss: number;
   readonly heapUsed: number;
   readonly descriptors: number;
