@@ -93,7 +93,8 @@ function makeCaches() {
   const session = `${load('worker')} setImmediate(() => { save(); process.exit(); });`;
   const thread = `const workerData = { filesystem: null, counters: new SharedArrayBuffer(65536) };
     new (require('node:worker_threads').Worker)(${JSON.stringify(session)}, { eval: true, workerData });`;
-  run(main, ['--max-semi-space-size=2'], ['-f', '-o', 'lowerdir=/:/nonexistent', '/']); // as scripts/plyfs
+  // The flag as in scripts/plyfs. The first argument stands where a script's name would: there is none after -e.
+  run(main, ['--max-semi-space-size=2'], ['plyfs', '-f', '-o', 'lowerdir=/:/nonexistent', '/']);
   run(thread, [], []);
 }
 
