@@ -70,11 +70,13 @@ it('what the thread does between requests it does as itself, not as the last cal
     server=$(pgrep -f '^node.* -o lowerdir=l,upperdir=up,workdir=work mnt')
     chmod 777 mnt
     identity() { awk '/^Uid:/ { print $5 }' /proc/$server/status; }
-    setpriv --reuid 1234 --regid 1234 --clear-groups touch mnt/new
-    identity
+    # Again when other work came between: right after the start there is some.
+    i=0; until [ "$(identity)" = 1234 ]; do
+      i=$((i + 1)); setpriv --reuid 1234 --regid 1234 --clear-groups touch mnt/new$i
+    done
     '${COMMAND}' stats mnt >/dev/null
     identity
     umount mnt`);
   assert.equal(code, 0, stderr);
-  assert.equal(stdout, '1234\n0\n');
+  assert.equal(stdout, '0\n');
 });
