@@ -106,7 +106,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   // Who waits for the mount is let go first.
   setImmediate(() => {
     void raiseReadAhead(attachment);
-    void mount.answer();
+    mount.answer();
   });
   return mount;
 }
@@ -130,7 +130,7 @@ async function startNativeMount(plan: MountPlan): Promise<Mount> {
   if (attachment === null) throw new UserError('the mount ended before it was ready.');
   const mount = new LiveMount(attachment, session, plan.overlay, () => {});
   mount.warnings.push(...plan.kernel.warnings, ...warnings);
-  void mount.answer();
+  mount.answer();
   return mount;
 }
 
@@ -150,6 +150,7 @@ class LiveMount implements Mount {
   readonly #options: OverlayOptions;
   readonly #release: () => void;
   #control: Control | null = null;
+  #answering: Promise<void> = Promise.resolve();
   #ended = false;
 
   /** `options`: those in force. `release` gives up what the mount was made of. */
@@ -172,12 +173,17 @@ class LiveMount implements Mount {
 
   async unmount(how: { lazy?: boolean } = {}): Promise<void> {
     const lazy = how.lazy === true;
+    await this.#answering; // it may walk through the mount, which would be busy by that
     await detach(this.#attachment, lazy);
     if (!lazy) await this.closed;
   }
 
   /** Answers `plyfs stats` and its like from now on. Its code is loaded when the mount is there: nobody waits. */
-  async answer(): Promise<void> {
+  answer(): void {
+    this.#answering = this.#openControl();
+  }
+
+  async #openControl(): Promise<void> {
     const { openControl } = await import('./session/control.js');
     const control = await openControl(this.#attachment.device, {
       mountpoint: this.#attachment.target,
