@@ -173,7 +173,8 @@ class LiveMount implements Mount {
 
   async unmount(how: { lazy?: boolean } = {}): Promise<void> {
     const lazy = how.lazy === true;
-    await this.#answering; // it may walk through the mount, which would be busy by that
+    // It may walk through the mount, which would be busy by that. Its failure is no reason to stay mounted.
+    if (!lazy) await Promise.allSettled([this.#answering]);
     await detach(this.#attachment, lazy);
     if (!lazy) await this.closed;
   }
