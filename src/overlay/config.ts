@@ -89,6 +89,8 @@ export interface UpperFeatures {
   readonly reflink: boolean;
   /** name_to_handle_at works, so `origin` can be written. */
   readonly handles: boolean;
+  /** Data that was written before a name is given is there after a crash if the name is: see commit-order.ts. */
+  readonly commitsInOrder: boolean;
 }
 
 /** A directory by its identity. Inode halves as Stat has them. */

@@ -12,6 +12,7 @@ import { locate, locateDir, statAt, statInode } from './locate.js';
 import { markMetacopy, unmarkMetacopy } from './marks.js';
 import {
   abandon,
+  dataWritten,
   type NewFile,
   nameFile,
   newFileWithData,
@@ -123,7 +124,8 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     copyAttributes(ov, from, to);
     if (inode.parent !== null) {
       if (keepsOrigin) writeOrigin(ov, from.fd, from.name, inode.lowerDir!.layer, to);
-      if (metacopy && ov.options.fsync === 'strict') must(sys.fsync(copy.fd), 'fsync');
+      if (!metacopy) must(dataWritten(ov, copy), 'write copied-up data');
+      else if (ov.options.fsync === 'strict') must(sys.fsync(copy.fd), 'fsync');
       installFile(ov, inode, (dirfd, name) => nameFile(ov, copy, dirfd, name));
     }
   } catch (error) {
@@ -223,6 +225,7 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
   if (copy.capability !== undefined) {
     rc = sys.setxattr(copy.fd, '', CAPABILITY, copy.capability, copy.capability.length);
   }
+  if (rc >= 0) rc = dataWritten(ov, copy);
   // commit point
   if (rc >= 0) rc = unmarkMetacopy(ov, copy.fd);
   if (rc < 0) {

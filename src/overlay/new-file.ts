@@ -34,12 +34,15 @@ export function newFileWithData(ov: Overlay, inode: Inode, size: number): NewFil
   return copy;
 }
 
-/** Copies the data, and flushes it if copy-ups are to survive a crash. Throws Deferred when that takes long. */
+/**
+ * Copies the data and flushes it as far as copy-ups are to survive a crash; {@link dataWritten} must follow before the
+ * commit point. Throws Deferred when it takes long.
+ */
 export function startCopy(ov: Overlay, inode: Inode, copy: NewFile, size: number): void {
-  const sync = ov.syncsCopyUp;
+  const flush = ov.copyFlush;
   const cloned = ov.opened.features.reflink && sys.ficlone(copy.fd, copy.source) >= 0;
   if (!cloned && size > INLINE_COPY) {
-    defer(ov, inode, copy, { kind: 'copy', from: copy.source, to: copy.fd, size, sync });
+    defer(ov, inode, copy, { kind: 'copy', from: copy.source, to: copy.fd, size, flush });
   }
   if (!cloned) {
     // ov.stat is of the file that is copied, or of its metacopy, which has holes only.
@@ -50,7 +53,15 @@ export function startCopy(ov: Overlay, inode: Inode, copy: NewFile, size: number
       fail(-rc, 'copy-up');
     }
   }
-  if (sync) defer(ov, inode, copy, { kind: 'fsync', fd: copy.fd });
+  if (flush === 'durable') defer(ov, inode, copy, { kind: 'fsync', fd: copy.fd });
+  if (flush === 'written' && ov.writeOuts.begin(copy.fd)) {
+    defer(ov, inode, copy, { kind: 'write-out', fd: copy.fd });
+  }
+}
+
+/** Waits until the data of a copy is written, if its mount wants that. Returns 0 or -errno. */
+export function dataWritten(ov: Overlay, copy: NewFile): number {
+  return ov.copyFlush === 'written' ? ov.writeOuts.finish(copy.fd) : 0;
 }
 
 function defer(ov: Overlay, inode: Inode, copy: NewFile, job: Job): never {

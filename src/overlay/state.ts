@@ -3,10 +3,12 @@ import { existsSync } from 'node:fs';
 import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
+import type { CopyFlush } from '../vfs/jobs.js';
 import { NodeTable } from '../vfs/node-table.js';
 import type { NodeId } from '../vfs/types.js';
 import { CACHE_COUNTS } from './cache-counts.js';
 import type { Layer, OpenedLayers, OverlayOptions, OverlayServices } from './config.js';
+import { copyFlushOf, WriteOuts } from './copy-flush.js';
 import { Credentials } from './credentials.js';
 import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
@@ -86,6 +88,8 @@ export class Overlay {
   /** Inodes whose number comes from a mark on upper, by that number: see claims.ts. */
   readonly claims = new Map<string, Inode>();
   readonly writeback = new Writeback();
+  readonly copyFlush: CopyFlush;
+  readonly writeOuts = new WriteOuts();
   /** See cache-counts.ts. */
   readonly counts: Float64Array;
   /** Upper holds `.wh.` files, or is going to. */
@@ -114,6 +118,7 @@ export class Overlay {
     this.lowest = opened.layers.filter((layer) => layer.kind !== 'data').length - 1;
     this.work = opened.work;
     this.indexDir = opened.indexDir;
+    this.copyFlush = copyFlushOf(opened);
     this.whUpper = options.whiteout === 'aufs';
     this.own = new OwnXattrs(options.userxattr);
     this.inoMap = new InoMap(opened.xinoBits);
@@ -148,11 +153,6 @@ export class Overlay {
     this.openFiles.clear();
     this.files.clear();
     this.dirs.clear();
-  }
-
-  /** Whether a copied-up file is flushed before it is installed (ovl_should_sync()). */
-  get syncsCopyUp(): boolean {
-    return this.options.fsync !== 'volatile' && !this.options.volatile;
   }
 
   /** Whether new directories are marked opaque although nothing is below them (!ovl_allow_offline_changes()). */

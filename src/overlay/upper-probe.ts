@@ -19,6 +19,7 @@ import {
   setxattr,
   unlinkat,
 } from '../sys/index.js';
+import { commitsInOrder } from './commit-order.js';
 import type { OverlayOptions, UpperFeatures } from './config.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
@@ -30,6 +31,7 @@ export const NO_FEATURES: UpperFeatures = {
   tmpfile: false,
   reflink: false,
   handles: false,
+  commitsInOrder: false,
 };
 
 const probe = Buffer.from('0');
@@ -78,5 +80,13 @@ export function probeUpper(work: number, upper: SourceDir, options: OverlayOptio
     close(temporary);
   }
   const handles = upper.fs.handles !== 'none';
-  return { xattr: xattrRc === 0, chardev, renameWhiteout, tmpfile: temporary >= 0, reflink, handles };
+  return {
+    xattr: xattrRc === 0,
+    chardev,
+    renameWhiteout,
+    tmpfile: temporary >= 0,
+    reflink,
+    handles,
+    commitsInOrder: commitsInOrder(work),
+  };
 }

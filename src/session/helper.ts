@@ -23,9 +23,10 @@ export interface ResultMessage {
   readonly result: number;
 }
 
-function copy({ from, to, size, sync }: CopyJob): number {
+function copy({ from, to, size, flush }: CopyJob): number {
   const rc = sys.copyData(from, to, size);
-  return rc < 0 || !sync ? rc : sys.fsync(to);
+  if (rc < 0 || flush === 'none') return rc;
+  return flush === 'written' ? sys.writeOut(to) : sys.fsync(to);
 }
 
 function run(job: Job): number {
@@ -36,6 +37,8 @@ function run(job: Job): number {
       return sys.fsync(job.fd);
     case 'fdatasync':
       return sys.fdatasync(job.fd);
+    case 'write-out':
+      return sys.writeOut(job.fd);
     case 'syncfs':
       return sys.syncfs(job.fd);
   }

@@ -43,7 +43,7 @@ export class HelperJobs implements Jobs {
   start(job: Job): number {
     const number = ++this.#last;
     this.#counters.job();
-    if (job.kind !== 'copy' && job.kind !== 'syncfs' && this.#flush(job, number)) return number;
+    if ((job.kind === 'fsync' || job.kind === 'fdatasync') && this.#flush(job, number)) return number;
     const helper = this.#idleHelper();
     helper.waiting++;
     this.#owner.set(number, helper);

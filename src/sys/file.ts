@@ -108,10 +108,26 @@ export function syncfs(fd: number): number {
 }
 
 export const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
+const SYNC_FILE_RANGE_WRITE = 2;
+const SYNC_FILE_RANGE_WAIT_AFTER = 4;
 
 /** sync_file_range(2). Returns 0, or -errno of an error in writing the file back that its descriptor has not reported. */
 export function syncFileRange(fd: number, offset: number, length: number, flags: number): number {
   return result(syncRangeCall(fd, offset, length, flags));
+}
+
+/** Begins to write the dirty pages of a file to its disk, without waiting for them. Returns 0 or -errno. */
+export function startWriteOut(fd: number): number {
+  return syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+/**
+ * Writes the dirty pages of a file and waits until the disk has taken them. No flush: neither the disk's cache nor the
+ * filesystem's journal is written. Returns 0 or -errno.
+ */
+export function writeOut(fd: number): number {
+  const flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  return syncFileRange(fd, 0, 0, flags);
 }
 
 /** Shares all blocks of `from` with `to` (FICLONE). Returns 0 or -errno (EOPNOTSUPP, EXDEV, EINVAL: can't). */

@@ -1,5 +1,11 @@
 /** Long work that leaves the session thread. */
 
+/**
+ * How far copied data must have got: nowhere, or written to the disk (which may still hold it in its cache), or on
+ * stable storage.
+ */
+export type CopyFlush = 'none' | 'written' | 'durable';
+
 /** Copies file data between two open descriptors of this process (any thread may use them). */
 export interface CopyJob {
   readonly kind: 'copy';
@@ -7,8 +13,8 @@ export interface CopyJob {
   readonly to: number;
   /** Bytes to copy; holes of `from` stay holes in `to`, which must be empty. */
   readonly size: number;
-  /** Flush `to` to stable storage after the copy. */
-  readonly sync: boolean;
+  /** How far the data in `to` must have got when the job is done. */
+  readonly flush: CopyFlush;
 }
 
 /** Flushes an open descriptor to stable storage. */
@@ -17,7 +23,13 @@ export interface SyncJob {
   readonly fd: number;
 }
 
-export type Job = CopyJob | SyncJob;
+/** Waits until the data of an open descriptor is written to its disk; see sys.writeOut(). */
+export interface WriteOutJob {
+  readonly kind: 'write-out';
+  readonly fd: number;
+}
+
+export type Job = CopyJob | SyncJob | WriteOutJob;
 
 /** Runs jobs on helper threads; implemented by the session. */
 export interface Jobs {

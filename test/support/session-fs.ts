@@ -89,7 +89,7 @@ class SlowFile {
     const from = openSync(process.env['PLYFS_TEST_FROM']!, 'r');
     const to = openSync(process.env['PLYFS_TEST_TO']!, 'w');
     const size = Number(process.env['PLYFS_TEST_SIZE']);
-    return this.#services.jobs.start({ kind: 'copy', from, to, size, sync: false });
+    return this.#services.jobs.start({ kind: 'copy', from, to, size, flush: 'none' });
   }
 }
 
