@@ -3,8 +3,10 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { Job, Jobs, SyncJob } from '../vfs/jobs.js';
+import type { Log } from '../vfs/log.js';
 import type { Counters } from './counters.js';
 import type { HelperData, JobMessage, ResultMessage } from './helper.js';
+import { doJob } from './job-work.js';
 
 /** More would not copy faster: they share the same disks, and the machine is needed by the callers. */
 const MAX_HELPERS = 2;
@@ -12,9 +14,19 @@ const MAX_HELPERS = 2;
 /** Flushes under way at a time; more go to a helper. */
 const MAX_FLUSHES = 64;
 
+/** Of helpers: with few CPUs a copy would else run in place of the callers that were just answered. */
+const HELPER_NICE = 10;
+
 interface Helper {
   readonly port: MessagePort;
   waiting: number;
+}
+
+/** Starts a helper thread. Throws when the system has none to give. */
+export type StartHelper = (data: HelperData) => Worker;
+
+function startHelper(workerData: HelperData): Worker {
+  return new Worker(new URL('./helper.js', import.meta.url), { workerData, transferList: [workerData.port] });
 }
 
 /** {@link Jobs} on at most two worker threads that start with the first job that needs them. */
@@ -22,22 +34,28 @@ export class HelperJobs implements Jobs {
   /** An eventfd that is raised whenever a result has come. */
   readonly wake: number;
   readonly #counters: Counters;
+  readonly #log: Log;
+  readonly #startHelper: StartHelper;
   readonly #helpers: Helper[] = [];
   readonly #owner = new Map<number, Helper>();
   readonly #results = new Map<number, number>();
+  /** Jobs that ended on this thread, and are to be collected like the others. */
+  #ended: number[] = [];
   /** Flushes need no thread of ours where the kernel has AIO. Opened by the first; null: it has none. */
   #flusher: sys.AioFlusher | null | undefined;
   resumed = 0;
   #last = 0;
 
-  constructor(counters: Counters) {
+  constructor(counters: Counters, log: Log, start: StartHelper = startHelper) {
     this.wake = must(sys.eventfd(), 'eventfd');
     this.#counters = counters;
+    this.#log = log;
+    this.#startHelper = start;
   }
 
   /** Jobs whose result has not come yet. */
   get outstanding(): number {
-    return this.#owner.size + (this.#flusher?.running ?? 0);
+    return this.#owner.size + this.#ended.length + (this.#flusher?.running ?? 0);
   }
 
   start(job: Job): number {
@@ -45,10 +63,20 @@ export class HelperJobs implements Jobs {
     this.#counters.job();
     if ((job.kind === 'fsync' || job.kind === 'fdatasync') && this.#flush(job, number)) return number;
     const helper = this.#idleHelper();
+    if (helper === null) {
+      this.#end(number, doJob(job));
+      return number;
+    }
     helper.waiting++;
     this.#owner.set(number, helper);
     helper.port.postMessage({ number, job } satisfies JobMessage);
     return number;
+  }
+
+  #end(number: number, result: number): void {
+    this.#results.set(number, result);
+    this.#ended.push(number);
+    sys.eventfdSignal(this.wake);
   }
 
   #flush(job: SyncJob, number: number): boolean {
@@ -70,7 +98,8 @@ export class HelperJobs implements Jobs {
   /** Collects results that have come. Returns the numbers of the finished jobs, in the order they finished. */
   collect(): readonly number[] {
     sys.eventfdClear(this.wake);
-    const finished: number[] = [];
+    const finished = this.#ended;
+    this.#ended = [];
     this.#flusher?.collect((number, rc) => {
       this.#results.set(number, rc);
       finished.push(number);
@@ -98,18 +127,36 @@ export class HelperJobs implements Jobs {
     sys.close(this.wake);
   }
 
-  #idleHelper(): Helper {
+  /** The helper with the least to do, or a new one; null: there is none, and none can be started. */
+  #idleHelper(): Helper | null {
     const least = this.#helpers.reduce<Helper | null>(
       (best, h) => (best === null || h.waiting < best.waiting ? h : best),
       null,
     );
     if (least !== null && (least.waiting === 0 || this.#helpers.length >= MAX_HELPERS)) return least;
     const { port1, port2 } = new MessageChannel();
-    const workerData: HelperData = { port: port2, wake: this.wake };
-    const worker = new Worker(new URL('./helper.js', import.meta.url), { workerData, transferList: [port2] });
-    worker.unref();
     const helper = { port: port1, waiting: 0 };
+    try {
+      const worker = this.#startHelper({ port: port2, wake: this.wake, nice: HELPER_NICE });
+      worker.unref();
+      worker.on('error', (error) => this.#lose(helper, error));
+    } catch (error) {
+      this.#log.warn({ err: error }, 'no helper thread');
+      return least;
+    }
     this.#helpers.push(helper);
     return helper;
+  }
+
+  /** A helper ended by a bug: its jobs end with EIO. */
+  #lose(helper: Helper, error: Error): void {
+    this.#log.error({ err: error }, 'a helper thread ended');
+    this.#helpers.splice(this.#helpers.indexOf(helper), 1);
+    helper.port.close();
+    for (const [number, owner] of this.#owner) {
+      if (owner !== helper) continue;
+      this.#owner.delete(number);
+      this.#end(number, -sys.EIO);
+    }
   }
 }

@@ -98,7 +98,7 @@ class Serving {
     this.#start = start;
     this.#opened = opened;
     this.#log = log;
-    this.#jobs = new HelperJobs(this.#counters);
+    this.#jobs = new HelperJobs(this.#counters, this.#log);
     this.#fs = createOverlay(opened, {
       jobs: this.#jobs,
       notify: NO_NOTIFIER,

@@ -60,7 +60,7 @@ export class Serving {
     becomeSessionThread(log);
     sys.niceOtherThreads(BACKGROUND_NICE);
     const { counters } = host;
-    const jobs = new HelperJobs(counters);
+    const jobs = new HelperJobs(counters, log);
     const device = new Device(start.fd);
     try {
       this.#fs = host.createOverlay(start.opened, {

@@ -5,6 +5,11 @@ import { native } from './ffi.js';
 const setpriorityCall = native('int', 'setpriority', ['int', 'uint', 'int']);
 const PRIO_PROCESS = 0;
 
+/** Sets the nice value of the calling thread. Best effort. */
+export function niceThisThread(nice: number): void {
+  setpriorityCall(PRIO_PROCESS, 0, nice);
+}
+
 /**
  * Sets the nice value of every other thread that exists now but for the main one. Best effort: a thread may end meanwhile,
  * and without /proc nothing is changed. `nice` above the present value needs no privilege, and can't be taken back without.
