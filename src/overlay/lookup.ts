@@ -23,6 +23,7 @@ export function makeRoot(ov: Overlay): Inode {
   const real = layers.map((layer) => new RealDir(layer, null, ''));
   for (const root of real) root.xwhiteouts = readMarks(ov, root.layer.root, '').xwhiteouts;
   const root = newInode(ov, sys.S_IFDIR, null, '', new DirState(real));
+  root.hasUpper = real[0]!.isUpper;
   root.nlookup = 1;
   ov.root = root;
   const top = real[0]!.layer;

@@ -23,10 +23,13 @@ import { needsMounts, Place } from './layer-fixture.js';
 class InstantJobs implements Jobs {
   resumed = 0;
   last = 0;
+  /** What was asked for. */
+  readonly kinds: string[] = [];
   readonly #results = new Map<number, number>();
 
   start(job: Job): number {
     const rc = job.kind === 'copy' ? sys.copyData(job.from, job.to, job.size) : sys.fsync(job.fd);
+    this.kinds.push(job.kind);
     this.#results.set(++this.last, Math.min(rc, 0));
     return this.last;
   }
@@ -236,6 +239,18 @@ it('offsets of a listing survive what is removed and added between', (t) => {
   const rest = core.list(ROOT_ID, first.next).names;
   const seen = [...first.names, ...rest].filter((name) => !name.startsWith('.'));
   assert.deepEqual([...seen].sort(), ['a', 'b', 'c', 'd', 'e', 'z']);
+});
+
+it('directories are flushed where they are on upper, the root among them', (t) => {
+  const core = new Core(t, (p) => p.dirs('lower/below', 'upper/above'));
+  const flushes = (node: NodeId): string[] => {
+    core.jobs.kinds.length = 0;
+    core.ask(() => core.fs.fsyncdir(node, NO_FH, false));
+    return [...core.jobs.kinds];
+  };
+  assert.deepEqual(flushes(core.node('below')!), []);
+  assert.deepEqual(flushes(core.node('above')!), ['fsync']);
+  assert.deepEqual(flushes(ROOT_ID), ['fsync']);
 });
 
 it('without an upper every change is EROFS', (t) => {
