@@ -90,6 +90,7 @@ export class SessionLoop {
   readonly #spin = new Spin(availableParallelism() > 1);
   readonly #reclaimer = new Reclaimer();
   readonly #poller: sys.Poller;
+  readonly #look = (): number => this.#parts.device.read(this.#request);
   #ready = false;
   /** The event loop has something to do. */
   #eventful = false;
@@ -138,20 +139,12 @@ export class SessionLoop {
 
   /** The next request: at once, or soon, or after a sleep; AGAIN when that was for nothing. */
   #read(): number {
-    const { device } = this.#parts;
-    let length = device.read(this.#request);
+    let length = this.#look();
     if (length !== AGAIN) return length;
-    const looks = this.#spin.looks();
-    for (let i = 0; i < looks; i++) {
-      length = device.read(this.#request);
-      if (length !== AGAIN) {
-        this.#spin.paid();
-        return length;
-      }
-    }
-    if (looks > 0) this.#spin.wasted();
+    length = this.#spin.until(AGAIN, this.#look);
+    if (length !== AGAIN) return length;
     this.#sleep();
-    return device.read(this.#request);
+    return this.#look();
   }
 
   #serve(request: Buffer, length: number): void {

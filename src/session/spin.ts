@@ -1,11 +1,13 @@
 /**
  * Looking again for a while before going to sleep. A caller's next request often comes some microseconds after the
  * answer; waking a sleeping thread on an idle CPU costs several times as much as the request (native-notes/threads.md).
- * Where it does not pay, because callers share the CPU or think for long, it stops by itself and tries again later.
+ * Where it does not pay, because callers think for longer, it stops by itself and tries again later.
  */
 
-/** Looks, each one system call, before the thread sleeps: some 40 µs. */
-const LOOKS = 80;
+/** Milliseconds of looking before the thread sleeps: what programs do between two calls mostly takes less. */
+const PATIENCE = 0.25;
+/** Looks, each one system call, between two glances at the clock. */
+const STRIDE = 16;
 /** What one success is worth, against a failure that costs 1. */
 const GAIN = 1;
 const CREDIT_MAX = 8;
@@ -22,25 +24,26 @@ export class Spin {
     this.#on = on;
   }
 
-  /** How often to look again before this sleep. */
-  looks(): number {
-    if (!this.#on) return 0;
+  /** Calls `look` until it gives something else than `nothing`, or patience ends; or not at all. Returns its last result. */
+  until(nothing: number, look: () => number): number {
+    if (!this.#on) return nothing;
     if (this.#rest > 0) {
       this.#rest--;
-      return 0;
+      return nothing;
     }
-    return LOOKS;
-  }
-
-  /** Something came while looking. */
-  paid(): void {
-    if (this.#credit < CREDIT_MAX) this.#credit += GAIN;
-  }
-
-  /** Nothing came. */
-  wasted(): void {
-    if (--this.#credit > 0) return;
-    this.#rest = REST;
-    this.#credit = 1;
+    const end = performance.now() + PATIENCE;
+    do {
+      for (let i = 0; i < STRIDE; i++) {
+        const found = look();
+        if (found === nothing) continue;
+        if (this.#credit < CREDIT_MAX) this.#credit += GAIN;
+        return found;
+      }
+    } while (performance.now() < end);
+    if (--this.#credit === 0) {
+      this.#rest = REST;
+      this.#credit = 1;
+    }
+    return nothing;
   }
 }
