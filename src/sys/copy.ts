@@ -3,8 +3,8 @@ import { SEEK_DATA, SEEK_HOLE } from './consts.js';
 import { EINTR, EINVAL, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV } from './errno.js';
 import { copyFileRange, ftruncate, lseek, pread, pwrite } from './file.js';
 
-/** One copy_file_range(2) call: long enough to be cheap, short enough that an unmount does not wait for long. */
-const PIECE = 16 << 20;
+/** One copy_file_range(2) call: long enough to be cheap, short enough to let other threads of this CPU run. */
+const PIECE = 4 << 20;
 const BLOCK = 1 << 20;
 
 /** Errors of copy_file_range(2) that mean "not between these two files", not "the copy failed". */
