@@ -22,6 +22,12 @@ export function copyFlushOf({ options, features }: OpenedLayers): CopyFlush {
 /** Writes the data of small copies to the disk, on the session thread as long as the disk is quick. */
 export class WriteOuts {
   #elsewhere = 0;
+  readonly #now: () => number;
+
+  /** `now`: a clock in milliseconds. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
 
   /** Begins to write `fd`'s data. Whether {@link finish} is better left to a helper thread. */
   begin(fd: number): boolean {
@@ -34,9 +40,9 @@ export class WriteOuts {
 
   /** Waits until the data is written. Returns 0 or -errno. */
   finish(fd: number): number {
-    const before = performance.now();
+    const before = this.#now();
     const rc = sys.writeOut(fd);
-    if (performance.now() - before > SHORT) this.#elsewhere = REST;
+    if (this.#now() - before > SHORT) this.#elsewhere = REST;
     return rc;
   }
 }

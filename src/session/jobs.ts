@@ -141,6 +141,7 @@ export class HelperJobs implements Jobs {
       worker.unref();
       worker.on('error', (error) => this.#lose(helper, error));
     } catch (error) {
+      port1.close();
       this.#log.warn({ err: error }, 'no helper thread');
       return least;
     }
