@@ -46,7 +46,7 @@ export function checkWork(findings: Findings, forgetVolatile: boolean): void {
       path: `work/incompat/${name}`,
       problem:
         name === 'volatile'
-          ? 'a volatile mount did not end well: the upper may have lost data, and no mount accepts it'
+          ? 'this upper was mounted volatile: it may have lost data, and no mount accepts it'
           : 'the workdir was used with a feature that is unknown here',
       ...(forgetVolatile && name === 'volatile' ? { repair: 'remove the mark', apply: remove } : {}),
     });
