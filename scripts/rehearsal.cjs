@@ -110,6 +110,7 @@ exports.rehearse = async (loadParts) => {
       dataMode: 'cached',
       btime: false,
       maxWrite: 1 << 20,
+      awakeFd: -1,
       log,
       trace: false,
     };

@@ -20,6 +20,7 @@ import {
 } from './session/attach.js';
 import type { Control } from './session/control.js';
 import type { Stats } from './session/counters.js';
+import { openKeepAwake } from './session/keep-awake.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import type { Transport } from './session/mount-options.js';
 import { type MountPlan, planMount } from './session/plan.js';
@@ -75,18 +76,24 @@ export async function startMount(plan: MountPlan, session: MountSession): Promis
 async function startKernelMount(plan: MountPlan, session: MountSession): Promise<Mount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
+  const warnings = [...plan.kernel.warnings, ...opened.warnings];
+  const awakeFd = openKeepAwake(plan.kernel.keepAwake, (text) => warnings.push(text));
+  const close = (): void => {
+    if (awakeFd >= 0) sys.close(awakeFd);
+    closeLayers(opened);
+  };
   let attachment: Attachment;
   try {
     attachment = await attachPlan(plan, target);
   } catch (error) {
-    closeLayers(opened);
+    close();
     throw error;
   }
   const mount = new LiveMount(attachment, session, opened.options, () => {
     sys.close(attachment.fd);
-    closeLayers(opened);
+    close();
   });
-  mount.warnings.push(...plan.kernel.warnings, ...opened.warnings);
+  mount.warnings.push(...warnings);
   session.start({
     fd: attachment.fd,
     options: opened.options,
@@ -94,6 +101,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
     dataMode: plan.kernel.data === 'passthrough' ? 'passthrough' : 'cached',
     btime: plan.kernel.btime,
     maxWrite: MAX_WRITE,
+    awakeFd,
     log: plan.log,
     trace: plan.trace,
   });

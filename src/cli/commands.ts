@@ -29,7 +29,7 @@ const EPILOGUE = `The first lower directory is the topmost. Without an upper dir
 
 -o takes the options of the kernel's overlayfs and of fuse-overlayfs, and besides: ro rw suid nosuid dev nodev
 exec noexec atime noatime sync dirsync allow_other default_permissions fsname=NAME max_read=N context="..."
-data=cached|passthrough|auto transport=kernel|fuse-native debug.
+data=cached|passthrough|auto keep_awake=auto|on|off transport=kernel|fuse-native debug.
 
 SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays and says so; a second signal detaches it, and it ends
 with its last open file; a third ends it all the same. SIGUSR1 logs statistics.

@@ -18,6 +18,7 @@ import type { Log } from '../vfs/log.js';
 import type { Counters } from './counters.js';
 import { AGAIN, type Device, isUnwanted } from './device.js';
 import type { HelperJobs } from './jobs.js';
+import { GRACE, KeepAwake } from './keep-awake.js';
 import type { SessionEnd } from './protocol.js';
 import { CALM, Reclaimer } from './reclaim.js';
 import { Spin } from './spin.js';
@@ -70,6 +71,8 @@ export interface LoopParts {
   readonly counters: Counters;
   readonly log: Log;
   readonly maxWrite: number;
+  /** Of openKeepAwake(). */
+  readonly awakeFd: number;
   readonly events: Events;
   /** Called once, when INIT was answered. */
   readonly onReady: () => void;
@@ -89,6 +92,7 @@ export class SessionLoop {
   readonly #parked = new Map<number, Waiting[]>();
   readonly #spin = new Spin(availableParallelism() > 1);
   readonly #reclaimer = new Reclaimer();
+  readonly #awake: KeepAwake;
   readonly #poller: sys.Poller;
   readonly #look = (): number => this.#parts.device.read(this.#request);
   #ready = false;
@@ -100,6 +104,7 @@ export class SessionLoop {
   constructor(parts: LoopParts) {
     this.#parts = parts;
     this.#request = Buffer.alloc(parts.maxWrite + REQUEST_OVERHEAD);
+    this.#awake = new KeepAwake(parts.awakeFd);
     this.#poller = new sys.Poller([parts.device.fd, parts.jobs.wake, parts.events.fd]);
     parts.device.blocking = false;
   }
@@ -119,7 +124,7 @@ export class SessionLoop {
       }
       const length = this.#read();
       if (length > 0) this.#serve(this.#request, length);
-      if (this.#reclaimer.due && this.#poller.wait(CALM) === 0) this.#reclaimer.collect();
+      if (this.#reclaimer.due && this.#isQuiet(CALM)) this.#reclaimer.collect();
       if (length <= 0 && length !== AGAIN) return this.#end(length);
       if (this.#failed !== null) return this.#end(0);
       if (++this.#served % REQUESTS_BETWEEN_EVENTS === 0) this.#lookForEvents();
@@ -128,8 +133,17 @@ export class SessionLoop {
 
   /** Waits for a request, a finished job, or something for the event loop to do. */
   #sleep(): void {
-    const isQuiet = this.#poller.wait(this.#parts.events.timeout()) === 0;
+    const isQuiet = this.#isQuiet(this.#parts.events.timeout());
     if (isQuiet || this.#poller.ready(EVENTS)) this.#eventful = true;
+  }
+
+  /** Whether nothing happens for `timeout` milliseconds (-1: for ever). */
+  #isQuiet(timeout: number): boolean {
+    if (this.#awake.on && (timeout < 0 || timeout > GRACE)) {
+      if (this.#poller.wait(GRACE) !== 0) return false;
+      this.#awake.release();
+    }
+    return this.#poller.wait(timeout) === 0;
   }
 
   #lookForEvents(): void {
@@ -140,9 +154,12 @@ export class SessionLoop {
   /** The next request: at once, or soon, or after a sleep; AGAIN when that was for nothing. */
   #read(): number {
     let length = this.#look();
-    if (length !== AGAIN) return length;
-    length = this.#spin.until(AGAIN, this.#look);
-    if (length !== AGAIN) return length;
+    if (length === AGAIN) length = this.#spin.until(AGAIN, this.#look);
+    if (length !== AGAIN) {
+      this.#awake.request();
+      return length;
+    }
+    this.#awake.pause();
     this.#sleep();
     return this.#look();
   }
@@ -236,6 +253,7 @@ export class SessionLoop {
   /** Waits for outstanding jobs, whose descriptors the filesystem is about to close. */
   #end(rc: number): SessionEnd {
     const { jobs } = this.#parts;
+    this.#awake.release();
     const poller = new sys.Poller([jobs.wake]);
     while (jobs.outstanding > 0) {
       poller.wait(-1);

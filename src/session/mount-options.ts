@@ -2,6 +2,7 @@
 import { unescapeValue } from '../overlay/option-text.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
+import type { KeepAwakeMode } from './keep-awake.js';
 
 /** One `-o` word: `key` or `key=value`; latin1. */
 export interface OptionWord {
@@ -28,6 +29,7 @@ export interface KernelOptions {
   transport: Transport;
   /** Birth times are shown, at the price of a request for every statx(2) that asks for one. */
   btime: boolean;
+  keepAwake: KeepAwakeMode;
   debug: boolean;
   /** Sentences about options that have no effect here. */
   warnings: string[];
@@ -125,6 +127,11 @@ function transport(word: OptionWord): Transport {
   throw new UserError(`the option transport is kernel or fuse-native, not '${word.value ?? ''}'.`);
 }
 
+function keepAwake(word: OptionWord): KeepAwakeMode {
+  if (word.value === 'auto' || word.value === 'on' || word.value === 'off') return word.value;
+  throw new UserError(`the option keep_awake is auto, on or off, not '${word.value ?? ''}'.`);
+}
+
 /** SELinux contexts are for the kernel, and it knows them only when SELinux is on. */
 function selinux(word: OptionWord, out: KernelOptions, enabled: boolean): void {
   if (word.value === null || word.value === '') throw new UserError(`the option ${word.key} needs a value.`);
@@ -153,6 +160,7 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'data') out.data = dataMode(word);
   else if (key === 'transport') out.transport = transport(word);
   else if (key === 'btime') out.btime = true;
+  else if (key === 'keep_awake') out.keepAwake = keepAwake(word);
   else if (key === 'debug') out.debug = true;
   else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);
   else if (!IGNORED.has(key) && !key.startsWith('x-') && !key.startsWith('X-')) {
@@ -172,6 +180,7 @@ export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: 
     data: 'auto',
     transport: 'kernel',
     btime: false,
+    keepAwake: 'auto',
     debug: false,
     warnings: [],
   };

@@ -32,6 +32,7 @@ function libfuseFlags(kernel: KernelOptions, isReadOnly: boolean, warnings: stri
   const known = FLAG_WORDS.reduce((all, [flag]) => all | flag, 0);
   const isLost = (flags & ~known & ~(sys.MS_RELATIME | sys.MS_NODIRATIME | sys.MS_SILENT)) !== 0;
   if (isLost) warnings.push('some mount options are unknown to libfuse 2.9 and have no effect.');
+  if (kernel.keepAwake === 'on') warnings.push('keep_awake=on has no effect through fuse-native.');
   return FLAG_WORDS.flatMap(([flag, word]) => ((flags & flag) !== 0 ? [word] : []));
 }
 

@@ -23,6 +23,8 @@ export interface StartMessage {
   readonly dataMode: OverlayServices['dataMode'];
   readonly btime: boolean;
   readonly maxWrite: number;
+  /** Of openKeepAwake(). */
+  readonly awakeFd: number;
   readonly log: LogTarget;
   /** Log each request and its answer in one line. */
   readonly trace: boolean;

@@ -90,8 +90,18 @@ export class Serving {
     this.#log = log;
     this.#jobs = jobs;
     const { events, onReady } = host;
-    const { maxWrite } = start;
-    this.#loop = new SessionLoop({ device, handler, jobs, counters, log, maxWrite, events, onReady });
+    const { maxWrite, awakeFd } = start;
+    this.#loop = new SessionLoop({
+      device,
+      handler,
+      jobs,
+      counters,
+      log,
+      maxWrite,
+      awakeFd,
+      events,
+      onReady,
+    });
   }
 
   /** Serves until the mount ends, or (null) until the event loop must have a turn. */

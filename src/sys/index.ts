@@ -3,6 +3,7 @@ export * from './aio.js';
 export * from './attr.js';
 export * from './consts.js';
 export * from './copy.js';
+export * from './cpu-latency.js';
 export * from './credentials.js';
 export * from './dir.js';
 export * from './errno.js';

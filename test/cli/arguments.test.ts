@@ -67,6 +67,13 @@ describe('mount options', () => {
     assert.throws(() => parse('transport'), /kernel or fuse-native/);
   });
 
+  it('choose whether CPUs are kept awake', () => {
+    assert.equal(parse('ro').keepAwake, 'auto');
+    assert.equal(parse('keep_awake=on,keep_awake=off').keepAwake, 'off');
+    assert.throws(() => parse('keep_awake=yes'), /keep_awake is auto, on or off, not 'yes'/);
+    assert.throws(() => parse('keep_awake'), /keep_awake is auto, on or off/);
+  });
+
   it('set flags, the last one winning', () => {
     assert.equal(
       parse('ro,nosuid,nodev,noexec').flags,

@@ -69,6 +69,19 @@ describe('a user without any privilege', () => {
     assert.equal(isMounted(`${cwd}/mnt`), false);
   });
 
+  it('is told that it can not keep CPUs awake', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    if (!existsSync('/usr/bin/fusermount3')) return t.skip('fusermount3 is not installed');
+    if ((await run('nproc', ['--all'])).stdout.trim() === '1') return t.skip('there is one CPU');
+    const script = SCRIPT.replace('lowerdir=lower', 'lowerdir=lower,keep_awake=on');
+    const result = await run('setpriv', [...AS_NOBODY, 'sh', '-c', script], { cwd: home(), timeout: 40_000 });
+    expectWork(result);
+    assert.match(
+      result.stderr,
+      /keep_awake=on has no effect: \/dev\/cpu_dma_latency can't be opened \(E\w+\)/,
+    );
+  });
+
   it('mounts directly in a user namespace', async (t) => {
     if (reason !== null) return t.skip(reason);
     const probe = await run('setpriv', [...AS_NOBODY, 'unshare', '-Ur', '-m', 'true']);

@@ -1,0 +1,31 @@
+/** How deeply idle CPUs may sleep: the kernel's PM QoS, for as long as a process holds a descriptor. */
+import { AT_FDCWD, O_CLOEXEC, O_RDWR } from './consts.js';
+import { native, result } from './ffi.js';
+import { openat } from './file.js';
+
+const writeCall = native('int64', 'write', ['int', 'void *', 'uint64']);
+const onlineCall = native('int', 'get_nprocs', []);
+
+/** PM_QOS_DEFAULT_VALUE: no wish. */
+const NO_WISH = -1;
+
+const wish = Buffer.alloc(4);
+
+/** CPUs that are online, whichever of them this process may use. */
+export function onlineCpus(): number {
+  return onlineCall();
+}
+
+/** A descriptor to make wishes by, which end when it is closed; -errno (EACCES for others than root). */
+export function openCpuLatency(): number {
+  return openat(AT_FDCWD, '/dev/cpu_dma_latency', O_RDWR | O_CLOEXEC);
+}
+
+/**
+ * Says how long any CPU of the machine may take to wake up, in microseconds; null: as the system likes. With 0 idle CPUs
+ * poll in place of halting (cpuidle_governor_latency_req()). Returns 4 or -errno.
+ */
+export function wishCpuLatency(fd: number, microseconds: number | null): number {
+  wish.writeInt32LE(microseconds ?? NO_WISH);
+  return result(writeCall(fd, wish, wish.length));
+}
