@@ -12,7 +12,10 @@ export type KeepAwakeMode = 'auto' | 'on' | 'off';
 
 /** With more CPUs, most of those kept awake would be none of the conversation's. */
 const SMALL = 4;
-/** The driver of KVM guests: there an idle CPU leaves the machine to the host, which takes long to come back. */
+/**
+ * The driver of KVM guests whose host says that their CPUs are theirs alone (or that were told so): there halting is dear, and
+ * not to halt takes nothing from others.
+ */
 const GUEST_DRIVER = 'haltpoll';
 const DRIVER_FILE = '/sys/devices/system/cpu/cpuidle/current_driver';
 
