@@ -27,13 +27,19 @@ const PAUSE = 8;
 /** Milliseconds without a request after which CPUs are let go. */
 export const GRACE = 2;
 
-function isSmallGuest(): boolean {
-  if (sys.onlineCpus() > SMALL) return false;
+/** Name of the cpuidle driver. `none`: there is none, and wishes have no effect; also where /sys can't be read. */
+function idleDriver(): string {
   try {
-    return readFileSync(DRIVER_FILE, 'latin1').trim() === GUEST_DRIVER;
+    return readFileSync(DRIVER_FILE, 'latin1').trim();
   } catch {
-    return false; // no /sys, or no driver: then nothing can be asked for
+    return 'none';
   }
+}
+
+/** Whether `mode` means yes on a machine with so many CPUs online and this cpuidle driver. */
+export function keepsAwake(mode: KeepAwakeMode, cpus: number, driver: string): boolean {
+  if (mode === 'off' || cpus === 1) return false;
+  return mode === 'on' || (cpus <= SMALL && driver === GUEST_DRIVER);
 }
 
 /**
@@ -41,7 +47,7 @@ function isSmallGuest(): boolean {
  * paths. `warn` gets a sentence when what was asked for can't be done.
  */
 export function openKeepAwake(mode: KeepAwakeMode, warn: (text: string) => void): number {
-  if (mode === 'off' || sys.onlineCpus() === 1 || (mode === 'auto' && !isSmallGuest())) return -1;
+  if (!keepsAwake(mode, sys.onlineCpus(), idleDriver())) return -1;
   const fd = sys.openCpuLatency();
   if (fd >= 0) return fd;
   if (mode === 'on') {

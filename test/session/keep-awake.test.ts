@@ -1,7 +1,7 @@
 /** When the CPUs of callers are kept awake. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { KeepAwake } from '../../src/session/keep-awake.js';
+import { KeepAwake, keepsAwake } from '../../src/session/keep-awake.js';
 
 const SOME_FD = 3;
 const CONVERSATION = 32;
@@ -19,6 +19,22 @@ function recorder(fd = SOME_FD): {
   };
   return { awake, wishes, requests };
 }
+
+describe('the choice of keeping CPUs awake', () => {
+  for (const { mode, cpus, driver, is } of [
+    { mode: 'auto', cpus: 2, driver: 'haltpoll', is: true },
+    { mode: 'auto', cpus: 4, driver: 'haltpoll', is: true },
+    { mode: 'auto', cpus: 5, driver: 'haltpoll', is: false },
+    { mode: 'auto', cpus: 1, driver: 'haltpoll', is: false },
+    { mode: 'auto', cpus: 2, driver: 'none', is: false },
+    { mode: 'auto', cpus: 2, driver: 'intel_idle', is: false },
+    { mode: 'on', cpus: 64, driver: 'intel_idle', is: true },
+    { mode: 'on', cpus: 1, driver: 'intel_idle', is: false },
+    { mode: 'off', cpus: 2, driver: 'haltpoll', is: false },
+  ] as const) {
+    it(`${mode} on ${cpus} with ${driver}: ${is}`, () => assert.equal(keepsAwake(mode, cpus, driver), is));
+  }
+});
 
 describe('keeping CPUs awake', () => {
   it('begins with the 32nd request and is asked for once', () => {
