@@ -137,7 +137,7 @@ export class SessionLoop {
     if (isQuiet || this.#poller.ready(EVENTS)) this.#eventful = true;
   }
 
-  /** Whether nothing happens for `timeout` milliseconds (-1: for ever). */
+  /** Whether nothing happens for `timeout` milliseconds (-1: for ever). Over a long wait CPUs are let go. */
   #isQuiet(timeout: number): boolean {
     if (this.#awake.on && (timeout < 0 || timeout > GRACE)) {
       if (this.#poller.wait(GRACE) !== 0) return false;

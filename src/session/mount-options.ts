@@ -117,19 +117,12 @@ function number(word: OptionWord): number {
   return Number(word.value);
 }
 
-function dataMode(word: OptionWord): KernelOptions['data'] {
-  if (word.value === 'cached' || word.value === 'passthrough' || word.value === 'auto') return word.value;
-  throw new UserError(`the option data is cached, passthrough or auto, not '${word.value ?? ''}'.`);
-}
-
-function transport(word: OptionWord): Transport {
-  if (word.value === 'kernel' || word.value === 'fuse-native') return word.value;
-  throw new UserError(`the option transport is kernel or fuse-native, not '${word.value ?? ''}'.`);
-}
-
-function keepAwake(word: OptionWord): KeepAwakeMode {
-  if (word.value === 'auto' || word.value === 'on' || word.value === 'off') return word.value;
-  throw new UserError(`the option keep_awake is auto, on or off, not '${word.value ?? ''}'.`);
+/** The value of a word that takes one of a few. */
+function oneOf<T extends string>(word: OptionWord, values: readonly T[]): T {
+  const chosen = values.find((value) => value === word.value);
+  if (chosen !== undefined) return chosen;
+  const list = `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+  throw new UserError(`the option ${word.key} is ${list}, not '${word.value ?? ''}'.`);
 }
 
 /** SELinux contexts are for the kernel, and it knows them only when SELinux is on. */
@@ -157,10 +150,10 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'fsname') out.source = unescapeValue(value ?? '');
   else if (key === 'remount')
     throw new UserError('a mount can not be changed; unmount it and mount it again.');
-  else if (key === 'data') out.data = dataMode(word);
-  else if (key === 'transport') out.transport = transport(word);
+  else if (key === 'data') out.data = oneOf(word, ['cached', 'passthrough', 'auto']);
+  else if (key === 'transport') out.transport = oneOf(word, ['kernel', 'fuse-native']);
   else if (key === 'btime') out.btime = true;
-  else if (key === 'keep_awake') out.keepAwake = keepAwake(word);
+  else if (key === 'keep_awake') out.keepAwake = oneOf(word, ['auto', 'on', 'off']);
   else if (key === 'debug') out.debug = true;
   else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);
   else if (!IGNORED.has(key) && !key.startsWith('x-') && !key.startsWith('X-')) {

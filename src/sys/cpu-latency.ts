@@ -1,9 +1,8 @@
 /** How deeply idle CPUs may sleep: the kernel's PM QoS, for as long as a process holds a descriptor. */
 import { AT_FDCWD, O_CLOEXEC, O_RDWR } from './consts.js';
-import { native, result } from './ffi.js';
-import { openat } from './file.js';
+import { native } from './ffi.js';
+import { openat, write } from './file.js';
 
-const writeCall = native('int64', 'write', ['int', 'void *', 'uint64']);
 const onlineCall = native('int', 'get_nprocs', []);
 
 /** PM_QOS_DEFAULT_VALUE: no wish. */
@@ -27,5 +26,5 @@ export function openCpuLatency(): number {
  */
 export function wishCpuLatency(fd: number, microseconds: number | null): number {
   wish.writeInt32LE(microseconds ?? NO_WISH);
-  return result(writeCall(fd, wish, wish.length));
+  return write(fd, wish, wish.length);
 }

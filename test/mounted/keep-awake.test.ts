@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
 import { type RunResult, run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
+import { isMounted } from '../support/session-server.js';
 
 const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 const DEVICE = '/dev/cpu_dma_latency';
@@ -46,10 +47,15 @@ touch stop; wait $program
 becomes '!=' && echo asleep
 umount mnt; trap - EXIT; wait $server; cat log >&2`;
 
-function withMode(mode: string, scratch: Scratch): Promise<RunResult> {
+async function withMode(mode: string, scratch: Scratch): Promise<RunResult> {
   const cwd = scratch.directory(mode);
   for (const name of ['lower', 'mnt']) mkdirSync(`${cwd}/${name}`);
-  return run('sh', ['-c', SCRIPT], { cwd, env: { COMMAND, DEVICE, MODE: mode }, timeout: 60_000 });
+  try {
+    return await run('sh', ['-c', SCRIPT], { cwd, env: { COMMAND, DEVICE, MODE: mode }, timeout: 60_000 });
+  } finally {
+    // After a timeout the script had no time to do it.
+    if (isMounted(`${cwd}/mnt`)) await run('umount', ['-l', `${cwd}/mnt`]);
+  }
 }
 
 describe('keep_awake', () => {
