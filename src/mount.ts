@@ -9,6 +9,7 @@
 import type { OverlayOptions } from './overlay/config.js';
 import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
+import { MAX_FDS } from './overlay/state.js';
 import { UserError } from './overlay/user-error.js';
 import {
   type Attachment,
@@ -93,6 +94,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
     sys.close(attachment.fd);
     close();
   });
+  void sys.reserveDescriptors(attachment.fd, MAX_FDS);
   mount.warnings.push(...warnings);
   session.start({
     fd: attachment.fd,

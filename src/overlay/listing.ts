@@ -2,7 +2,8 @@
  * The merged listing of a directory: it orders READDIR and, in a merge dir, answers lookups for any number of layers
  * without a system call per layer. Built by merge.ts, kept right by our own changes.
  */
-import { DT_DIR } from '../sys/index.js';
+import { type Dirent, DT_DIR } from '../sys/index.js';
+import type { InoPair } from './ino.js';
 import type { RealDir } from './inode.js';
 
 /**
@@ -44,7 +45,8 @@ export function isWhitedOut(info: NameInfo): boolean {
   return (info & WHITEOUT) !== 0;
 }
 
-function typeOf(info: NameInfo): number {
+/** DT_* of the topmost object. */
+export function typeOf(info: NameInfo): number {
   return (info >> TYPE_SHIFT) & TYPE_MASK;
 }
 
@@ -62,6 +64,11 @@ export class Listing {
   /** By position; null is a gap. */
   names: (string | null)[] = [];
   #infos: NameInfo[] = [];
+  /** Real inode numbers of the topmost objects as their directories tell them, in halves; 0 and 0: not known. */
+  #inoLo: number[] = [];
+  #inoHi: number[] = [];
+  /** Callers were given names of it without attributes: see walkers.ts. */
+  wasGivenBare = false;
   /** Made when first needed: a plain walk never looks a name up here. */
   #positions: Map<string, number> | null = null;
   /** For a directory on several layers: the sources below the topmost that have a directory there, top first. */
@@ -91,6 +98,13 @@ export class Listing {
     return this.#infos[position]!;
   }
 
+  /** Stores the real inode number of the topmost object at `position` in `out`; false: it is not known. */
+  realInoAt(position: number, out: InoPair): boolean {
+    out.inoLo = this.#inoLo[position]!;
+    out.inoHi = this.#inoHi[position]!;
+    return out.inoLo !== 0 || out.inoHi !== 0;
+  }
+
   /** Whether callers see the name at `position`. */
   isVisibleAt(position: number): boolean {
     return isVisible(this.#infos[position]!);
@@ -101,34 +115,38 @@ export class Listing {
     return this.#below?.get(name) ?? NONE;
   }
 
-  #put(name: string, info: NameInfo): void {
+  #put(name: string, info: NameInfo, ino: InoPair): void {
     const index = this.#index();
     const at = index.get(name);
     if (at === undefined) {
       index.set(name, this.names.length);
-      this.append(name, info);
+      this.#append(name, info, ino);
       return;
     }
     this.count += Number(isVisible(info)) - Number(isVisible(this.#infos[at]!));
     this.#infos[at] = info;
+    this.#inoLo[at] = ino.inoLo;
+    this.#inoHi[at] = ino.inoHi;
   }
 
-  /** Adds a name that is known to be new; for building. */
-  append(name: string, info: NameInfo): void {
+  /** Adds a name that is known to be new. */
+  #append(name: string, info: NameInfo, ino: InoPair): void {
     this.names.push(name);
     this.#infos.push(info);
+    this.#inoLo.push(ino.inoLo);
+    this.#inoHi.push(ino.inoHi);
     if (isVisible(info)) this.count++;
   }
 
-  /** Adds the only object of a name in a directory with one source. */
-  appendOnly(name: string, source: number, type: number): void {
-    this.append(name, word(source, type) | (source > 0 ? LOWER : 0));
+  /** Building: the only object of a name in a directory with one source. */
+  appendOnly(found: Dirent, source: number): void {
+    this.#append(found.name, word(source, found.type) | (source > 0 ? LOWER : 0), found);
   }
 
   /** Upper now has an object of its own at the name: created, linked or moved here. */
   setUpper(name: string, type: number): void {
     this.#below?.delete(name);
-    this.#put(name, word(0, type) | (this.info(name) & LOWER));
+    this.#put(name, word(0, type) | (this.info(name) & LOWER), NO_INO);
   }
 
   /** A directory was copied up: what was there before is merged below it now. */
@@ -146,7 +164,7 @@ export class Listing {
     const info = this.info(name);
     this.#below?.delete(name);
     if (whiteout || isOnLower(info)) {
-      this.#put(name, KNOWN | HIDDEN | (info & LOWER) | (whiteout ? WHITEOUT : 0));
+      this.#put(name, KNOWN | HIDDEN | (info & LOWER) | (whiteout ? WHITEOUT : 0), NO_INO);
       return;
     }
     const index = this.#index();
@@ -159,20 +177,23 @@ export class Listing {
   }
 
   /** Building, top first: an object of `type` on `source`. */
-  mergeObject(name: string, source: number, type: number): void {
-    const before = this.info(name);
-    if (before === 0) {
+  mergeObject(found: Dirent, source: number, type: number): void {
+    const { name } = found;
+    const index = this.#index();
+    const at = index.get(name);
+    if (at === undefined) {
       const lower = source > 0 ? LOWER | LOWER_DECIDED : 0;
-      this.#put(name, word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED));
+      index.set(name, this.names.length);
+      this.#append(name, word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED), found);
       return;
     }
-    let info = before;
+    let info = this.#infos[at]!;
     if (source > 0 && (info & LOWER_DECIDED) === 0) info |= LOWER | LOWER_DECIDED;
     if (isVisible(info) && (info & CLOSED) === 0) {
       if (typeOf(info) === DT_DIR && type === DT_DIR) this.#addBelow(name, source);
       else info |= CLOSED;
     }
-    this.#put(name, info);
+    this.#infos[at] = info;
   }
 
   /** Building, top first: a whiteout on `source`, at the name or beside it. */
@@ -180,10 +201,10 @@ export class Listing {
     const before = this.info(name);
     if (before === 0) {
       const onUpper = source === 0 ? WHITEOUT : LOWER_DECIDED;
-      this.#put(name, KNOWN | HIDDEN | CLOSED | onUpper);
+      this.#put(name, KNOWN | HIDDEN | CLOSED | onUpper, NO_INO);
       return;
     }
-    this.#put(name, before | CLOSED | LOWER_DECIDED);
+    this.#infos[this.#index().get(name)!] = before | CLOSED | LOWER_DECIDED;
   }
 
   #addBelow(name: string, source: number): void {
@@ -200,25 +221,31 @@ export class Listing {
   finish(lowest: readonly string[]): void {
     const names = this.names as string[];
     const infos = this.#infos;
+    const inoLo = this.#inoLo;
+    const inoHi = this.#inoHi;
     const index = this.#index();
-    const ordered: string[] = [];
+    const order: number[] = [];
     const taken = new Uint8Array(names.length);
     for (const name of lowest) {
       const at = index.get(name);
       if (at === undefined || taken[at] === 1) continue;
       taken[at] = 1;
-      ordered.push(name);
+      order.push(at);
     }
-    for (let i = 0; i < names.length; i++) if (taken[i] === 0) ordered.push(names[i]!);
+    for (let at = 0; at < names.length; at++) if (taken[at] === 0) order.push(at);
     this.names = [];
     this.#infos = [];
+    this.#inoLo = [];
+    this.#inoHi = [];
     this.#positions = null;
     this.count = 0;
-    for (const name of ordered) {
-      const info = infos[index.get(name)!]! & ~(LOWER_DECIDED | CLOSED);
-      if (isVisible(info) || isWhitedOut(info)) this.append(name, info);
+    for (const at of order) {
+      const info = infos[at]! & ~(LOWER_DECIDED | CLOSED);
+      if (!isVisible(info) && !isWhitedOut(info)) continue;
+      this.#append(names[at]!, info, { inoLo: inoLo[at]!, inoHi: inoHi[at]! });
     }
   }
 }
 
 const NONE: readonly number[] = [];
+const NO_INO: InoPair = { inoLo: 0, inoHi: 0 };

@@ -25,13 +25,13 @@ function readSingle(ov: Overlay, dir: DirState): Listing {
   const real = dir.real[0]!;
   const source = real.isUpper ? 0 : 1;
   const listing = new Listing(real.isUpper ? [real] : [null, real]);
-  for (const { name, type } of ov.dirs.read(real)) {
-    if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) {
+  for (const found of ov.dirs.read(real)) {
+    if (ov.options.whPrefix && found.name.startsWith(WH_PREFIX)) {
       if (real.isUpper) ov.whUpper = true;
       continue;
     }
-    if (isWhiteoutEntry(ov, real, name, type)) continue;
-    listing.appendOnly(name, source, type);
+    if (isWhiteoutEntry(ov, real, found.name, found.type)) continue;
+    listing.appendOnly(found, source);
   }
   return listing;
 }
@@ -72,7 +72,8 @@ function mergeOne(
   marks: SourceMarks,
 ): string[] {
   const order: string[] = [];
-  for (const { name, type } of ov.dirs.read(real)) {
+  for (const found of ov.dirs.read(real)) {
+    const { name, type } = found;
     if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) {
       if (real.isUpper) ov.whUpper = true;
       if (name === WH_OPAQUE) marks.opaque = true;
@@ -84,7 +85,7 @@ function mergeOne(
       continue;
     }
     order.push(name);
-    listing.mergeObject(name, source, type === sys.DT_UNKNOWN ? realType(ov, real, name) : type);
+    listing.mergeObject(found, source, type === sys.DT_UNKNOWN ? realType(ov, real, name) : type);
   }
   return order;
 }

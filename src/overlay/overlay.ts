@@ -63,9 +63,11 @@ class OverlayFileSystem implements FileSystem {
     fillAttr(this.#ov, inode, out.attr);
   }
 
-  lookup(parent: NodeId, name: Name, _caller: Caller, out: Entry): boolean {
-    const inode = find(this.#ov, this.#ov.directory(parent), name);
+  lookup(parent: NodeId, name: Name, caller: Caller, out: Entry): boolean {
+    const dir = this.#ov.directory(parent);
+    const inode = find(this.#ov, dir, name);
     if (inode === null) return false;
+    if (inode.dir === null && dirOf(dir).listing?.wasGivenBare) this.#ov.walkers.lookedUp(caller.pid);
     this.#give(inode, out);
     return true;
   }
@@ -222,8 +224,8 @@ class OverlayFileSystem implements FileSystem {
     );
   }
 
-  readdir(node: NodeId, _fh: Fh, offset: number, _caller: Caller, sink: DirSink): void {
-    readdir(this.#ov, this.#ov.directory(node), offset, sink, this.#listed);
+  readdir(node: NodeId, _fh: Fh, offset: number, caller: Caller, sink: DirSink): void {
+    readdir(this.#ov, this.#ov.directory(node), offset, caller, sink, this.#listed);
   }
 
   opendir(node: NodeId): Fh {

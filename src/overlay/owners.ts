@@ -105,12 +105,15 @@ export class Owners {
   readonly #gids: Ids;
   /** Name of the xattr in which owners are written on upper; null: they are the objects' own. */
   readonly written: string | null;
+  /** An xattr may say that a file stands for a device. */
+  readonly keepsTypes: boolean;
 
   constructor(options: OverlayOptions, layers: readonly Layer[]) {
     this.#uids = new Ids(options.uidmapping, options.squashToUid, 'uid');
     this.#gids = new Ids(options.gidmapping, options.squashToGid, 'gid');
     const top = layers[0]!;
     this.written = top.kind === 'upper' ? top.override : null;
+    this.keepsTypes = layers.some((layer) => layer.override !== null);
   }
 
   /** All callers see one owner: that a change of owner fails is nothing that they could see. */

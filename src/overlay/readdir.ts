@@ -1,11 +1,13 @@
 /** READDIR and READDIRPLUS, from the merged listing. */
 import * as sys from '../sys/index.js';
 import { FsError } from '../vfs/errors.js';
-import type { DirSink, Entry } from '../vfs/types.js';
+import type { Caller, DirSink, Entry } from '../vfs/types.js';
+import type { InoPair } from './ino.js';
 import { dirOf, type Inode } from './inode.js';
-import type { Listing } from './listing.js';
+import { type Listing, sourceOf, typeOf } from './listing.js';
 import { fillAttr } from './locate.js';
 import { findListed } from './lookup.js';
+import { isImpure } from './marks.js';
 import { listingOf } from './merge.js';
 import { dropInode } from './names.js';
 import type { Overlay } from './state.js';
@@ -15,26 +17,69 @@ const DOTS = 2;
 /** FUSE_UNKNOWN_INO. */
 const UNKNOWN_INO = -1;
 
-/** Lists from `offset` until the sink is full or the directory ends. `entry` is scratch. */
-export function readdir(ov: Overlay, inode: Inode, offset: number, sink: DirSink, entry: Entry): void {
+/** Of a bare entry. */
+const ino: InoPair = { inoLo: 0, inoHi: 0 };
+
+/**
+ * Lists from `offset` until the sink is full or the directory ends. `entry` is scratch. Entries that are no directories
+ * come without attributes when `caller` seems not to want them (walkers.ts).
+ */
+export function readdir(
+  ov: Overlay,
+  inode: Inode,
+  offset: number,
+  caller: Caller,
+  sink: DirSink,
+  entry: Entry,
+): void {
   if (dirOf(inode).dead) return;
   const listing = listingOf(ov, inode);
   const up = inode.parent ?? inode;
   if (offset < 1 && !sink.add('.', inode.inoLo, inode.inoHi, sys.DT_DIR, 1)) return;
   if (offset < DOTS && !sink.add('..', up.inoLo, up.inoHi, sys.DT_DIR, DOTS)) return;
+  const bare = mayBeBare(ov) && !(sink.plus && ov.walkers.wantsAttributes(caller.pid));
+  let given = 0;
   for (let at = Math.max(0, offset - DOTS); at < listing.names.length; at++) {
     const name = listing.names[at];
     if (name === null || name === undefined || !listing.isVisibleAt(at)) continue;
-    if (!sink.fits(name)) return;
-    const child = findForList(ov, inode, listing, at);
-    if (child === 'broken') {
-      // It is listed, as the kernel lists it; a look-up will say what is wrong with it.
-      if (!sink.add(name, UNKNOWN_INO, 0, sys.DT_UNKNOWN, at + DOTS + 1)) return;
+    if (!sink.fits(name)) break;
+    const next = at + DOTS + 1;
+    if (bare && isBare(ov, inode, listing, at)) {
+      sink.add(name, ino.inoLo, ino.inoHi, typeOf(listing.infoAt(at)), next);
+      given++;
       continue;
     }
+    const child = findForList(ov, inode, listing, at);
     if (child === null) continue;
-    if (!give(ov, child, name, at + DOTS + 1, sink, entry)) return;
+    // It is listed, as the kernel lists it; a look-up will say what is wrong with it.
+    if (child === 'broken') sink.add(name, UNKNOWN_INO, 0, sys.DT_UNKNOWN, next);
+    else give(ov, child, name, next, sink, entry);
   }
+  if (given === 0 || !sink.plus) return;
+  listing.wasGivenBare = true;
+  ov.walkers.gaveBare(caller.pid, given);
+}
+
+/** Whether the names of a directory on a layer tell the types and inode numbers that callers see. */
+function mayBeBare(ov: Overlay): boolean {
+  return ov.mountPoints === null && (ov.owners === null || !ov.owners.keepsTypes);
+}
+
+/**
+ * Whether all that a bare entry tells is known without looking at the object; then its inode number is in `ino`. That of
+ * what was copied up is its origin's, which only the object knows; a directory is about to be gone into.
+ */
+function isBare(ov: Overlay, parent: Inode, listing: Listing, at: number): boolean {
+  const info = listing.infoAt(at);
+  const type = typeOf(info);
+  if (type === sys.DT_DIR || type === sys.DT_UNKNOWN || !listing.realInoAt(at, ino)) return false;
+  const real = listing.sources[sourceOf(info)]!;
+  if (real.isUpper && isImpure(ov, parent)) return false;
+  const { children } = dirOf(parent);
+  // The kernel has it with its attributes. Its number may be one that can't be found again (no origin was recorded).
+  if (children.size > 0 && children.has(listing.names[at]!)) return false;
+  ov.inoMap.map(real.layer, ino.inoLo, ino.inoHi, ino);
+  return true;
 }
 
 /** An entry that can't be looked up does not cost the others their place. */
@@ -53,17 +98,17 @@ function findForList(
   }
 }
 
-function give(ov: Overlay, child: Inode, name: string, next: number, sink: DirSink, entry: Entry): boolean {
-  const dtype = child.type >> 12;
+/** Adds an entry, for which there is room, with its look-up done. */
+function give(ov: Overlay, child: Inode, name: string, next: number, sink: DirSink, entry: Entry): void {
   if (!sink.plus) {
-    const taken = sink.add(name, child.inoLo, child.inoHi, dtype, next);
+    sink.add(name, child.inoLo, child.inoHi, child.type >> 12, next);
     dropInode(ov, child);
-    return taken;
+    return;
   }
   child.nlookup++;
   entry.node = child.id;
   entry.keepName = child.index === null || ov.upperLayer === null;
   fillAttr(ov, child, entry.attr);
   // An owner xattr may say that a file stands for a device (override-stat.ts).
-  return sink.addPlus(name, entry, (entry.attr.mode & sys.S_IFMT) >> 12, next);
+  sink.addPlus(name, entry, (entry.attr.mode & sys.S_IFMT) >> 12, next);
 }

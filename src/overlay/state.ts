@@ -18,6 +18,7 @@ import { MountPoints } from './mount-points.js';
 import { OpenFiles } from './open-files.js';
 import { type Owners, ownersOf } from './owners.js';
 import { DirFds, FileFds } from './real.js';
+import { Walkers } from './walkers.js';
 import { Writeback } from './writeback.js';
 
 /** Listings in memory, bounded by the number of names they hold. */
@@ -54,6 +55,10 @@ export class Listings {
 const MAX_NAMES = 2_000_000;
 const MAX_DIR_FDS = 4096;
 const MAX_FILE_FDS = 1024;
+/** What else a mount has open, with much to spare. */
+const OTHER_FDS = 512;
+/** How many descriptors a mount may come to hold, where the limit allows it. */
+export const MAX_FDS = MAX_DIR_FDS + MAX_FILE_FDS + OTHER_FDS;
 
 export class Overlay {
   readonly options: OverlayOptions;
@@ -81,6 +86,7 @@ export class Overlay {
   readonly mountPoints: MountPoints | null;
   readonly openFiles = new OpenFiles();
   readonly listings = new Listings(MAX_NAMES);
+  readonly walkers = new Walkers();
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
   /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */

@@ -23,6 +23,7 @@ export const O_DSYNC = 0o10000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 export const O_NOATIME = 0o1000000;
+export const F_DUPFD_CLOEXEC = 1030;
 /** O_DIRECTORY, O_NOFOLLOW, O_DIRECT, O_LARGEFILE differ on arm64. */
 const arm = process.arch === 'arm64' || process.arch === 'arm';
 export const O_DIRECTORY = arm ? 0o40000 : 0o200000;

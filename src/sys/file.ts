@@ -1,4 +1,5 @@
 /** Descriptors and file data. Offsets and lengths are bytes, given as doubles (exact to 2^53). */
+import { F_DUPFD_CLOEXEC } from './consts.js';
 import { native, nativeSyscall, path, result, TOO_LONG } from './ffi.js';
 
 const openatCall = native('int', 'openat', ['int', 'void *', 'int', 'uint']);
@@ -30,7 +31,6 @@ const dupCall = native('int', 'fcntl', ['int', 'int', 'int']);
 
 const SYS_OPENAT2 = 437;
 const FICLONE = 0x40049409;
-const F_DUPFD_CLOEXEC = 1030;
 
 /** Opens `name` relative to `dirfd`. Returns a descriptor or -errno. */
 export function openat(dirfd: number, name: string, flags: number, mode = 0): number {

@@ -1,8 +1,11 @@
 /** Limits of this process. */
-import { native } from './ffi.js';
+import { F_DUPFD_CLOEXEC } from './consts.js';
+import { native, nativeElsewhere } from './ffi.js';
+import { close } from './file.js';
 
 const getrlimitCall = native('int', 'getrlimit', ['int', 'void *']);
 const setrlimitCall = native('int', 'setrlimit', ['int', 'void *']);
+const dupElsewhere = nativeElsewhere('fcntl', ['int', 'int', 'int']);
 const RLIMIT_NOFILE = 7;
 /** More than any use of ours needs. */
 const ENOUGH = 65536;
@@ -17,4 +20,14 @@ export function maxDescriptors(): number {
   if (soft >= wanted) return Math.min(Number(soft), ENOUGH);
   raw.writeBigUInt64LE(wanted, 0);
   return setrlimitCall(RLIMIT_NOFILE, raw) < 0 ? Number(soft) : Number(wanted);
+}
+
+/**
+ * Lets the kernel make its table of our descriptors large enough for `count` of them, on another thread. It would else
+ * double the table whenever it is full, and with several threads each time wait for an RCU grace period, some 8 ms in
+ * the midst of an open (expand_fdtable()). `fd` is any open descriptor. Resolves to 0 or -errno.
+ */
+export async function reserveDescriptors(fd: number, count: number): Promise<number> {
+  const highest = await dupElsewhere(fd, F_DUPFD_CLOEXEC, Math.min(count, maxDescriptors()) - 1);
+  return highest < 0 ? highest : close(highest);
 }

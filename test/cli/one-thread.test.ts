@@ -81,3 +81,15 @@ it('what the thread does between requests it does as itself, not as the last cal
   assert.equal(code, 0, stderr);
   assert.equal(stdout, '0\n');
 });
+
+it('has room for its descriptors before it needs them: to make room means to wait', async (t) => {
+  if (reason !== null) return t.skip(reason);
+  const limit = (await run('sh', ['-c', 'ulimit -Hn'])).stdout.trim();
+  if (Number(limit) < 4096) return t.skip(`only ${limit} descriptors are allowed here`);
+  const { code, stderr } = await inNamespace(`
+    '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work mnt
+    server=$(pgrep -f '^node.* -o lowerdir=l,upperdir=up,workdir=work mnt')
+    until [ "$(awk '/^FDSize:/ { print $2 }' /proc/$server/status)" -ge 4096 ]; do sleep 0.05; done
+    umount mnt`);
+  assert.equal(code, 0, stderr);
+});

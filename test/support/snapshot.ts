@@ -38,6 +38,8 @@ const DTYPES: Readonly<Record<number, string>> = {
   [sys.DT_SOCK]: 'socket',
 };
 
+const READ = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOATIME | sys.O_CLOEXEC;
+
 export function sha(data: Buffer): string {
   return createHash('sha1').update(data).digest('hex').slice(0, 12);
 }
@@ -54,14 +56,30 @@ class Walk {
   }
 
   root(fd: number): void {
+    if (this.#options.view === 'merged') this.#readAll(fd);
     const { line } = this.#describe(fd, '', '.');
     this.lines['.'] = line;
     this.#dev = `${this.#stat.devMajor}:${this.#stat.devMinor}`;
     this.#children(fd, '');
   }
 
+  /** Reads every directory before anything is looked up: who asks for names alone may be told them in another way. */
+  #readAll(dirfd: number): void {
+    const fd = sys.openat(dirfd, '.', READ);
+    const entries = fd < 0 ? [] : sys.readDirectory(fd);
+    if (fd >= 0) sys.close(fd);
+    if (typeof entries === 'number') return;
+    for (const { name, type } of entries) {
+      if (type !== sys.DT_DIR) continue;
+      const child = sys.openat(dirfd, name, sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+      if (child < 0) continue;
+      this.#readAll(child);
+      sys.close(child);
+    }
+  }
+
   #children(dirfd: number, prefix: string): void {
-    const fd = sys.openat(dirfd, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOATIME | sys.O_CLOEXEC);
+    const fd = sys.openat(dirfd, '.', READ);
     if (fd < 0) {
       this.lines[`${prefix}*`] = `open: ${sys.errnoName(fd)}`;
       return;
