@@ -31,19 +31,9 @@ async function findBundler() {
   }
 }
 
-/**
- * For the process of a mount, which is all ours. By default Node 20 optimizes a function as soon as it was busy for a moment:
- * a hundred of them in the first walk through a new mount, for which the caller waits and whose compiler takes the other
- * CPU. Eight times as late costs a long run nothing. Later versions of Node count otherwise.
- */
-const PATIENCE = `if (process.versions.node.startsWith('20.')) {
-  require('node:v8').setFlagsFromString('--interrupt-budget=540000');
-}
-`;
-
 /** Loads NAME.code.js by its cache. The function that the code is wrapped in gives it what a module has. */
 const loader = (name) => `'use strict';
-${name === 'main' ? PATIENCE : ''}const { existsSync, readFileSync } = require('node:fs');
+const { existsSync, readFileSync } = require('node:fs');
 const { Script } = require('node:vm');
 const filename = \`\${__dirname}/${name}.code.js\`;
 const cache = \`\${filename}.cache\`;
