@@ -93,14 +93,14 @@ function makeCaches() {
   const session = `${load('worker')} setImmediate(() => { save(); process.exit(); });`;
   const thread = `const workerData = { filesystem: null, counters: new SharedArrayBuffer(65536) };
     new (require('node:worker_threads').Worker)(${JSON.stringify(session)}, { eval: true, workerData });`;
-  // The flag as in scripts/plyfs. The first argument stands where a script's name would: there is none after -e.
-  run(main, ['--max-semi-space-size=2'], ['plyfs', '-f', '-o', 'lowerdir=/:/nonexistent', '/']);
-  run(thread, [], []);
+  // The first argument stands where a script's name would: there is none after -e.
+  run(main, ['plyfs', '-f', '-o', 'lowerdir=/:/nonexistent', '/']);
+  run(thread, []);
 }
 
-/** Runs a script in a Node process of its own, started with V8 flags. */
-function run(script, flags, args) {
-  const { status, stderr } = spawnSync(process.execPath, [...flags, '-e', script, '--', ...args], {
+/** Runs a script in a Node process of its own. */
+function run(script, args) {
+  const { status, stderr } = spawnSync(process.execPath, ['-e', script, '--', ...args], {
     encoding: 'utf8',
   });
   // Started from a machine that can't run it (koffi has no binary for it, say): no cache, or half of one, and no harm.

@@ -43,6 +43,8 @@ const REQUESTS = [
   ['LOOKUP', 1, 1n, 'missing'],
   ['GETATTR', 3, 3n, [16]],
   ['OPEN', 14, 3n, [8]],
+  ['OPENDIR', 27, 1n, [8]],
+  ['CREATE', 35, 1n, [16], 'made'],
   ['READ', 15, 3n, [16], 4096, [20]],
   ['FLUSH', 25, 3n, [24]],
   ['GETXATTR', 22, 3n, 4096, [4], 'security.capability'],
@@ -52,6 +54,11 @@ const REQUESTS = [
   ['MKDIR', 9, 1n, 0o755, 0, 'new'], // 5
   ['MKNOD', 8, 5n, REG, 0, 0, 0, 'file'], // 6
   ['WRITE', 16, 6n, 0n, 0n, 2, [20], 'x'],
+  ['SETATTR', 4, 6n, 0x6, [84]],
+  ['SETATTR', 4, 6n, 0x30, [84]],
+  ['SETXATTR', 21, 6n, 2, 0, 0, 0, 'user.a', 'x'],
+  ['REMOVEXATTR', 24, 6n, 'user.a'],
+  ['COPY_FILE_RANGE_64', 53, 3n, [16], 6n, 0n, 0n, 3n, 0n],
   ['SYMLINK', 6, 5n, 'link', 'target'], // 7
   ['READLINK', 5, 7n],
   ['LINK', 13, 5n, 6n, 'again'],
@@ -63,6 +70,8 @@ const REQUESTS = [
   ['READDIRPLUS', 44, 1n, [16], 4096, [20]],
   ['READDIRPLUS', 44, 2n, [16], 4096, [20]],
   ['READDIRPLUS', 44, 2n, 0n, 99n, 4096, [20]],
+  ['READDIRPLUS', 44, 5n, [16], 4096, [20]],
+  ['LOOKUP', 1, 2n, 'one'],
   ['STATFS', 17, 1n],
   ['FORGET', 2, 8n, 1n],
   ['BATCH_FORGET', 42, 0n, 1, 0, 7n, 1n],
