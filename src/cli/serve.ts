@@ -1,6 +1,5 @@
 /** A mount from the command line: start it, answer signals, end with it. */
 import { openSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
 import { type Mount, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
 import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
@@ -111,7 +110,8 @@ function environmentOptions(): string[] {
  * as 150,000 nodes take, and keeps that. Not from the start: V8's code caches, Node's own among them, are good only for
  * the flags that they were made with (10 ms).
  */
-function keepHeapSmall(): void {
+async function keepHeapSmall(): Promise<void> {
+  const { setFlagsFromString } = await import('node:v8');
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
@@ -134,7 +134,7 @@ export async function serve(request: ServeRequest): Promise<number> {
     leaveCaller(request.caller, nowhere);
     request.caller.tell(0);
   }
-  setTimeout(keepHeapSmall, LOADED).unref();
+  setTimeout(() => void keepHeapSmall(), LOADED).unref();
   const end = await mount.closed;
   if (end.reason === 'unmounted') log.info({}, 'unmounted');
   else log.error({ reason: end.reason }, end.text);
