@@ -23,15 +23,17 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
   locate(ov, inode);
   const fd = ov.atFd;
   const name = ov.atName;
+  const chowns = change.uid !== null || change.gid !== null;
   if (ov.owners !== null) setOwner(ov, ov.owners, { fd, name }, change);
   else {
-    if (change.uid !== null || change.gid !== null) {
+    if (chowns) {
       must(chown(fd, name, change.uid ?? sys.KEEP_ID, change.gid ?? sys.KEEP_ID), 'chown');
     }
     if (change.mode !== null) must(chmod(fd, name, change.mode & 0o7777), 'chmod');
   }
   const nothing = changesNothing(change);
-  if (change.killSuidGid || nothing) killSuidGid(ov, fd, name);
+  // A real chown(2) has cleared the bits already.
+  if (nothing || (change.killSuidGid && !(chowns && ov.owners === null))) killSuidGid(ov, fd, name);
   if (nothing) ov.bestEffort('chown', chown(fd, name, sys.KEEP_ID, sys.KEEP_ID));
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
