@@ -25,14 +25,13 @@ function readSingle(ov: Overlay, dir: DirState): Listing {
   const real = dir.real[0]!;
   const source = real.isUpper ? 0 : 1;
   const listing = new Listing(real.isUpper ? [real] : [null, real]);
-  for (const found of ov.dirs.read(real)) {
+  ov.dirs.list(real, (found) => {
     if (ov.options.whPrefix && found.name.startsWith(WH_PREFIX)) {
       if (real.isUpper) ov.whUpper = true;
-      continue;
+      return;
     }
-    if (isWhiteoutEntry(ov, real, found.name, found.type)) continue;
-    listing.appendOnly(found, source);
-  }
+    if (!isWhiteoutEntry(ov, real, found.name, found.type)) listing.appendOnly(found, source);
+  });
   return listing;
 }
 
@@ -72,21 +71,21 @@ function mergeOne(
   marks: SourceMarks,
 ): string[] {
   const order: string[] = [];
-  for (const found of ov.dirs.read(real)) {
+  ov.dirs.list(real, (found) => {
     const { name, type } = found;
     if (ov.options.whPrefix && name.startsWith(WH_PREFIX)) {
       if (real.isUpper) ov.whUpper = true;
       if (name === WH_OPAQUE) marks.opaque = true;
       else if (!name.startsWith(WH_RESERVED)) marks.hidden.push(name.slice(WH_PREFIX.length));
-      continue;
+      return;
     }
     if (isWhiteoutEntry(ov, real, name, type)) {
       listing.mergeWhiteout(name, source);
-      continue;
+      return;
     }
     order.push(name);
     listing.mergeObject(found, source, type === sys.DT_UNKNOWN ? realType(ov, real, name) : type);
-  }
+  });
   return order;
 }
 

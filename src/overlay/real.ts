@@ -3,7 +3,6 @@ import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import { DIRECTORY_HIT, DIRECTORY_MISS } from './cache-counts.js';
-import type { Layer } from './config.js';
 import type { Inode, RealDir } from './inode.js';
 
 const DIR_FLAGS = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
@@ -16,7 +15,6 @@ const PATH_FLAGS = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC
  */
 export class DirFds {
   readonly #open: LRUCache<RealDir, number>;
-  readonly #filling = new Map<Layer, boolean>();
   readonly #counts: Float64Array;
 
   /** `max`: how many descriptors to keep, at least 16, so that one operation's directories never evict each other. */
@@ -42,26 +40,26 @@ export class DirFds {
     return fd;
   }
 
-  /** All names of `dir`. Throws FsError. */
-  read(dir: RealDir): sys.Dirent[] {
-    if (dir.parent === null) return readAnew(dir.layer.root);
+  /** Shows `each` all names of `dir`, one after the other: see sys.listDirectory(). Throws FsError. */
+  list(dir: RealDir, each: (found: sys.Dirent) => void): void {
+    if (dir.parent === null) {
+      listAnew(dir.layer.root, each);
+      return;
+    }
     const fd = this.fd(dir);
     if (dir.wasRead) must(sys.lseek(fd, 0, sys.SEEK_SET), 'lseek');
     dir.wasRead = true;
-    const entries = sys.readDirectory(fd, this.#fills(dir.layer));
+    const rc = sys.listDirectory(fd, each);
     // An O_PATH descriptor: it may not be read, unless by a second try with our own rights.
-    if (entries === -sys.EBADF) return readAnew(fd);
-    if (typeof entries === 'number') must(entries, 'getdents64');
-    return entries as sys.Dirent[];
+    if (rc === -sys.EBADF) listAnew(fd, each);
+    else must(rc, 'getdents64');
   }
 
-  #fills(layer: Layer): boolean {
-    let fills = this.#filling.get(layer);
-    if (fills === undefined) {
-      fills = sys.fstatfs(layer.root, statFs) >= 0 && FILLING.has(statFs.type);
-      this.#filling.set(layer, fills);
-    }
-    return fills;
+  /** All names of `dir`. Throws FsError. */
+  read(dir: RealDir): sys.Dirent[] {
+    const entries: sys.Dirent[] = [];
+    this.list(dir, (found) => entries.push({ ...found }));
+    return entries;
   }
 
   /** Gives up the descriptor of a directory that is gone or forgotten. */
@@ -74,19 +72,13 @@ export class DirFds {
   }
 }
 
-/** f_type of ext4, tmpfs, xfs and btrfs: filesystems whose getdents64(2) fills the buffer while there are names. */
-const FILLING = new Set([0xef53, 0x01021994, 0x58465342, 0x9123683e]);
-const statFs = new sys.StatFs();
-
-/** Names of the directory behind an O_PATH descriptor. */
-function readAnew(path: number): sys.Dirent[] {
+/** The names of the directory behind an O_PATH descriptor. */
+function listAnew(path: number, each: (found: sys.Dirent) => void): void {
   const fd = must(sys.openat(path, '.', DIR_FLAGS), 'openat');
-  const entries = sys.readDirectory(fd);
+  const rc = sys.listDirectory(fd, each);
   sys.close(fd);
-  // It was removed meanwhile.
-  if (entries === -sys.ENOENT) return [];
-  if (typeof entries === 'number') must(entries, 'getdents64');
-  return entries as sys.Dirent[];
+  // ENOENT: it was removed meanwhile.
+  if (rc !== -sys.ENOENT) must(rc, 'getdents64');
 }
 
 /** An open data descriptor of an inode's real file. */

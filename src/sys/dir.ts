@@ -78,44 +78,46 @@ export interface Dirent {
 }
 
 const listing = Buffer.alloc(256 * 1024);
+/** What {@link listDirectory} shows: one object for all, as a directory may have many names. */
+const shown = { name: '', type: 0, inoLo: 0, inoHi: 0 };
+const DOT = 46;
+/** struct linux_dirent64: a name begins here; with its NUL it is padded to 8 bytes by what was there before. */
+const NAME_AT = 19;
+const PADDING = 8;
 
 /**
  * Calls `each` for every name of the open directory `fd` except `.` and `..`, from its current position on.
- * Returns 0 or -errno. `each` must not list another directory (one scratch buffer). `fills`: the filesystem is known to
- * fill the buffer as long as there are names, so that a call that would only say "no more" can be saved.
+ * Returns 0 or -errno. `each` must not list another directory (one scratch buffer), nor keep what it is shown. Only an
+ * empty answer is the end: a signal makes the kernel answer with what it has so far.
  */
-export function listDirectory(
-  fd: number,
-  each: (name: string, type: number, inoLo: number, inoHi: number) => void,
-  fills = false,
-): number {
-  for (let filled = listing.length; ; ) {
-    if (fills && filled < listing.length / 2) return 0;
-    filled = getdents64(fd, listing);
+export function listDirectory(fd: number, each: (found: Dirent) => void): number {
+  for (;;) {
+    const filled = getdents64(fd, listing);
     if (filled <= 0) return filled;
     for (let at = 0; at < filled; ) {
-      const length = listing.readUInt16LE(at + 16);
-      // The record is padded with NULs to 8 bytes: the name ends at the first one.
-      let end = at + 19;
+      const start = at + NAME_AT;
+      const next = at + listing.readUInt16LE(at + 16);
+      let end = Math.max(start, next - PADDING);
       while (listing[end] !== 0) end++;
-      const size = end - at - 19;
-      const dots = size <= 2 && listing[at + 19] === 46 && (size === 1 || listing[at + 20] === 46);
-      if (!dots) {
-        const name = listing.latin1Slice(at + 19, end);
-        each(name, listing[at + 18]!, listing.readInt32LE(at), listing.readInt32LE(at + 4));
+      if (!isDots(start, end - start)) {
+        shown.name = listing.latin1Slice(start, end);
+        shown.type = listing[at + 18]!;
+        shown.inoLo = listing.readInt32LE(at);
+        shown.inoHi = listing.readInt32LE(at + 4);
+        each(shown);
       }
-      at += length;
+      at = next;
     }
   }
 }
 
+function isDots(start: number, size: number): boolean {
+  return size <= 2 && listing[start] === DOT && (size === 1 || listing[start + 1] === DOT);
+}
+
 /** All names of an open directory at once (its scratch buffer is free again when this returns), or -errno. */
-export function readDirectory(fd: number, fills = false): Dirent[] | number {
+export function readDirectory(fd: number): Dirent[] | number {
   const entries: Dirent[] = [];
-  const rc = listDirectory(
-    fd,
-    (name, type, inoLo, inoHi) => entries.push({ name, type, inoLo, inoHi }),
-    fills,
-  );
+  const rc = listDirectory(fd, (found) => entries.push({ ...found }));
   return rc < 0 ? rc : entries;
 }

@@ -93,3 +93,24 @@ it('has room for its descriptors before it needs them: to make room means to wai
     umount mnt`);
   assert.equal(code, 0, stderr);
 });
+
+it('reads a directory to its end although signals come meanwhile', async (t) => {
+  if (reason !== null) return t.skip(reason);
+  // A signal makes getdents64(2) return with what it has so far.
+  const { code, stdout, stderr } = await inNamespace(`
+    mkdir -p big/d; (cd big/d; seq 20000 | xargs touch)
+    '${COMMAND}' -o lowerdir=big mnt
+    server=$(pgrep -f '^node.* -o lowerdir=big mnt')
+    python3 -c '
+import os, signal, sys, time
+open("begun", "w").close()
+while True:
+    os.kill(int(sys.argv[1]), signal.SIGUSR1)
+    time.sleep(0.0001)' $server & signals=$!
+    until test -e begun; do sleep 0.05; done
+    find mnt/d -mindepth 1 | wc -l
+    kill $signals
+    umount mnt`);
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, '20000\n');
+});
