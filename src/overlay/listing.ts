@@ -28,6 +28,22 @@ const LOWER_DECIDED = 1 << 18;
 /** Nothing further down is merged with this name's directory. Only while building. */
 const CLOSED = 1 << 19;
 
+/**
+ * What a listing keeps of a name, in one double: the info in the lowest 20 bits, and above them the inode number of the
+ * topmost object as its directory tells it; 0 when it is not known or has more than 33 bits.
+ */
+type Entry = number;
+
+const INFO_MASK = (1 << 20) - 1;
+const INO_AT = 2 ** 20;
+const INO_MAX = 2 ** 33 - 1;
+const HALF = 2 ** 32;
+
+function entryOf(info: NameInfo, found: InoPair): Entry {
+  const ino = (found.inoLo >>> 0) + (found.inoHi >>> 0) * HALF;
+  return ino > INO_MAX ? info : info + ino * INO_AT;
+}
+
 /** Source number, an index into {@link Listing.sources}, of the topmost object. */
 export function sourceOf(info: NameInfo): number {
   return info & SOURCE_MASK;
@@ -63,10 +79,7 @@ export class Listing {
   readonly sources: (RealDir | null)[];
   /** By position; null is a gap. */
   names: (string | null)[] = [];
-  #infos: NameInfo[] = [];
-  /** Real inode numbers of the topmost objects as their directories tell them, in halves; 0 and 0: not known. */
-  #inoLo: number[] = [];
-  #inoHi: number[] = [];
+  #entries: Entry[] = [];
   /** Callers were given names of it without attributes: see walkers.ts. */
   wasGivenBare = false;
   /** Made when first needed: a plain walk never looks a name up here. */
@@ -90,24 +103,25 @@ export class Listing {
 
   info(name: string): NameInfo {
     const at = this.#index().get(name);
-    return at === undefined ? 0 : this.#infos[at]!;
+    return at === undefined ? 0 : this.infoAt(at);
   }
 
   /** What is known of the name at `position`. */
   infoAt(position: number): NameInfo {
-    return this.#infos[position]!;
+    return this.#entries[position]! & INFO_MASK;
   }
 
   /** Stores the real inode number of the topmost object at `position` in `out`; false: it is not known. */
   realInoAt(position: number, out: InoPair): boolean {
-    out.inoLo = this.#inoLo[position]!;
-    out.inoHi = this.#inoHi[position]!;
-    return out.inoLo !== 0 || out.inoHi !== 0;
+    const ino = Math.floor(this.#entries[position]! / INO_AT);
+    out.inoLo = ino | 0;
+    out.inoHi = Math.floor(ino / HALF);
+    return ino !== 0;
   }
 
   /** Whether callers see the name at `position`. */
   isVisibleAt(position: number): boolean {
-    return isVisible(this.#infos[position]!);
+    return isVisible(this.infoAt(position));
   }
 
   /** Sources below the topmost whose directory of this name may be merged into it, top first. */
@@ -115,38 +129,41 @@ export class Listing {
     return this.#below?.get(name) ?? NONE;
   }
 
-  #put(name: string, info: NameInfo, ino: InoPair): void {
+  /** What stands at a name becomes another thing, of unknown inode number. */
+  #put(name: string, info: NameInfo): void {
     const index = this.#index();
     const at = index.get(name);
     if (at === undefined) {
       index.set(name, this.names.length);
-      this.#append(name, info, ino);
+      this.#append(name, info);
       return;
     }
-    this.count += Number(isVisible(info)) - Number(isVisible(this.#infos[at]!));
-    this.#infos[at] = info;
-    this.#inoLo[at] = ino.inoLo;
-    this.#inoHi[at] = ino.inoHi;
+    this.count += Number(isVisible(info)) - Number(isVisible(this.infoAt(at)));
+    this.#entries[at] = info;
+  }
+
+  /** More is known of the object at a position, which stays what it is. */
+  #setInfo(at: number, info: NameInfo): void {
+    this.#entries[at]! += info - this.infoAt(at);
   }
 
   /** Adds a name that is known to be new. */
-  #append(name: string, info: NameInfo, ino: InoPair): void {
+  #append(name: string, entry: Entry): void {
     this.names.push(name);
-    this.#infos.push(info);
-    this.#inoLo.push(ino.inoLo);
-    this.#inoHi.push(ino.inoHi);
-    if (isVisible(info)) this.count++;
+    this.#entries.push(entry);
+    if (isVisible(entry & INFO_MASK)) this.count++;
   }
 
   /** Building: the only object of a name in a directory with one source. */
   appendOnly(found: Dirent, source: number): void {
-    this.#append(found.name, word(source, found.type) | (source > 0 ? LOWER : 0), found);
+    const info = word(source, found.type) | (source > 0 ? LOWER : 0);
+    this.#append(found.name, entryOf(info, found));
   }
 
   /** Upper now has an object of its own at the name: created, linked or moved here. */
   setUpper(name: string, type: number): void {
     this.#below?.delete(name);
-    this.#put(name, word(0, type) | (this.info(name) & LOWER), NO_INO);
+    this.#put(name, word(0, type) | (this.info(name) & LOWER));
   }
 
   /** A directory was copied up: what was there before is merged below it now. */
@@ -164,7 +181,7 @@ export class Listing {
     const info = this.info(name);
     this.#below?.delete(name);
     if (whiteout || isOnLower(info)) {
-      this.#put(name, KNOWN | HIDDEN | (info & LOWER) | (whiteout ? WHITEOUT : 0), NO_INO);
+      this.#put(name, KNOWN | HIDDEN | (info & LOWER) | (whiteout ? WHITEOUT : 0));
       return;
     }
     const index = this.#index();
@@ -173,7 +190,7 @@ export class Listing {
     if (isVisible(info)) this.count--;
     index.delete(name);
     this.names[at] = null;
-    this.#infos[at] = 0;
+    this.#entries[at] = 0;
   }
 
   /** Building, top first: an object of `type` on `source`. */
@@ -184,16 +201,16 @@ export class Listing {
     if (at === undefined) {
       const lower = source > 0 ? LOWER | LOWER_DECIDED : 0;
       index.set(name, this.names.length);
-      this.#append(name, word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED), found);
+      this.#append(name, entryOf(word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED), found));
       return;
     }
-    let info = this.#infos[at]!;
+    let info = this.infoAt(at);
     if (source > 0 && (info & LOWER_DECIDED) === 0) info |= LOWER | LOWER_DECIDED;
     if (isVisible(info) && (info & CLOSED) === 0) {
       if (typeOf(info) === DT_DIR && type === DT_DIR) this.#addBelow(name, source);
       else info |= CLOSED;
     }
-    this.#infos[at] = info;
+    this.#setInfo(at, info);
   }
 
   /** Building, top first: a whiteout on `source`, at the name or beside it. */
@@ -201,10 +218,10 @@ export class Listing {
     const before = this.info(name);
     if (before === 0) {
       const onUpper = source === 0 ? WHITEOUT : LOWER_DECIDED;
-      this.#put(name, KNOWN | HIDDEN | CLOSED | onUpper, NO_INO);
+      this.#put(name, KNOWN | HIDDEN | CLOSED | onUpper);
       return;
     }
-    this.#infos[this.#index().get(name)!] = before | CLOSED | LOWER_DECIDED;
+    this.#setInfo(this.#index().get(name)!, before | CLOSED | LOWER_DECIDED);
   }
 
   #addBelow(name: string, source: number): void {
@@ -220,9 +237,7 @@ export class Listing {
    */
   finish(lowest: readonly string[]): void {
     const names = this.names as string[];
-    const infos = this.#infos;
-    const inoLo = this.#inoLo;
-    const inoHi = this.#inoHi;
+    const entries = this.#entries;
     const index = this.#index();
     const order: number[] = [];
     const taken = new Uint8Array(names.length);
@@ -234,18 +249,15 @@ export class Listing {
     }
     for (let at = 0; at < names.length; at++) if (taken[at] === 0) order.push(at);
     this.names = [];
-    this.#infos = [];
-    this.#inoLo = [];
-    this.#inoHi = [];
+    this.#entries = [];
     this.#positions = null;
     this.count = 0;
     for (const at of order) {
-      const info = infos[at]! & ~(LOWER_DECIDED | CLOSED);
-      if (!isVisible(info) && !isWhitedOut(info)) continue;
-      this.#append(names[at]!, info, { inoLo: inoLo[at]!, inoHi: inoHi[at]! });
+      const built = entries[at]!;
+      const entry = built - (built & (LOWER_DECIDED | CLOSED));
+      if (isVisible(entry & INFO_MASK) || isWhitedOut(entry & INFO_MASK)) this.#append(names[at]!, entry);
     }
   }
 }
 
 const NONE: readonly number[] = [];
-const NO_INO: InoPair = { inoLo: 0, inoHi: 0 };
