@@ -32,14 +32,14 @@ const CLOSED = 1 << 19;
  * What a listing keeps of a name, in one double: the info in the lowest 20 bits, and above them the inode number of the
  * topmost object as its directory tells it; 0 when it is not known or has more than 33 bits.
  */
-type Entry = number;
+type Packed = number;
 
 const INFO_MASK = (1 << 20) - 1;
 const INO_AT = 2 ** 20;
 const INO_MAX = 2 ** 33 - 1;
 const HALF = 2 ** 32;
 
-function entryOf(info: NameInfo, found: InoPair): Entry {
+function pack(info: NameInfo, found: InoPair): Packed {
   const ino = (found.inoLo >>> 0) + (found.inoHi >>> 0) * HALF;
   return ino > INO_MAX ? info : info + ino * INO_AT;
 }
@@ -79,7 +79,7 @@ export class Listing {
   readonly sources: (RealDir | null)[];
   /** By position; null is a gap. */
   names: (string | null)[] = [];
-  #entries: Entry[] = [];
+  #packed: Packed[] = [];
   /** Callers were given names of it without attributes: see walkers.ts. */
   wasGivenBare = false;
   /** Made when first needed: a plain walk never looks a name up here. */
@@ -108,12 +108,12 @@ export class Listing {
 
   /** What is known of the name at `position`. */
   infoAt(position: number): NameInfo {
-    return this.#entries[position]! & INFO_MASK;
+    return this.#packed[position]! & INFO_MASK;
   }
 
   /** Stores the real inode number of the topmost object at `position` in `out`; false: it is not known. */
   realInoAt(position: number, out: InoPair): boolean {
-    const ino = Math.floor(this.#entries[position]! / INO_AT);
+    const ino = Math.floor(this.#packed[position]! / INO_AT);
     out.inoLo = ino | 0;
     out.inoHi = Math.floor(ino / HALF);
     return ino !== 0;
@@ -139,25 +139,25 @@ export class Listing {
       return;
     }
     this.count += Number(isVisible(info)) - Number(isVisible(this.infoAt(at)));
-    this.#entries[at] = info;
+    this.#packed[at] = info;
   }
 
   /** More is known of the object at a position, which stays what it is. */
   #setInfo(at: number, info: NameInfo): void {
-    this.#entries[at]! += info - this.infoAt(at);
+    this.#packed[at]! += info - this.infoAt(at);
   }
 
   /** Adds a name that is known to be new. */
-  #append(name: string, entry: Entry): void {
+  #append(name: string, packed: Packed): void {
     this.names.push(name);
-    this.#entries.push(entry);
-    if (isVisible(entry & INFO_MASK)) this.count++;
+    this.#packed.push(packed);
+    if (isVisible(packed & INFO_MASK)) this.count++;
   }
 
   /** Building: the only object of a name in a directory with one source. */
   appendOnly(found: Dirent, source: number): void {
     const info = word(source, found.type) | (source > 0 ? LOWER : 0);
-    this.#append(found.name, entryOf(info, found));
+    this.#append(found.name, pack(info, found));
   }
 
   /** Upper now has an object of its own at the name: created, linked or moved here. */
@@ -190,7 +190,7 @@ export class Listing {
     if (isVisible(info)) this.count--;
     index.delete(name);
     this.names[at] = null;
-    this.#entries[at] = 0;
+    this.#packed[at] = 0;
   }
 
   /** Building, top first: an object of `type` on `source`. */
@@ -201,7 +201,7 @@ export class Listing {
     if (at === undefined) {
       const lower = source > 0 ? LOWER | LOWER_DECIDED : 0;
       index.set(name, this.names.length);
-      this.#append(name, entryOf(word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED), found));
+      this.#append(name, pack(word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED), found));
       return;
     }
     let info = this.infoAt(at);
@@ -237,7 +237,7 @@ export class Listing {
    */
   finish(lowest: readonly string[]): void {
     const names = this.names as string[];
-    const entries = this.#entries;
+    const all = this.#packed;
     const index = this.#index();
     const order: number[] = [];
     const taken = new Uint8Array(names.length);
@@ -249,13 +249,13 @@ export class Listing {
     }
     for (let at = 0; at < names.length; at++) if (taken[at] === 0) order.push(at);
     this.names = [];
-    this.#entries = [];
+    this.#packed = [];
     this.#positions = null;
     this.count = 0;
     for (const at of order) {
-      const built = entries[at]!;
-      const entry = built - (built & (LOWER_DECIDED | CLOSED));
-      if (isVisible(entry & INFO_MASK) || isWhitedOut(entry & INFO_MASK)) this.#append(names[at]!, entry);
+      const packed = all[at]! - (all[at]! & (LOWER_DECIDED | CLOSED));
+      const info = packed & INFO_MASK;
+      if (isVisible(info) || isWhitedOut(info)) this.#append(names[at]!, packed);
     }
   }
 }

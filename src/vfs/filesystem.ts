@@ -59,7 +59,10 @@ export interface FileSystem {
   /** Flag ioctls (FS_IOC_GETFLAGS, FSGETXATTR and their setters) on the real file: ENOTTY for others. `data` in and out. */
   ioctl(node: NodeId, fh: Fh, command: number, data: Uint8Array, caller: Caller): void;
 
-  /** Lists from `offset` (0: from the start) until the sink is full or the directory ends. */
+  /**
+   * Lists from `offset` (0: from the start) until the sink is full or the directory ends. With `sink.plus`, entries may come
+   * with attributes or bare, as seems best for `caller`.
+   */
   readdir(node: NodeId, fh: Fh, offset: number, caller: Caller, sink: DirSink): void;
   /** Opens a directory: a snapshot of its listing lives until {@link releasedir}. Not called under zero-message opens. */
   opendir(node: NodeId): Fh;

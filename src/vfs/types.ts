@@ -103,7 +103,10 @@ export class OpenReply {
 export interface DirSink {
   /** True when entries are wanted with attributes (READDIRPLUS). */
   readonly plus: boolean;
-  /** `nextOffset` is where a later call goes on after this entry; offsets are exact to 2^53. */
+  /**
+   * A bare entry, whatever was wanted: the kernel looks the name up when it needs more. `nextOffset` is where a later call
+   * goes on after this entry; offsets are exact to 2^53.
+   */
   add(name: Name, inoLo: number, inoHi: number, dtype: number, nextOffset: number): boolean;
   /** Whether an entry with a name of this length would still fit: asked before the lookup that it costs. */
   fits(name: Name): boolean;
