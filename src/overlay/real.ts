@@ -75,10 +75,13 @@ export class DirFds {
 /** The names of the directory behind an O_PATH descriptor. */
 function listAnew(path: number, each: (found: sys.Dirent) => void): void {
   const fd = must(sys.openat(path, '.', DIR_FLAGS), 'openat');
-  const rc = sys.listDirectory(fd, each);
-  sys.close(fd);
-  // ENOENT: it was removed meanwhile.
-  if (rc !== -sys.ENOENT) must(rc, 'getdents64');
+  try {
+    const rc = sys.listDirectory(fd, each);
+    // ENOENT: it was removed meanwhile.
+    if (rc !== -sys.ENOENT) must(rc, 'getdents64');
+  } finally {
+    sys.close(fd);
+  }
 }
 
 /** An open data descriptor of an inode's real file. */

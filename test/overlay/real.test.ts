@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { it } from 'node:test';
+import { CACHE_COUNTS } from '../../src/overlay/cache-counts.js';
+import type { Layer } from '../../src/overlay/config.js';
+import { RealDir } from '../../src/overlay/inode.js';
+import { DirFds } from '../../src/overlay/real.js';
+import * as sys from '../../src/sys/index.js';
+
+it('a listing that fails in its midst keeps no descriptor open', () => {
+  const root = sys.openat(sys.AT_FDCWD, tmpdir(), sys.O_PATH | sys.O_DIRECTORY);
+  const made = `plyfs-test-${process.pid}`;
+  assert.equal(sys.mkdirat(root, made, 0o700), 0);
+  const dirs = new DirFds(16, new Float64Array(CACHE_COUNTS));
+  const top = new RealDir({ root } as Layer, null, '');
+  try {
+    const before = readdirSync('/proc/self/fd').length;
+    for (let i = 0; i < 10; i++) {
+      assert.throws(
+        () =>
+          dirs.list(top, () => {
+            throw new Error('no type');
+          }),
+        /no type/,
+      );
+    }
+    assert.equal(readdirSync('/proc/self/fd').length, before);
+  } finally {
+    sys.unlinkat(root, made, sys.AT_REMOVEDIR);
+    sys.close(root);
+  }
+});
