@@ -6,6 +6,7 @@ import * as sys from '../sys/index.js';
 import { copyAttributes, copyObject, type Original } from './copy.js';
 import { check, type PathLike, quoted } from './text.js';
 import {
+  checkDepth,
   hiddenBy,
   inodeKey,
   isOpaqueDir,
@@ -46,6 +47,7 @@ class Applier {
   }
 
   directory(from: number, to: number, prefix: string): void {
+    checkDepth(prefix);
     const names = listSorted(from, prefix).map(({ name }) => name);
     // `.wh.` files first: what one hides on the lower may be there again on the upper.
     for (const name of names.map(hiddenBy)) if (name !== null) this.#whiteout(to, name, prefix + name);

@@ -6,7 +6,7 @@ import { compare, type Difference, factsOf, type Side } from './compare.js';
 import { diffAlone } from './diff-alone.js';
 import { textDiff } from './diff-text.js';
 import { byBytes, type ObjectType, type PathLike, shown, typeName } from './text.js';
-import { hiddenBy } from './tree.js';
+import { checkDepth, hiddenBy } from './tree.js';
 import { type Stack, View } from './view.js';
 
 export type ChangeKind = 'added' | 'changed' | 'deleted' | 'replaced' | 'renamed' | 'unchanged';
@@ -107,6 +107,7 @@ class Differ {
 
   /** Everything that the upper has in `inode`; `before` is the same directory of the lowers. */
   #directory(inode: Inode, before: Place | null, prefix: string): void {
+    checkDepth(prefix);
     const real = inode.dir!.upper;
     if (real === null) return;
     const gone: string[] = [];
@@ -144,6 +145,7 @@ class Differ {
       if (handle !== null) this.gone.set(handle, path);
       return inode.type === sys.S_IFREG ? this.#below.stat.size : 0;
     }
+    checkDepth(`${path}/`);
     let size = 0;
     for (const name of this.#below.names(inode, path)) {
       const child = this.#below.find(inode, name, path);

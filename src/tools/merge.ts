@@ -4,7 +4,7 @@ import * as sys from '../sys/index.js';
 import { buildDirectory } from './build.js';
 import { copyAttributes, copyObject, type Original } from './copy.js';
 import { check, type PathLike } from './text.js';
-import { inodeKey, keepStat, openSub } from './tree.js';
+import { checkDepth, inodeKey, keepStat, openSub } from './tree.js';
 import { type Stack, View } from './view.js';
 
 export interface MergeOptions extends Stack {
@@ -51,6 +51,7 @@ class Merger {
   }
 
   #directory(inode: Inode, dirfd: number, prefix: string): void {
+    checkDepth(prefix);
     for (const name of this.#view.names(inode, prefix)) {
       const path = prefix + name;
       const child = this.#view.find(inode, name, path);

@@ -11,6 +11,7 @@ import { copyAttributes, copyObject, type Original } from './copy.js';
 import type { MergeResult } from './merge.js';
 import { byBytes, check, type PathLike, quoted } from './text.js';
 import {
+  checkDepth,
   hiddenBy,
   inodeKey,
   isOpaqueDir,
@@ -67,6 +68,7 @@ class Squasher {
 
   /** Merges directories, top first, into the open directory `dirfd`. Returns whether the result hides all below. */
   directory(parts: readonly Part[], dirfd: number, prefix: string): boolean {
+    checkDepth(prefix);
     const used: Part[] = [];
     let isOpaque = false;
     for (const part of parts) {

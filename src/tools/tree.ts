@@ -8,8 +8,15 @@ import { byBytes, check, type PathLike, pathBytes, quoted } from './text.js';
 
 const LIST = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 const BENEATH = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS | sys.RESOLVE_NO_XDEV;
-/** A path that a program can use ends far earlier: what is deeper was made to exhaust us. */
-const MAX_DEPTH = 2000;
+/** The path of a directory that is deeper is hardly of use to a program: it was made to exhaust our stack. */
+const MAX_DEPTH = 1000;
+
+/** Throws a {@link UserError} for a directory that is nested too deep. `prefix`: its path, with a slash at the end. */
+export function checkDepth(prefix: string): void {
+  if (prefix.length < 2 * MAX_DEPTH || prefix.split('/').length <= MAX_DEPTH) return;
+  const start = quoted(prefix.slice(0, 40));
+  throw new UserError(`'${start}...' is nested more than ${MAX_DEPTH} directories deep.`);
+}
 
 /** An object met on a walk. */
 export interface TreeEntry {
@@ -57,11 +64,7 @@ export function walkTree(top: number, visit: Visit): void {
 }
 
 function walk(dirfd: number, prefix: string, depth: number, visit: Visit): void {
-  if (depth > MAX_DEPTH) {
-    throw new UserError(
-      `'${quoted(prefix.slice(0, 40))}...' is nested more than ${MAX_DEPTH} directories deep.`,
-    );
-  }
+  checkDepth(prefix);
   const stat = new sys.Stat();
   for (const { name } of listSorted(dirfd, prefix)) {
     const path = prefix + name;

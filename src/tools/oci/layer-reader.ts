@@ -6,6 +6,7 @@ import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { byBytes, check, quoted, shown } from '../text.js';
 import {
+  checkDepth,
   FOREIGN_OPAQUE,
   inodeKey,
   isWhiteoutAt,
@@ -71,6 +72,7 @@ export class LayerReader {
 
   /** The contents of a directory of the layer. `inode`: the same in the view, if there is one. */
   async #directory(dirfd: number, prefix: string, inode: Inode | null): Promise<void> {
+    checkDepth(prefix);
     const names = listSorted(dirfd, prefix).map(({ name }) => name);
     for (const name of names) {
       if (name.startsWith(WH_PREFIX)) await this.#aufs(prefix, name);

@@ -8,7 +8,7 @@ import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { check, quoted, reasonOf, shown } from '../text.js';
-import { openAgain, openSub, removeTree } from '../tree.js';
+import { checkDepth, openAgain, openSub, removeTree } from '../tree.js';
 import { FileWriter } from './file-writer.js';
 import { parsePaxTime } from './pax.js';
 import { latin1Extract, safeComponents, sparseInfo, type TarHeader } from './tar-reader.js';
@@ -145,6 +145,7 @@ export class Unpacker {
   #place(components: readonly string[]): Place {
     const parents = components.slice(0, -1);
     const path = components.join('/');
+    checkDepth(path);
     return { dirfd: this.#openDir(parents), name: components[components.length - 1]!, path };
   }
 

@@ -1,0 +1,51 @@
+/** Trees that are nested absurdly deep: each tool refuses them in one sentence, and leaves nothing behind. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
+import { after, test } from 'node:test';
+import { pack } from 'tar-stream';
+import { apply } from '../../src/tools/apply.js';
+import { check } from '../../src/tools/check/check.js';
+import { diff } from '../../src/tools/diff.js';
+import { merge } from '../../src/tools/merge.js';
+import { exportLayer } from '../../src/tools/oci/export.js';
+import { importLayers } from '../../src/tools/oci/import.js';
+import { squash } from '../../src/tools/squash.js';
+import { Scratch } from '../support/scratch.js';
+
+const DEEP = 'd/'.repeat(1100);
+const REFUSED = { name: 'UserError', message: /^'d\/d\/.*' is nested more than 1000 directories deep\.$/ };
+
+const scratch = new Scratch();
+after(() => scratch.dispose());
+const deep = scratch.directory('deep');
+const deepToo = scratch.directory('deep-too');
+for (const layer of [deep, deepToo]) mkdirSync(`${layer}/${DEEP}`, { recursive: true });
+writeFileSync(`${deep}/${DEEP}f`, 'x');
+const results = scratch.directory('results');
+const output = `${results}/out`;
+
+const TOOLS: Readonly<Record<string, () => unknown>> = {
+  diff: () => diff({ upper: deep, lower: [deepToo] }),
+  'diff without lowers': () => diff({ upper: deep, lower: [] }),
+  merge: () => merge({ lower: [deep, deepToo], output }),
+  squash: () => squash({ layers: [deep, deepToo], output }),
+  apply: () => apply({ upper: deep, to: scratch.directory('to') }),
+  check: () => check({ lower: [deep] }),
+  export: () => exportLayer({ layer: deep, output }),
+  import: async () => {
+    const archive = pack();
+    archive.entry({ name: `${DEEP}f` }, 'x');
+    archive.finalize();
+    const source = `${scratch.directory('archive')}/a.tar`;
+    writeFileSync(source, await buffer(archive));
+    await importLayers({ source, directory: output });
+  },
+};
+
+for (const [name, work] of Object.entries(TOOLS)) {
+  test(`${name}: a tree nested too deep is refused`, async () => {
+    await assert.rejects(async () => await work(), REFUSED);
+    assert.deepEqual(readdirSync(results), []);
+  });
+}
