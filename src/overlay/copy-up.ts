@@ -38,17 +38,31 @@ export function copyUp(ov: Overlay, inode: Inode, data: CopyUpData = 'all'): voi
   }
 }
 
-/** The upper part of a directory, which is copied up first if need be, its ancestors before it. */
+/**
+ * The upper part of a directory, which is copied up first if need be, its ancestors before it, from the top down
+ * (ovl_copy_up_flags()): they may be more than a stack has room for.
+ */
 export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
-  const { dir } = inode;
-  const present = dir!.upper;
-  if (present !== null) return present;
-  ov.writable();
-  const { parent } = inode;
-  if (parent === null || dir!.dead) return fail(sys.ENOENT, 'copy-up of a removed directory');
-  const upperParent = copyUpDir(ov, parent);
+  const missing: Inode[] = [];
+  let at = inode;
+  let upper = dirOf(at).upper;
+  while (upper === null) {
+    ov.writable();
+    if (at.parent === null || dirOf(at).dead) fail(sys.ENOENT, 'copy-up of a removed directory');
+    missing.push(at);
+    at = at.parent;
+    upper = dirOf(at).upper;
+  }
+  for (let next = missing.pop(); next !== undefined; next = missing.pop()) {
+    upper = copyUpOneDir(ov, next, next.parent!, upper);
+  }
+  return upper;
+}
+
+function copyUpOneDir(ov: Overlay, inode: Inode, parent: Inode, upperParent: RealDir): RealDir {
+  const dir = dirOf(inode);
   statInode(ov, inode);
-  const from: RealFile = { dir: dir!.real[0]!, name: '' };
+  const from: RealFile = { dir: dir.real[0]!, name: '' };
   ov.credentials.self();
   const temp = tempName(ov);
   must(sys.mkdirat(ov.work, temp, 0o700), 'mkdirat');
@@ -63,12 +77,12 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
     throw error;
   }
   const upper = new RealDir(ov.upperLayer!, upperParent, inode.name);
-  dir!.real.unshift(upper);
-  dir!.impure = 'no';
+  dir.real.unshift(upper);
+  dir.impure = 'no';
   inode.hasUpper = true;
   ov.services.copiedUp?.(0);
-  if (dir!.listing !== null) dir!.listing.sources[0] = upper;
-  parent.dir!.listing?.copiedUp(inode.name);
+  if (dir.listing !== null) dir.listing.sources[0] = upper;
+  dirOf(parent).listing?.copiedUp(inode.name);
   // A merge dir's nlink is 1 (fillAttr()): what the kernel has cached is not true any more.
   ov.services.notify.attributes(inode.id);
   return upper;

@@ -25,14 +25,31 @@ export class DirFds {
 
   /** Descriptor of `dir`; throws FsError (ESTALE when it is gone). */
   fd(dir: RealDir): number {
-    const known = this.#open.get(dir);
-    if (known !== undefined) {
+    let fd = this.#known(dir);
+    if (fd >= 0) return fd;
+    // The way down from the nearest open ancestor, last step first. It may be longer than a stack has room for.
+    const way = [dir];
+    for (let up = dir.parent!; fd < 0; up = up.parent!) {
+      fd = this.#known(up);
+      if (fd < 0) way.push(up);
+    }
+    for (let next = way.pop(); next !== undefined; next = way.pop()) fd = this.#openIn(fd, next);
+    return fd;
+  }
+
+  /** The descriptor of a directory that is open, -1 for another. */
+  #known(dir: RealDir): number {
+    const fd = this.#open.get(dir);
+    if (fd !== undefined) {
       this.#counts[DIRECTORY_HIT]!++;
-      return known;
+      return fd;
     }
     if (dir.parent === null) return dir.layer.root;
     this.#counts[DIRECTORY_MISS]!++;
-    const parent = this.fd(dir.parent);
+    return -1;
+  }
+
+  #openIn(parent: number, dir: RealDir): number {
     let fd = sys.openat(parent, dir.name, DIR_FLAGS);
     if (fd === -sys.EACCES) fd = sys.openat(parent, dir.name, PATH_FLAGS);
     this.#open.set(dir, must(fd, 'openat'));

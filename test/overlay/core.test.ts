@@ -1,5 +1,6 @@
 /** The core over temporary directories, without a mount: calls go in, layers are looked at. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { createOverlay } from '../../src/overlay/overlay.js';
@@ -282,3 +283,33 @@ it('what somebody else puts in the place of a file is found, as what it is', (t)
   writeFileSync(core.place.at('upper/f/g'), '');
   assert.notEqual(core.node('f/g'), null);
 });
+
+test('a file below more directories than a stack has room for is read and copied up', (t) => {
+  const depth = 7000;
+  const core = new Core(t, (place) => makeChain(place.at('lower'), depth));
+  try {
+    const bottom = core.node(`${'d/'.repeat(depth)}bottom`)!;
+    assert.equal(core.fs.readlink(bottom), 'here');
+    const owner = new SetAttr();
+    owner.uid = process.getuid!();
+    core.ask(() => core.fs.setattr(bottom, owner, core.caller, new Attr()));
+    assert.deepEqual(readdirSync(core.place.at('work/work')), []);
+    assert.ok(existsSync(core.place.at(`upper/${'d/'.repeat(1000)}`)));
+  } finally {
+    // No path leads that far down: rm(1) goes step by step.
+    execFileSync('rm', ['-r', core.place.at('lower'), core.place.at('upper')]);
+  }
+});
+
+/** Directories named d, each in the one before, and a symlink in the last. */
+function makeChain(top: string, depth: number): void {
+  let fd = sys.openat(sys.AT_FDCWD, top, sys.O_PATH | sys.O_DIRECTORY);
+  for (let i = 0; i < depth; i++) {
+    assert.equal(sys.mkdirat(fd, 'd', 0o755), 0);
+    const below = sys.openat(fd, 'd', sys.O_PATH | sys.O_DIRECTORY);
+    sys.close(fd);
+    fd = below;
+  }
+  assert.equal(sys.symlinkat('here', fd, 'bottom'), 0);
+  sys.close(fd);
+}
