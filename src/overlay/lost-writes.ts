@@ -17,7 +17,7 @@ import {
   openat,
 } from '../sys/index.js';
 import type { Descriptors } from './descriptors.js';
-import { removeTree } from './work-dir.js';
+import { removeTree } from './remove-tree.js';
 
 const NAME = '#lost';
 

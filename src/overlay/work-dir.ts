@@ -5,15 +5,11 @@
 
 import {
   AT_FDCWD,
-  AT_REMOVEDIR,
   close,
   EACCES,
-  EEXIST,
-  EISDIR,
   ENODATA,
   ENOENT,
   ENOTDIR,
-  ENOTEMPTY,
   EOPNOTSUPP,
   EPERM,
   EROFS,
@@ -22,15 +18,7 @@ import {
   fstatx,
   mkdirat,
   mknodat,
-  O_CLOEXEC,
-  O_DIRECTORY,
-  O_NOFOLLOW,
   O_PATH,
-  O_RDONLY,
-  openat2,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
-  RESOLVE_NO_XDEV,
   readDirectory,
   removexattr,
   S_IFREG,
@@ -38,13 +26,12 @@ import {
   unlinkat,
 } from '../sys/index.js';
 import type { Descriptors } from './descriptors.js';
+import { openDir, openForListing, removeContents } from './remove-tree.js';
 import { UserError } from './user-error.js';
 
 const WORK = 'work';
 const INDEX = 'index';
 const INCOMPAT = 'incompat';
-const DIR_FLAGS = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
 
 const stat = new Stat();
 
@@ -67,51 +54,6 @@ function failed(base: WorkBase, what: string, rc: number): UserError {
   return new UserError(
     `workdir '${base.path}': can't ${what}: ${why}; choose a directory that this user may write.`,
   );
-}
-
-/** Descriptor of a directory `name` itself (never through a symlink or onto another mount), or -errno. */
-function openDir(parent: number, name: string, access: number): number {
-  return openat2(parent, name, access | DIR_FLAGS, BENEATH);
-}
-
-/** The same for reading, also when its mode forbids it to its owner. */
-function openForListing(parent: number, name: string): number {
-  const fd = openDir(parent, name, O_RDONLY);
-  if (fd !== -EACCES) return fd;
-  const handle = openDir(parent, name, O_PATH);
-  if (handle < 0) return handle;
-  // By descriptor: by name this would follow a symlink that takes the directory's place meanwhile.
-  const rc = fchmodat(AT_FDCWD, `/proc/self/fd/${handle}`, 0o700);
-  close(handle);
-  return rc < 0 ? rc : openDir(parent, name, O_RDONLY);
-}
-
-/** Removes `name` and all below it. Returns 0 or the -errno that stopped it. */
-export function removeTree(parent: number, name: string): number {
-  const rc = unlinkat(parent, name);
-  if (rc === 0 || rc === -ENOENT) return 0;
-  if (rc !== -EISDIR && rc !== -EPERM) return rc;
-  const emptied = unlinkat(parent, name, AT_REMOVEDIR);
-  if (emptied !== -ENOTEMPTY && emptied !== -EEXIST) return emptied === -ENOTDIR ? rc : emptied;
-  const fd = openForListing(parent, name);
-  if (fd < 0) return fd;
-  const failure = removeContents(fd);
-  close(fd);
-  return failure < 0 ? failure : unlinkat(parent, name, AT_REMOVEDIR);
-}
-
-function removeContents(fd: number): number {
-  const entries = readDirectory(fd);
-  if (typeof entries === 'number') return entries;
-  for (const entry of entries) {
-    let rc = removeTree(fd, entry.name);
-    // A directory that may be read but not changed, by a process that modes bind.
-    if (rc === -EACCES && fchmodat(AT_FDCWD, `/proc/self/fd/${fd}`, 0o700) === 0) {
-      rc = removeTree(fd, entry.name);
-    }
-    if (rc < 0) return rc;
-  }
-  return 0;
 }
 
 /** As ovl_workdir_cleanup_recurse(): whatever is marked in `work/incompat` forbids to mount. */

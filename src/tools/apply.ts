@@ -1,5 +1,7 @@
 /** Applies an upper to the directory below it: what `plyfs run --commit` does. */
+
 import { OwnXattrs } from '../overlay/marks.js';
+import { removeTree } from '../overlay/remove-tree.js';
 import { UserError } from '../overlay/user-error.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
@@ -16,7 +18,6 @@ import {
   openSub,
   openTop,
   rawXattrs,
-  removeTree,
 } from './tree.js';
 import { usesUserXattrs } from './view.js';
 

@@ -1,9 +1,10 @@
 /** New directories that are there only when they are whole. */
 import { randomBytes } from 'node:crypto';
+import { removeTree } from '../overlay/remove-tree.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { check, type PathLike, pathBytes, quoted } from './text.js';
-import { openSub, openTop, removeTree } from './tree.js';
+import { openSub, openTop } from './tree.js';
 
 /** Parent and last component of a path. */
 export function splitPath(path: string): [string, string] {

@@ -144,24 +144,3 @@ export function keepStat(stat: sys.Stat): sys.Stat {
 export function inodeKey(stat: sys.Stat): number {
   return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * 4294967296;
 }
-
-/**
- * Removes `name` in `dirfd` and all below it, itself only: no symlink is followed. Returns 0 or -errno; -EINVAL for the
- * directory itself and its parent, which no name out of a layer may reach.
- */
-export function removeTree(dirfd: number, name: string): number {
-  if (name === '.' || name === '..') return -sys.EINVAL;
-  const rc = sys.unlinkat(dirfd, name);
-  if (rc === 0 || rc === -sys.ENOENT) return 0;
-  if (rc !== -sys.EISDIR && rc !== -sys.EPERM) return rc;
-  const fd = openSub(dirfd, name);
-  if (fd < 0) return fd;
-  const entries = sys.readDirectory(fd);
-  let failure = typeof entries === 'number' ? entries : 0;
-  for (const entry of typeof entries === 'number' ? [] : entries) {
-    const removed = removeTree(fd, entry.name);
-    if (removed < 0) failure = removed;
-  }
-  sys.close(fd);
-  return failure < 0 ? failure : sys.unlinkat(dirfd, name, sys.AT_REMOVEDIR);
-}

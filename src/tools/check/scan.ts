@@ -1,16 +1,10 @@
 /** What is wrong in one layer by itself. */
+
 import { decodeOrigin } from '../../overlay/origin.js';
+import { removeTree } from '../../overlay/remove-tree.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
-import {
-  FOREIGN_OPAQUE,
-  OVERRIDES,
-  openSub,
-  rawXattrs,
-  removeTree,
-  type TreeEntry,
-  walkTree,
-} from '../tree.js';
+import { FOREIGN_OPAQUE, OVERRIDES, openSub, rawXattrs, type TreeEntry, walkTree } from '../tree.js';
 import type { Findings } from './finding.js';
 import { markContains, replaceOpaque, replaceWhiteout, type WhiteoutForm } from './forms.js';
 

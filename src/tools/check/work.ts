@@ -1,7 +1,9 @@
 /** What is wrong in a workdir. */
+
 import { decodeOrigin } from '../../overlay/origin.js';
+import { removeTree } from '../../overlay/remove-tree.js';
 import * as sys from '../../sys/index.js';
-import { listSorted, openAgain, openSub, removeTree } from '../tree.js';
+import { listSorted, openAgain, openSub } from '../tree.js';
 import type { Findings } from './finding.js';
 
 function namesIn(top: number, path: readonly string[]): sys.Dirent[] {

@@ -4,11 +4,12 @@
  */
 import type { Readable } from 'node:stream';
 import { OwnXattrs } from '../../overlay/marks.js';
+import { removeTree } from '../../overlay/remove-tree.js';
 import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { check, quoted, reasonOf, shown } from '../text.js';
-import { checkDepth, openAgain, openSub, removeTree } from '../tree.js';
+import { checkDepth, openAgain, openSub } from '../tree.js';
 import { FileWriter } from './file-writer.js';
 import { parsePaxTime } from './pax.js';
 import { latin1Extract, safeComponents, sparseInfo, type TarHeader } from './tar-reader.js';
