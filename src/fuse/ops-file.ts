@@ -135,6 +135,8 @@ function copyFileRange64(x: Exchange): number {
 
 /** Largest argument of a flag ioctl is 28 bytes (struct fsxattr). */
 const IOCTL_DATA = 4096;
+/** Linux 5.14: some version earlier (vfs_fileattr_set()) the kernel began to check who asks. */
+const CHECKED_IOCTLS_MINOR = 34;
 
 /**
  * A restricted ioctl: the kernel copies `in_size` bytes in and `out_size` bytes out. The filesystem gets one piece
@@ -144,12 +146,12 @@ function ioctl(x: Exchange): number {
   const { request: r, reply } = x;
   const inSize = r.u32(24);
   const outSize = r.u32(28);
-  if ((r.u32(8) & abi.FUSE_IOCTL_UNRESTRICTED) !== 0 || Math.max(inSize, outSize) > IOCTL_DATA)
-    return -ENOTTY;
+  if (x.negotiated.minor < CHECKED_IOCTLS_MINOR || Math.max(inSize, outSize) > IOCTL_DATA) return -ENOTTY;
+  if ((r.u32(8) & abi.FUSE_IOCTL_UNRESTRICTED) !== 0) return -ENOTTY;
   const data = reply.body.subarray(abi.IOCTL_OUT, abi.IOCTL_OUT + Math.max(inSize, outSize));
   data.fill(0);
   data.set(r.slice(32, inSize));
-  x.fs.ioctl(r.node, r.fh(0), r.u32(12), data, r.caller);
+  x.fs.ioctl(r.node, r.fh(0), r.u32(12), data);
   reply.zero(0, abi.IOCTL_OUT);
   return abi.IOCTL_OUT + outSize;
 }

@@ -80,6 +80,8 @@ function copyUpOneDir(ov: Overlay, inode: Inode, parent: Inode, upperParent: Rea
   dir.real.unshift(upper);
   dir.impure = 'no';
   inode.hasUpper = true;
+  // One that was opened to flush it, or for its flags, is the lower's.
+  ov.files.drop(inode);
   ov.services.copiedUp?.(0);
   if (dir.listing !== null) dir.listing.sources[0] = upper;
   dirOf(parent).listing?.copiedUp(inode.name);

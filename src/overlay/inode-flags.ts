@@ -74,32 +74,39 @@ const AS_FLAGS = { immutable: 0x10, append: 0x20 };
 const AS_XFLAGS = { immutable: 0x8, append: 0x10 };
 const GETTERS = new Map([
   [0x80086601, AS_FLAGS],
-  [0x80046601, AS_FLAGS],
   [0x801c581f, AS_XFLAGS],
 ]);
 const SETTERS = new Map([
   [0x40086602, AS_FLAGS],
-  [0x40046602, AS_FLAGS],
   [0x401c5820, AS_XFLAGS],
 ]);
 
-/** The flag ioctls: on the real file, but for the two that are kept apart on upper (ovl_fileattr_set()). ENOTTY where it has none. */
+/**
+ * The flag ioctls, for which the kernel has checked who asks (vfs_fileattr_set()). ENOTTY where the real file has none, and
+ * for all other commands: whoever may open a file would give them with our power.
+ */
 export function ioctl(ov: Overlay, inode: Inode, command: number, data: Buffer): void {
   const setter = SETTERS.get(command);
-  if (setter !== undefined) setFlags(ov, inode, command, data, setter);
-  else must(sys.ioctl(dataFd(ov, inode, false), command, data), 'ioctl');
-  const getter = GETTERS.get(command);
-  if (getter === undefined) return;
+  if (setter !== undefined) {
+    setFlags(ov, inode, command, data, setter);
+    return;
+  }
+  const getter = GETTERS.get(command) ?? fail(sys.ENOTTY, 'ioctl');
+  must(sys.ioctl(dataFd(ov, inode, false), command, data), 'ioctl');
   const bits = protectionOf(ov, inode);
   let shown = data.readUInt32LE(0);
   if ((bits & IMMUTABLE) !== 0) shown |= getter.immutable;
   if ((bits & APPEND_ONLY) !== 0) shown |= getter.append;
-  data.writeUInt32LE(shown, 0);
+  data.writeUInt32LE(shown >>> 0, 0);
 }
 
+/** On the real file, but for the two that are kept apart on upper (ovl_fileattr_set()). */
 function setFlags(ov: Overlay, inode: Inode, command: number, data: Buffer, as: typeof AS_FLAGS): void {
   copyUp(ov, inode, 'all');
   const wanted = data.readUInt32LE(0);
+  const rest = Buffer.from(data);
+  rest.writeUInt32LE((wanted & ~(as.immutable | as.append)) >>> 0, 0);
+  must(sys.ioctl(dataFd(ov, inode, false), command, rest), 'ioctl');
   const bits =
     ((wanted & as.immutable) !== 0 ? IMMUTABLE : 0) | ((wanted & as.append) !== 0 ? APPEND_ONLY : 0);
   const before = protectionOf(ov, inode);
@@ -108,7 +115,4 @@ function setFlags(ov: Overlay, inode: Inode, command: number, data: Buffer, as: 
   if (bits !== 0) must(sys.setxattr(ov.atFd, ov.atName, ov.own.protattr, value, value.length), 'set flags');
   else if (before !== 0) must(sys.removexattr(ov.atFd, ov.atName, ov.own.protattr), 'set flags');
   inode.protection = bits;
-  const rest = Buffer.from(data);
-  rest.writeUInt32LE((wanted & ~(as.immutable | as.append)) >>> 0, 0);
-  must(sys.ioctl(dataFd(ov, inode, false), command, rest), 'ioctl');
 }

@@ -215,7 +215,7 @@ class OverlayFileSystem implements FileSystem {
     );
   }
 
-  ioctl(node: NodeId, _fh: Fh, command: number, data: Uint8Array, _caller: Caller): void {
+  ioctl(node: NodeId, _fh: Fh, command: number, data: Uint8Array): void {
     ioctl(
       this.#ov,
       this.#ov.inode(node),

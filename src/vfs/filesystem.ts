@@ -56,8 +56,11 @@ export interface FileSystem {
   lseek(node: NodeId, fh: Fh, offset: number, whence: number): number;
   /** Returns bytes copied. EXDEV or EOPNOTSUPP: the kernel copies by reading and writing. */
   copyFileRange(from: FileRange, to: FileRange, length: number): number;
-  /** Flag ioctls (FS_IOC_GETFLAGS, FSGETXATTR and their setters) on the real file: ENOTTY for others. `data` in and out. */
-  ioctl(node: NodeId, fh: Fh, command: number, data: Uint8Array, caller: Caller): void;
+  /**
+   * Flag ioctls (FS_IOC_GETFLAGS, FSGETXATTR and their setters) on the real file, by a caller who may: ENOTTY for others. `data`
+   * in and out.
+   */
+  ioctl(node: NodeId, fh: Fh, command: number, data: Uint8Array): void;
 
   /**
    * Lists from `offset` (0: from the start) until the sink is full or the directory ends. With `sink.plus`, entries may come

@@ -121,6 +121,7 @@ for (const driver of [kernel, plyfs]) {
         await fixture.mount();
         const result = await fixture.sh(MADE);
         assert.equal(result.stdout, 'kept\n----i-\n-----a\n----i-\n------d\ngone\n', result.stderr);
+        assert.equal(result.stderr, '');
         assert.match(fixture.upper()['d'] ?? '', /trusted.overlay.protattr="i"/);
         assert.doesNotMatch(fixture.upper()['a'] ?? '', /protattr/);
         assert.equal(

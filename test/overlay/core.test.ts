@@ -301,6 +301,23 @@ test('a file below more directories than a stack has room for is read and copied
   }
 });
 
+test('no ioctl but those for flags reaches a layer, where it would have our power', (t) => {
+  const core = new Core(t, (place) => {
+    place.file('lower/low', 'x');
+    place.file('upper/up', 'x');
+  });
+  // FS_IOC_GETVERSION and SETVERSION, FS_IOC32_GETFLAGS and SETFLAGS, EXT4_IOC_SHUTDOWN, FIGETBSZ.
+  for (const command of [0x80087601, 0x40087602, 0x80046601, 0x40046602, 0x8004587d, 2]) {
+    for (const name of ['low', 'up']) {
+      const data = Buffer.from([16, 0, 0, 0, 0, 0, 0, 0]);
+      const ask = () => core.fs.ioctl(core.node(name)!, NO_FH, command, data);
+      assert.throws(() => core.ask(ask), { errno: sys.ENOTTY }, `${name} 0x${command.toString(16)}`);
+    }
+  }
+  assert.deepEqual(readdirSync(core.place.at('upper')), ['up'], 'nothing is copied up');
+  core.write(core.node('up')!, 0, 'not made immutable');
+});
+
 /** Directories named d, each in the one before, and a symlink in the last. */
 function makeChain(top: string, depth: number): void {
   let fd = sys.openat(sys.AT_FDCWD, top, sys.O_PATH | sys.O_DIRECTORY);

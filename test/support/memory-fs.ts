@@ -304,7 +304,7 @@ export class MemoryFs implements FileSystem {
     return this.write(to.node, to.fh, to.offset, data, data.length, false);
   }
 
-  ioctl(node: NodeId, _fh: Fh, command: number, data: Uint8Array, _caller: Caller): void {
+  ioctl(node: NodeId, _fh: Fh, command: number, data: Uint8Array): void {
     const inode = this.#inode(node);
     if (command === FS_IOC_GETFLAGS) data.set([inode.flags]);
     else if (command === FS_IOC_SETFLAGS) inode.flags = data[0] ?? 0;
