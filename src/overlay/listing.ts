@@ -70,9 +70,13 @@ function word(source: number, type: number): NameInfo {
   return KNOWN | (source & SOURCE_MASK) | ((type & TYPE_MASK) << TYPE_SHIFT);
 }
 
+/** Gaps that are not worth closing. */
+const FEW_GAPS = 64;
+
 /**
- * Names of a directory. Positions are stable: a removed name leaves a gap and a new one goes to the end, so an offset
- * that a reader holds survives changes.
+ * Names of a directory. What a reader comes back with, after any changes, is the cookie of a name: a removed name leaves
+ * a gap, which is closed when there are many, and a new one goes to the end with a cookie of its own. Positions are for one
+ * request only.
  */
 export class Listing {
   /** The real directories merged here, top first; [0] is upper's place, null while there is none. */
@@ -80,6 +84,13 @@ export class Listing {
   /** By position; null is a gap. */
   names: (string | null)[] = [];
   #packed: Packed[] = [];
+  #gaps = 0;
+  /** By position, ascending; null while each name's position is its cookie. */
+  #cookies: number[] | null = null;
+  /** Of the next new name. */
+  #nextCookie = 0;
+  /** Where the reading that began last ends; -1: none began. */
+  #endCookie = -1;
   /** Callers were given names of it without attributes: see walkers.ts. */
   wasGivenBare = false;
   /** Made when first needed: a plain walk never looks a name up here. */
@@ -119,6 +130,33 @@ export class Listing {
     return ino !== 0;
   }
 
+  /** What a reader comes back with to go on at `position`. */
+  cookieAt(position: number): number {
+    return this.#cookies === null ? position : this.#cookies[position]!;
+  }
+
+  /** Position of the first name with this cookie or a later one. */
+  positionOf(cookie: number): number {
+    if (this.#cookies === null) return cookie;
+    let low = 0;
+    let high = this.#cookies.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#cookies[middle]! < cookie) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /**
+   * Position at which a reader that goes on at `cookie` is through. What is added while it reads is not for it: who renames what
+   * it reads would never come to an end.
+   */
+  endFor(cookie: number): number {
+    if (cookie === 0 || this.#endCookie < 0) this.#endCookie = this.#nextCookie;
+    return Math.min(this.positionOf(this.#endCookie), this.names.length);
+  }
+
   /** Whether callers see the name at `position`. */
   isVisibleAt(position: number): boolean {
     return isVisible(this.infoAt(position));
@@ -151,6 +189,8 @@ export class Listing {
   #append(name: string, packed: Packed): void {
     this.names.push(name);
     this.#packed.push(packed);
+    this.#cookies?.push(this.#nextCookie);
+    this.#nextCookie++;
     if (isVisible(packed & INFO_MASK)) this.count++;
   }
 
@@ -191,6 +231,18 @@ export class Listing {
     index.delete(name);
     this.names[at] = null;
     this.#packed[at] = 0;
+    this.#gaps++;
+    if (this.#gaps > FEW_GAPS && this.#gaps > this.names.length / 2) this.#closeGaps();
+  }
+
+  #closeGaps(): void {
+    const kept: number[] = [];
+    for (let at = 0; at < this.names.length; at++) if (this.names[at] !== null) kept.push(at);
+    this.#cookies = kept.map((at) => this.cookieAt(at));
+    this.names = kept.map((at) => this.names[at]!);
+    this.#packed = kept.map((at) => this.#packed[at]!);
+    this.#positions = null;
+    this.#gaps = 0;
   }
 
   /** Building, top first: an object of `type` on `source`. */
@@ -251,6 +303,7 @@ export class Listing {
     this.names = [];
     this.#packed = [];
     this.#positions = null;
+    this.#nextCookie = 0;
     this.count = 0;
     for (const at of order) {
       const packed = all[at]! - (all[at]! & (LOWER_DECIDED | CLOSED));

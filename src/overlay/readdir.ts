@@ -12,7 +12,7 @@ import { listingOf } from './merge.js';
 import { dropInode } from './names.js';
 import type { Overlay } from './state.js';
 
-/** Offsets 1 and 2 follow `.` and `..`; the entry at listing position p is followed by p + 3. */
+/** Offsets 1 and 2 follow `.` and `..`; a name with the cookie c is followed by c + 3. */
 const DOTS = 2;
 /** FUSE_UNKNOWN_INO. */
 const UNKNOWN_INO = -1;
@@ -39,11 +39,13 @@ export function readdir(
   if (offset < DOTS && !sink.add('..', up.inoLo, up.inoHi, sys.DT_DIR, DOTS)) return;
   const bare = mayBeBare(ov) && !(sink.plus && ov.walkers.wantsAttributes(caller.pid));
   let given = 0;
-  for (let at = Math.max(0, offset - DOTS); at < listing.names.length; at++) {
+  const cookie = Math.max(0, offset - DOTS);
+  const end = listing.endFor(cookie);
+  for (let at = listing.positionOf(cookie); at < end; at++) {
     const name = listing.names[at];
     if (name === null || name === undefined || !listing.isVisibleAt(at)) continue;
     if (!sink.fits(name)) break;
-    const next = at + DOTS + 1;
+    const next = listing.cookieAt(at) + DOTS + 1;
     if (bare && isBare(ov, inode, listing, at)) {
       sink.add(name, ino.inoLo, ino.inoHi, typeOf(listing.infoAt(at)), next);
       given++;

@@ -47,7 +47,7 @@ export const byDesign: Readonly<Record<string, string>> = {
   'times-of-cached-reads':
     'what the page cache answers, plyfs does not hear of: it does not set the atime of a file on upper',
   'readdir-snapshot':
-    'with zero-message opens a directory is not opened: a listing that goes on shows the names of that moment',
+    'with zero-message opens a directory is not opened: a listing that goes on lacks what was removed meanwhile',
   'index-changed-by-another-name':
     'a change comes with the number of an inode, not with its name: with index=on, the name last used gets the link on upper',
   'readdir-order-after-changes':

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Layer } from '../../src/overlay/config.js';
+import { RealDir } from '../../src/overlay/inode.js';
+import { Listing } from '../../src/overlay/listing.js';
+import * as sys from '../../src/sys/index.js';
+
+const upper = new RealDir({ kind: 'upper' } as Layer, null, '');
+
+function listingOf(count: number): Listing {
+  const listing = new Listing([upper]);
+  for (let i = 0; i < count; i++)
+    listing.appendOnly({ name: `f${i}`, type: sys.DT_REG, inoLo: i + 1, inoHi: 0 }, 0);
+  return listing;
+}
+
+/** Names from a cookie on, as a reader is given them. */
+function namesFrom(listing: Listing, cookie: number): string[] {
+  const names: string[] = [];
+  const end = listing.endFor(cookie);
+  for (let at = listing.positionOf(cookie); at < end; at++) {
+    const name = listing.names[at];
+    if (typeof name === 'string' && listing.isVisibleAt(at)) names.push(name);
+  }
+  return names;
+}
+
+/** The cookie that follows a name. */
+const after = (listing: Listing, name: string): number => listing.cookieAt(listing.names.indexOf(name)) + 1;
+
+test('names that come and go leave nothing behind', () => {
+  const listing = listingOf(10);
+  for (let i = 0; i < 100_000; i++) {
+    listing.setUpper(`temporary${i}`, sys.DT_REG);
+    listing.remove(`temporary${i}`, false);
+  }
+  assert.ok(listing.names.length < 200, `${listing.names.length} positions`);
+  assert.equal(listing.count, 10);
+  assert.equal(namesFrom(listing, 0).length, 10);
+});
+
+test('a reader that is under way misses nothing and sees nothing twice when gaps are closed', () => {
+  const listing = listingOf(1000);
+  assert.equal(namesFrom(listing, 0).length, 1000);
+  const cookie = after(listing, 'f499');
+  for (let i = 0; i < 1000; i++) if (i % 10 !== 0) listing.remove(`f${i}`, false);
+  assert.ok(listing.names.length < 300);
+  const left = Array.from({ length: 50 }, (_, i) => `f${500 + i * 10}`);
+  assert.deepEqual(namesFrom(listing, cookie), left);
+  listing.setUpper('new', sys.DT_REG);
+  assert.deepEqual(namesFrom(listing, cookie), left, 'what comes later is for later readers');
+  assert.deepEqual(namesFrom(listing, 0).slice(-2), ['f990', 'new']);
+  assert.equal(listing.info('f990') !== 0 && listing.info('new') !== 0 && listing.info('f991') === 0, true);
+});
