@@ -181,10 +181,17 @@ export function linkKeyOf(stat: sys.Stat): number {
   return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * 4294967296;
 }
 
+/** The inode that has the upper object in `ov.stat` already, by another name; that one may be gone, and the inode open. */
+function knownByLink(ov: Overlay, type: number): Inode | null {
+  if (ov.upperLinks.size === 0) return null;
+  const linked = ov.upperLinks.get(linkKeyOf(ov.stat));
+  return linked?.type === type ? linked : null;
+}
+
 function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): Inode {
   const key = ov.stat.nlink > 1 ? linkKeyOf(ov.stat) : 0;
-  const linked = key === 0 ? undefined : ov.upperLinks.get(key);
-  if (linked !== undefined) {
+  const linked = knownByLink(ov, type);
+  if (linked !== null) {
     addName(linked, parent, name);
     if (linked.index !== null) makeFirst(linked, parent, name);
     return linked;

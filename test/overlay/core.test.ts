@@ -1,7 +1,16 @@
 /** The core over temporary directories, without a mount: calls go in, layers are looked at. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { createOverlay } from '../../src/overlay/overlay.js';
 import * as sys from '../../src/sys/index.js';
@@ -331,6 +340,22 @@ for (const layer of ['lower', 'upper']) {
     assert.deepEqual(after.sort(), seen.map((name) => `new-${name}`).sort());
   });
 }
+
+test('an open file whose known name is gone is the same inode by the name that is left', (t) => {
+  const core = new Core(t, (place) => {
+    place.file('upper/a', 'old');
+    linkSync(place.at('upper/a'), place.at('upper/b'));
+    linkSync(place.at('upper/a'), place.at('upper/c'));
+  });
+  const open = core.node('a')!;
+  core.fs.unlink(ROOT_ID, 'a');
+  core.fs.unlink(ROOT_ID, 'c');
+  const left = core.node('b')!;
+  assert.equal(left, open);
+  core.write(open, 0, 'new');
+  assert.equal(core.read(left), 'new');
+  assert.equal(core.attr(left).nlink, 1);
+});
 
 test('no ioctl but those for flags reaches a layer, where it would have our power', (t) => {
   const core = new Core(t, (place) => {
