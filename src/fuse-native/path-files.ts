@@ -317,7 +317,7 @@ export class PathFiles {
   }
 
   listxattr(path: string, into: Buffer): number {
-    return this.#fs.listxattr(this.#find(path), into, into.length);
+    return this.#fs.listxattr(this.#find(path), this.#caller, into, into.length);
   }
 
   setxattr(path: string, name: string, value: Buffer, flags: number): void {

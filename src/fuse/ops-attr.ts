@@ -80,7 +80,7 @@ function listxattr(x: Exchange): number {
   if (!x.settings.xattrs) return -ENOSYS;
   const { request: r, reply } = x;
   const size = Math.min(r.u32(0), reply.body.length);
-  return xattrReply(x, size, x.fs.listxattr(r.node, reply.body, size));
+  return xattrReply(x, size, x.fs.listxattr(r.node, r.caller, reply.body, size));
 }
 
 /** struct fuse_setxattr_in: 8 bytes, or 16 with SETXATTR_EXT; then name NUL value. */

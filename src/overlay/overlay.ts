@@ -245,8 +245,8 @@ class OverlayFileSystem implements FileSystem {
     return xattrs.getxattr(this.#ov, inode, name, into, size);
   }
 
-  listxattr(node: NodeId, into: Uint8Array, size: number): number {
-    return xattrs.listxattr(this.#ov, this.#ov.inode(node), into, size);
+  listxattr(node: NodeId, caller: Caller, into: Uint8Array, size: number): number {
+    return xattrs.listxattr(this.#ov, this.#ov.inode(node), caller.uid, into, size);
   }
 
   setxattr(node: NodeId, name: Name, value: Uint8Array, flags: number, killSgid: boolean): void {

@@ -19,6 +19,7 @@ const ESCAPE = 'overlay.';
 const LABEL = 'security.selinux';
 const CAPABILITY = 'security.capability';
 const ACL_PREFIX = 'system.posix_acl_';
+const TRUSTED = 'trusted.';
 
 /** The layer of an inode's object where layers may keep owners in xattrs; else null. */
 function overrider(ov: Overlay, inode: Inode): Layer | null {
@@ -62,8 +63,11 @@ export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array
 
 let names = Buffer.alloc(4096);
 
-/** NUL-terminated names into `into`. Returns their length, or -ERANGE when it exceeds a `size` that is not 0. */
-export function listxattr(ov: Overlay, inode: Inode, into: Uint8Array, size: number): number {
+/**
+ * NUL-terminated names into `into`. Returns their length, or -ERANGE when it exceeds a `size` that is not 0. The kernel's overlayfs
+ * shows `trusted.*` to who has CAP_SYS_ADMIN (ovl_can_list()); we know the caller's `uid` alone.
+ */
+export function listxattr(ov: Overlay, inode: Inode, uid: number, into: Uint8Array, size: number): number {
   if (!ov.options.xattrs) return -sys.EOPNOTSUPP;
   locate(ov, inode);
   let length = sys.listxattr(ov.atFd, ov.atName, names, names.length);
@@ -76,7 +80,7 @@ export function listxattr(ov: Overlay, inode: Inode, into: Uint8Array, size: num
   let shown = '';
   for (const stored of names.latin1Slice(0, length - 1).split('\0')) {
     const name = shownName(ov, stored, layer);
-    if (name !== null) shown += `${name}\0`;
+    if (name !== null && (uid === 0 || !name.startsWith(TRUSTED))) shown += `${name}\0`;
   }
   if (size === 0) return shown.length;
   if (shown.length > size) return -sys.ERANGE;

@@ -167,7 +167,7 @@ export class View {
   xattrs(inode: Inode): Map<string, Buffer> {
     const found = new Map<string, Buffer>();
     const names = Buffer.alloc(sys.XATTR_LIST_MAX);
-    const length = listxattr(this.ov, inode, names, names.length);
+    const length = listxattr(this.ov, inode, 0, names, names.length);
     const value = Buffer.alloc(sys.XATTR_SIZE_MAX);
     for (const name of length > 0
       ? names

@@ -77,8 +77,8 @@ export interface FileSystem {
    * -ERANGE, -EACCES or -EOPNOTSUPP, which are ordinary answers here and not worth a throw.
    */
   getxattr(node: NodeId, name: Name, caller: Caller, into: Uint8Array, size: number): number;
-  /** NUL-terminated names into `into`; `size` 0 asks for the length. ERANGE is returned as -ERANGE. */
-  listxattr(node: NodeId, into: Uint8Array, size: number): number;
+  /** NUL-terminated names into `into`; `size` 0 asks for the length. ERANGE is returned as -ERANGE. `trusted.*` is for root. */
+  listxattr(node: NodeId, caller: Caller, into: Uint8Array, size: number): number;
   /** `flags` XATTR_CREATE or XATTR_REPLACE; `killSgid`: FUSE_SETXATTR_ACL_KILL_SGID. */
   setxattr(node: NodeId, name: Name, value: Uint8Array, flags: number, killSgid: boolean): void;
   removexattr(node: NodeId, name: Name): void;

@@ -216,6 +216,15 @@ suite('attributes', {
     view: { f: 'file 0640 "x" acl=u::rw-,u:1234:r--,g::---,m::r--,o::---' },
     inUpper: { f: 'file 0640 "x" acl=u::rw-,u:1234:r--,g::---,m::r--,o::---' },
   },
+  'trusted-names-are-for-root': {
+    uses: ['caller-identity'],
+    lower: ['put f x', 'setxattr f trusted.a 1', 'setxattr f user.b 2'],
+    run: 'for u in 0 1234; do setpriv --reuid $u --regid $u --clear-groups getfattr -m - f | grep .; done',
+    needs: ['getfattr', 'setpriv'],
+    prints: '# file: f\ntrusted.a\nuser.b\n# file: f\nuser.b\n',
+    view: { f: 'file "x" trusted.a="1" user.b="2"' },
+    inUpper: {},
+  },
   'permissions-are-enforced': {
     uses: ['caller-identity'],
     lower: ['put f x 640', 'chown f 1:2', 'chmod f 640', 'dir d 755', 'dir t 1777', 'put t/r x'],

@@ -343,7 +343,7 @@ export class MemoryFs implements FileSystem {
     return value.length;
   }
 
-  listxattr(node: NodeId, into: Uint8Array, size: number): number {
+  listxattr(node: NodeId, _caller: Caller, into: Uint8Array, size: number): number {
     const names = Buffer.from([...this.#inode(node).xattrs.keys()].map((n) => `${n}\0`).join(''), 'latin1');
     if (size === 0) return names.length;
     if (names.length > size) return -ERANGE;
