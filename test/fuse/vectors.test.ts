@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Caller, Entry, Fh, NodeId, OpenReply, SetAttr } from '../../src/vfs/types.js';
-import { bytes, Fixture, reply, request, sameBytes, str, u32, u64 } from '../support/fuse-bytes.js';
+import {
+  bytes,
+  Fixture,
+  initRequest,
+  reply,
+  request,
+  sameBytes,
+  str,
+  u32,
+  u64,
+} from '../support/fuse-bytes.js';
 import { MemoryFs } from '../support/memory-fs.js';
 
 const FOREVER = 0x7fffffff;
@@ -559,21 +569,24 @@ test('STATFS', () => {
   );
 });
 
+const FS_IOC_SETFLAGS = 0x40086602;
+const FS_IOC_GETFLAGS = 0x80086601;
+
+function ioctl(command: number, outSize: number, data: Buffer): Buffer {
+  return request(
+    { opcode: 39, nodeid: 3 },
+    u64(0), // fh
+    u32(0), // flags
+    u32(command), // cmd
+    u64(0x7ffc_0000), // arg: a pointer of the caller
+    u32(data.length), // in_size
+    u32(outSize), // out_size
+    data,
+  );
+}
+
 test('IOCTL: flags in and out', () => {
   const { fs, f } = fixture();
-  const ioctl = (command: number, outSize: number, data: Buffer): Buffer =>
-    request(
-      { opcode: 39, nodeid: 3 },
-      u64(0), // fh
-      u32(0), // flags
-      u32(command), // cmd
-      u64(0x7ffc_0000), // arg: a pointer of the caller
-      u32(data.length), // in_size
-      u32(outSize), // out_size
-      data,
-    );
-  const FS_IOC_SETFLAGS = 0x40086602;
-  const FS_IOC_GETFLAGS = 0x80086601;
   sameBytes(f.send(ioctl(FS_IOC_SETFLAGS, 0, u64(0x10))), reply(0, Buffer.alloc(16)));
   assert.equal(fs.nodes.get(3 as NodeId)!.flags, 0x10);
   sameBytes(
@@ -588,6 +601,15 @@ test('IOCTL: flags in and out', () => {
     ),
   );
   sameBytes(f.send(ioctl(0x5401, 4, Buffer.alloc(0))), reply(-25)); // ENOTTY
+});
+
+test('IOCTL: none from kernels that do not check who sets flags', () => {
+  const fs = tree();
+  const f = new Fixture(fs);
+  f.send(initRequest(33));
+  sameBytes(f.send(ioctl(FS_IOC_SETFLAGS, 0, u64(0x10))), reply(-25)); // ENOTTY
+  sameBytes(f.send(ioctl(FS_IOC_GETFLAGS, 4, Buffer.alloc(0))), reply(-25)); // ENOTTY
+  assert.equal(fs.nodes.get(3 as NodeId)!.flags, 0);
 });
 
 test('LSEEK, FALLOCATE, FSYNC, FSYNCDIR, SYNCFS', () => {
