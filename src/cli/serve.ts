@@ -91,7 +91,7 @@ class Signals {
   }
 }
 
-/** A bug on this thread must not end the mount, which another thread serves. */
+/** A bug in an event's handler must not end the mount, which this thread serves between events. */
 function surviveBugs(log: Log): void {
   const report = (error: unknown): void => {
     log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'a bug on the main thread');

@@ -1,4 +1,4 @@
-/** What a server is told, with the defaults in one place. */
+/** What a server is told, and the defaults. */
 import type { Log } from '../vfs/log.js';
 import { MAX_DATA, PAGE_SIZE } from './abi.js';
 import { Ttl, type Validity } from './reply.js';
@@ -9,6 +9,7 @@ import { Ttl, type Validity } from './reply.js';
  */
 export type DataMode = 'cached' | 'passthrough';
 
+/** What a server is told. */
 export interface ServerOptions {
   readonly log: Log;
   readonly dataMode: DataMode;
@@ -50,6 +51,7 @@ export interface Settings {
   readonly validity: Validity;
 }
 
+/** What {@link ServerOptions} come to: the only place that knows the defaults. */
 export function settings(o: ServerOptions): Settings {
   const maxWrite = Math.min(Math.max(o.maxWrite ?? MAX_DATA, PAGE_SIZE), MAX_DATA);
   return {

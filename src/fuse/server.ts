@@ -27,6 +27,7 @@ export const REQUEST_CAPACITY = MAX_DATA + PAGE_SIZE;
 /** Replies with a larger errno are refused by the kernel. */
 const MAX_ERRNO = 511;
 
+/** Serves the requests of one connection from a {@link FileSystem}. */
 export class Server {
   /** The reply, after {@link handle} returned its length. Its size is fixed. */
   readonly reply: Buffer;

@@ -73,7 +73,10 @@ export interface Layer {
    * The clone may start at an ancestor of the root, so `..` of the root must never be resolved.
    */
   readonly cloned: boolean;
-  /** Name of the xattr in which its objects keep owner and mode, see override-stat.ts; null: they have their own. */
+  /**
+   * Name of the xattr in which this layer's objects keep owner and mode (override-stat.ts); null: the objects have
+   * their own.
+   */
   readonly override: string | null;
 }
 
@@ -109,6 +112,7 @@ export interface OpenedLayers {
   readonly warnings: readonly string[];
   /** Top first: upper (if any), lowers, then data-only layers. */
   readonly layers: readonly Layer[];
+  /** `layers[0]` is the upper. It may still not be written: see `options.readOnly`. */
   readonly hasUpper: boolean;
   /** O_PATH descriptor of `workdir/work` on the upper's cloned mount; -1 without an upper or when read-only. */
   readonly work: number;

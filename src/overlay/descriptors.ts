@@ -1,7 +1,7 @@
-/** The descriptors opened on the way to a mount: closed together when a later step fails. */
-
+/** What was opened on the way to a mount. */
 import { close } from '../sys/index.js';
 
+/** Descriptors that are closed together when a later step fails. */
 export class Descriptors {
   private readonly fds: number[] = [];
 

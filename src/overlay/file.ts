@@ -47,6 +47,7 @@ export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
   return must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
 }
 
+/** Reads at most `size` bytes at `offset` into the start of `into`. Returns bytes read, 0 at the end. */
 export function read(ov: Overlay, inode: Inode, offset: number, into: Uint8Array, size: number): number {
   return must(sys.pread(dataFd(ov, inode, false), into, size, offset), 'pread');
 }
@@ -117,6 +118,7 @@ export function syncfs(ov: Overlay): void {
   );
 }
 
+/** fallocate(2) after copy-up, under the union's rules for append-only files. EPERM. */
 export function fallocate(ov: Overlay, inode: Inode, mode: number, offset: number, length: number): void {
   if (mode !== sys.FALLOC_FL_KEEP_SIZE && mode !== 0) refuse(ov, inode, APPEND_ONLY);
   must(sys.fallocate(dataFd(ov, inode, true), mode, offset, length), 'fallocate');
@@ -133,6 +135,7 @@ export interface DataAt {
   readonly offset: number;
 }
 
+/** copy_file_range(2), `to` after copy-up. Returns bytes copied, which may be fewer than `length`; 0 at the end. */
 export function copyFileRange(ov: Overlay, from: DataAt, to: DataAt, length: number): number {
   const toFd = dataFd(ov, to.inode, true);
   const fromFd = dataFd(ov, from.inode, false);

@@ -1,7 +1,6 @@
 /** The objects of the merged view, one page: real directories, inodes, and what ties them together. */
 import type { NodeId } from '../vfs/types.js';
 import type { Layer } from './config.js';
-
 import type { Listing } from './listing.js';
 import type { PendingCopyUp } from './new-file.js';
 
@@ -156,7 +155,7 @@ export class Inode {
     if (to !== null || this.#rare !== null) this.#makeRare().data = to;
   }
 
-  /** O_PATH descriptor of an upper object without a name; -1 otherwise. Owned. */
+  /** O_PATH descriptor of an upper object without a name; -1: it is reached by its name. Owned. */
   get orphan(): number {
     return this.#rare === null ? -1 : this.#rare.orphan;
   }

@@ -4,11 +4,14 @@
  *
  * A lower file with several links is one inode under all its names. Its copy-up goes to `index/`, under the name of its
  * origin in hex, and from there gets a further hard link for each name under which it is changed; the other names go on
- * leading to the lower file, whose origin leads to the index. Requests of the kernel name inodes: so that we hear by which
- * name a change is meant, it is made to look these names up each time (Entry.keepName), and the name last looked up is the
- * inode's first. What callers see as link count, the union nlink,
- * counts upper names and lower names that are not covered; it is stored in `overlay.nlink`, relative to the real
- * count of the upper (`U+n`) or the lower file (`L+n`), whichever the next step will not change.
+ * leading to the lower file, whose origin leads to the index.
+ *
+ * The kernel names inodes in its requests, not names. To learn which name is meant, we make it look these names up each
+ * time (Entry.keepName); the name last looked up is the inode's first.
+ *
+ * What callers see as link count, the union nlink, counts upper names and lower names that are not covered; it is stored
+ * in `overlay.nlink`, relative to the real count of the upper (`U+n`) or the lower file (`L+n`), whichever the next step
+ * will not change.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';

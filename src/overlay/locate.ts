@@ -84,6 +84,7 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
   out.blksize = stat.blksize;
   if (inode.dir === null) {
     if (inode.index !== null) out.nlink = inode.index.nlink;
+    // No name is left. The kernel shows the lower's own count here; callers take 0 for "unlinked".
     else if (inode.parent === null && !inode.hasUpper) out.nlink = 0;
     if (inode.data !== null) out.blocks = dataBlocks(ov, inode.data);
   } else if (inode.dir.dead) {

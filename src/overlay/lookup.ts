@@ -166,7 +166,7 @@ function makeLowerFile(ov: Overlay, parent: Inode, name: string, type: number, w
   return inode;
 }
 
-/** An inode about which not all can be found out is given up again. */
+/** Runs `step`; if it throws, the inode is given up again. */
 function orDrop(ov: Overlay, inode: Inode, step: () => void): void {
   try {
     step();

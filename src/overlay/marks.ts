@@ -109,7 +109,10 @@ export function readOrigin(ov: Overlay, dirfd: number, name: string): Buffer | n
   return length < 0 ? null : Buffer.from(ov.scratch.subarray(0, length));
 }
 
-/** Marks a directory opaque, by a file in it where whiteouts are files, too. EIO when the filesystem can't hold the mark, as ovl_set_opaque_xerr() does for mkdir. */
+/**
+ * Marks a directory opaque, by a file in it where whiteouts are files, too. EIO when the filesystem can't hold the mark,
+ * as ovl_set_opaque_xerr() does for mkdir.
+ */
 export function markOpaque(ov: Overlay, dirfd: number, name: string): void {
   const rc =
     ov.options.whiteout === 'aufs'

@@ -111,6 +111,7 @@ function renew(ov: Overlay, inode: Inode): void {
   fresh.inoHi = inode.inoHi;
 }
 
+/** Closes a handle that {@link open} or a creation gave; the kernel's request carries {@link NO_FH} where there is none. */
 export function release(ov: Overlay, fh: Fh): void {
   if (fh !== NO_FH) ov.openFiles.release(fh);
 }

@@ -244,7 +244,7 @@ const plugins: Row = {
 
 const onOff = { on: true, off: false };
 
-/** All of them, in the order in which they are printed. */
+/** What fsync= may be; see {@link fsync} for what else 'volatile' means. */
 const fsyncChoice = choice('fsync', 'fsync', {
   auto: 'auto',
   strict: 'strict',
@@ -262,6 +262,7 @@ const fsync: Row = {
   },
 };
 
+/** All of them, in the order in which they are printed. */
 const TABLE: readonly Row[] = [
   lowerdir,
   appendDir('lowerdir+', 'lowerdir'),

@@ -100,6 +100,7 @@ export function ownersOf(opened: OpenedLayers): Owners | null {
   return maps || squash || overrides ? new Owners(options, layers) : null;
 }
 
+/** How the owners and modes of the layers' objects become those that callers see, and the other way round. */
 export class Owners {
   readonly #uids: Ids;
   readonly #gids: Ids;

@@ -17,13 +17,13 @@ export class DirFds {
   readonly #open: LRUCache<RealDir, number>;
   readonly #counts: Float64Array;
 
-  /** `max`: how many descriptors to keep, at least 16, so that one operation's directories never evict each other. */
+  /** `max`: how many descriptors to keep, at least 16: more than an operation needs, but for a merge of more layers. */
   constructor(max: number, counts: Float64Array) {
     this.#counts = counts;
     this.#open = new LRUCache({ max: Math.max(16, max), dispose: (fd) => void sys.close(fd) });
   }
 
-  /** Descriptor of `dir`; throws FsError (ESTALE when it is gone). */
+  /** Descriptor of `dir`. Throws FsError, ENOENT when it is gone. */
   fd(dir: RealDir): number {
     let fd = this.#known(dir);
     if (fd >= 0) return fd;

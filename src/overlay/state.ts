@@ -60,6 +60,7 @@ const OTHER_FDS = 512;
 /** How many descriptors a mount may come to hold, where the limit allows it. */
 export const MAX_FDS = MAX_DIR_FDS + MAX_FILE_FDS + OTHER_FDS;
 
+/** A running overlay: its layers, its inodes, and what is kept in memory or open for them. */
 export class Overlay {
   readonly options: OverlayOptions;
   readonly services: OverlayServices;

@@ -18,6 +18,7 @@ interface Walker {
   lookedUp: number;
 }
 
+/** What is remembered of callers that list directories, by thread. */
 export class Walkers {
   /** By thread id, as requests carry it. */
   readonly #walkers = new LRUCache<number, Walker>({ max: MAX_WALKERS });
@@ -37,11 +38,12 @@ export class Walkers {
     return walker !== undefined && walker.lookedUp * BARE_PER_LOOKUP > walker.given;
   }
 
+  /** `pid` was given so many entries bare. */
   gaveBare(pid: number, count: number): void {
     this.#walker(pid).given += count;
   }
 
-  /** The kernel asked for a name that it was given bare, on behalf of `pid`. */
+  /** A name was looked up, on behalf of `pid`, in a directory of which bare entries were given. */
   lookedUp(pid: number): void {
     this.#walker(pid).lookedUp++;
   }

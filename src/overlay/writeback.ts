@@ -4,11 +4,12 @@
  *
  * The kernel compares the error counter of the upper's superblock with its value at mount time; so does the sensor of
  * lost-writes.ts, where there is one. Otherwise user space sees that counter through syncfs(2) alone, which flushes the
- * filesystem first: what a volatile mount is there to avoid. What can be had without a flush is the error counter of a file:
- * sync_file_range(2) over a part where nothing is under way reports an error that came since the file was opened, or that
- * nobody was told yet. So each fsync looks at its own file and, at most once a second, at all that are open for writing. A
- * lost write to a file that was closed meanwhile (its descriptor fell out of the cache) and is not opened again stays unseen
- * then, as do lost directory blocks.
+ * filesystem first: what a volatile mount is there to avoid.
+ *
+ * What can be had without a flush is the error counter of a file: sync_file_range(2) over a part where nothing is under
+ * way reports an error that came since the file was opened, or that nobody was told yet. So each fsync looks at its own
+ * file and, at most once a second, at all that are open for writing. A lost write to a file that was closed meanwhile (its
+ * descriptor fell out of the cache) and is not opened again stays unseen then, as do lost directory blocks.
  */
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
@@ -24,8 +25,8 @@ export class Writeback {
   #swept = 0;
 
   /**
-   * What an fsync in a volatile mount answers, EIO or ENOSPC once anything was lost. `fd`: the file's descriptor on upper, which
-   * counts where there is no sensor; or -1.
+   * What an fsync in a volatile mount answers, EIO or ENOSPC once anything was lost. `fd`: the file's descriptor on upper,
+   * which counts where there is no sensor; or -1.
    */
   check(ov: Overlay, fd: number): void {
     const { sensor } = ov.opened;

@@ -48,7 +48,7 @@ function socketName(device: string): string {
   return `${device.replace(':', '-')}.sock`;
 }
 
-/** Whether a directory is one that only `uid` can have put sockets into. */
+/** Whether a directory is one that only `uids` can have put sockets into. */
 function isPrivate(directory: string, uids: readonly number[]): boolean {
   const stat = lstatSync(directory, { throwIfNoEntry: false });
   return stat?.isDirectory() === true && uids.includes(stat.uid) && (stat.mode & 0o022) === 0;

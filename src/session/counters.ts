@@ -137,6 +137,7 @@ export class Counters {
       bugs: this.#n[BUGS]!,
     };
   }
+
   #cacheUses(): Stats['caches'] {
     const uses = CACHES.map((name, i) => [
       name,

@@ -15,6 +15,7 @@ import type { MountSession, SessionEnd, StartMessage } from './protocol.js';
 import { refusal, Serving } from './serving.js';
 import { waiting } from './waiting.js';
 
+/** {@link MountSession} on the thread that makes it. */
 export class MainSession implements MountSession {
   readonly #counters = new Counters();
   readonly #ready = waiting<void>();

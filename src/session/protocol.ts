@@ -39,6 +39,7 @@ export type EndReason =
   /** The session could not go on; the text says why. */
   | 'failed';
 
+/** How a session ended. */
 export interface SessionEnd {
   readonly reason: EndReason;
   /** One sentence; empty for an ordinary end. */

@@ -14,6 +14,7 @@ const CREDIT_MAX = 8;
 /** Sleeps without a try, once the credit is used up. */
 const REST = 64;
 
+/** Decides whether to look again before the thread sleeps, by what looking gained so far. */
 export class Spin {
   #credit = CREDIT_MAX;
   #rest = 0;

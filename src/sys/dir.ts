@@ -10,6 +10,7 @@ const renameat2Call = native('int', 'renameat2', ['int', 'void *', 'int', 'void 
 const readlinkatCall = native('int64', 'readlinkat', ['int', 'void *', 'void *', 'uint64']);
 const getdents64Call = native('int64', 'getdents64', ['int', 'void *', 'uint64']);
 
+/** mkdirat(2); the umask counts. Returns 0 or -errno. */
 export function mkdirat(dirfd: number, name: string, mode: number): number {
   const p = path(name);
   return p === null ? TOO_LONG : result(mkdiratCall(dirfd, p, mode));
@@ -30,6 +31,7 @@ export function mknodat(dirfd: number, name: string, mode: number, major = 0, mi
   return result(mknodatCall(dirfd, p, mode, dev));
 }
 
+/** symlinkat(2): `name` becomes a symlink to `target`, any bytes. Returns 0 or -errno. */
 export function symlinkat(target: string, dirfd: number, name: string): number {
   const t = path2(target);
   const p = path(name);

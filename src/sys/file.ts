@@ -95,14 +95,17 @@ export function lseek(fd: number, offset: number, whence: number): number {
   return result(lseekCall(fd, offset, whence));
 }
 
+/** fsync(2): data and metadata are on the disk. Returns 0 or -errno. */
 export function fsync(fd: number): number {
   return result(fsyncCall(fd));
 }
 
+/** fdatasync(2): data, and what it takes to find them. Returns 0 or -errno. */
 export function fdatasync(fd: number): number {
   return result(fdatasyncCall(fd));
 }
 
+/** syncfs(2): all of the filesystem that `fd` is on. Returns 0 or -errno, also of an earlier write-back (Linux 5.8). */
 export function syncfs(fd: number): number {
   return result(syncfsCall(fd));
 }
