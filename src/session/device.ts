@@ -1,33 +1,24 @@
 /** The `/dev/fuse` descriptor of one mount. */
 import * as sys from '../sys/index.js';
 
-/** What a read of the device gave when it was no request. */
+/** {@link Device.read}: no request this time. */
 export const AGAIN = 0;
 
 /** FUSE_DEV_IOC_BACKING_OPEN and FUSE_DEV_IOC_BACKING_CLOSE. */
 const BACKING_OPEN = 0x4010e501;
 const BACKING_CLOSE = 0x4004e502;
 
-/**
- * Reads requests and writes replies. One thread reads; any thread may write (a reply is one write(2)).
- * The place where a busy-wait before a blocking read would go.
- */
+/** Reads requests and writes replies. One thread reads; any thread may write (a reply is one write(2)). */
 export class Device {
   readonly fd: number;
-  #blocking = true;
 
+  /** From now on reads of `fd` do not wait. */
   constructor(fd: number) {
     this.fd = fd;
+    sys.setNonblocking(fd, true);
   }
 
-  /** Whether {@link read} waits for a request. */
-  set blocking(on: boolean) {
-    if (on === this.#blocking) return;
-    this.#blocking = on;
-    sys.setNonblocking(this.fd, !on);
-  }
-
-  /** Length of the next request; {@link AGAIN}: none this time, try again; negative: -errno, the connection is over. */
+  /** Length of the next request; {@link AGAIN}: none is there; negative: -errno, the connection is over. */
   read(into: Buffer): number {
     const rc = sys.read(this.fd, into, into.length);
     if (rc > 0) return rc;

@@ -3,9 +3,9 @@
  *
  * Concurrency. The whole filesystem core runs in this loop, one request at a time, and never yields: no promise, timer
  * or event is served within a request, so nothing in the core needs a lock. (On the main thread events are served
- * between two requests: main-session.ts.) Helper threads (jobs.ts) only touch the
- * descriptors that a job names; they write no state of ours and hand back one number. What would break this: an `await`
- * on this thread, or a job that gets more than descriptors.
+ * between two requests: main-session.ts.) Helper threads (jobs.ts) only touch the descriptors that a job names; they
+ * write no state of ours and hand back one number. What would break this: an `await` on this thread, or a job that gets
+ * more than descriptors.
  *
  * A request that must wait for a job is parked: its bytes are kept, and it is handled again from the start when the
  * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
@@ -106,7 +106,6 @@ export class SessionLoop {
     this.#request = Buffer.alloc(parts.maxWrite + REQUEST_OVERHEAD);
     this.#awake = new KeepAwake(parts.awakeFd);
     this.#poller = new sys.Poller([parts.device.fd, parts.jobs.wake, parts.events.fd]);
-    parts.device.blocking = false;
   }
 
   /** Returns when the mount is gone and no job is outstanding; or null, to be called again after a turn of events. */
