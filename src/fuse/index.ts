@@ -8,4 +8,4 @@
 
 export { type Negotiated, NOTHING } from './init.js';
 export * as notify from './notify.js';
-export { type DataMode, PARKED, REQUEST_CAPACITY, Server, type ServerOptions } from './server.js';
+export { PARKED, REQUEST_CAPACITY, Server, type ServerOptions } from './server.js';

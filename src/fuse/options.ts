@@ -1,13 +1,8 @@
 /** What a server is told, and the defaults. */
 import type { Log } from '../vfs/log.js';
+import type { DataMode } from '../vfs/types.js';
 import { MAX_DATA, PAGE_SIZE } from './abi.js';
 import { Ttl, type Validity } from './reply.js';
-
-/**
- * How file data travels: `cached` answers opens with "never ask again" and serves every READ and WRITE;
- * `passthrough` answers every OPEN and lets the kernel reach the backing file by itself.
- */
-export type DataMode = 'cached' | 'passthrough';
 
 /** What a server is told. */
 export interface ServerOptions {

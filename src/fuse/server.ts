@@ -16,7 +16,7 @@ import type { ServerOptions } from './options.js';
 import { Malformed } from './request.js';
 import { parkedLine, replyLine, requestLine } from './trace.js';
 
-export type { DataMode, ServerOptions } from './options.js';
+export type { ServerOptions } from './options.js';
 
 /** Returned by {@link Server.handle} for a request that waits for a job. */
 export const PARKED = -1;

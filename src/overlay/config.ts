@@ -7,6 +7,7 @@
 import type { Jobs } from '../vfs/jobs.js';
 import type { Log } from '../vfs/log.js';
 import type { Notifier } from '../vfs/notify.js';
+import type { DataMode } from '../vfs/types.js';
 
 /** Options with the kernel's names and meanings; see options.ts for the table that parses and prints them. */
 export interface OverlayOptions {
@@ -138,9 +139,6 @@ export interface OpenedLayers {
   /** Every descriptor that was opened, those that only hold a clone or a lock included: see closeLayers(). */
   readonly descriptors: readonly number[];
 }
-
-/** How file data travels: see native-notes/data-modes.md. */
-export type DataMode = 'cached' | 'passthrough';
 
 /** What the core is given by its surroundings. */
 export interface OverlayServices {

@@ -1,6 +1,7 @@
 /** What the main thread and the session thread tell each other. */
 import type { OpenedLayers, OverlayOptions, OverlayServices } from '../overlay/config.js';
 import type { FileSystem } from '../vfs/filesystem.js';
+import type { DataMode } from '../vfs/types.js';
 import type { Stats } from './counters.js';
 import type { LogTarget } from './log.js';
 
@@ -20,7 +21,7 @@ export interface StartMessage {
   readonly fd: number;
   readonly options: OverlayOptions;
   readonly opened: OpenedLayers;
-  readonly dataMode: OverlayServices['dataMode'];
+  readonly dataMode: DataMode;
   readonly btime: boolean;
   readonly maxWrite: number;
   /** Of openKeepAwake(). */

@@ -13,6 +13,12 @@ export const ROOT_ID = 1 as NodeId;
 /** "No open file": zero-message opens send data requests without one. */
 export const NO_FH = 0 as Fh;
 
+/**
+ * How file data travels (native-notes/data-modes.md): `cached` answers opens with "never ask again" and serves every READ
+ * and WRITE; `passthrough` answers every OPEN and lets the kernel reach the backing file by itself.
+ */
+export type DataMode = 'cached' | 'passthrough';
+
 /** Who asks. One object, reused for every request: copy what must outlive the call. */
 export class Caller {
   uid = 0;
