@@ -47,7 +47,7 @@ export function dropInode(ov: Overlay, inode: Inode): void {
   while (next !== null) {
     const gone: Inode = next;
     next = null;
-    if (gone.nlookup > 0 || gone.parent === gone || gone === ov.root) return;
+    if (gone.nlookup > 0 || gone === ov.root) return;
     if (gone.pending !== null || (gone.dir !== null && gone.dir.children.size > 0)) return;
     release(ov, gone);
     while (gone.parent !== null) {

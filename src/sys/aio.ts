@@ -1,6 +1,7 @@
 /** Kernel AIO, for the one thing that it does without O_DIRECT on every filesystem: flushing without waiting. */
 import { createRequire } from 'node:module';
 import type * as Koffi from 'koffi';
+import { EAGAIN } from './errno.js';
 import { nativeSyscall, result } from './ffi.js';
 
 const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi.default;
@@ -52,7 +53,7 @@ export class AioFlusher {
    * {@link collect} gives `tag`. Returns 0 or -errno: EAGAIN when it is full, EINVAL when the file can't be flushed so.
    */
   submit(fd: number, datasync: boolean, tag: number, wake: number): number {
-    if (this.#running >= this.#max) return -11;
+    if (this.#running >= this.#max) return -EAGAIN;
     const iocb = this.#iocb;
     iocb.fill(0);
     iocb.writeDoubleLE(tag, 0);
