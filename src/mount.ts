@@ -145,7 +145,7 @@ async function startNativeMount(plan: MountPlan): Promise<Mount> {
 }
 
 /** What {@link LiveMount} needs of a session of either transport. */
-interface Serving {
+interface SessionView {
   readonly ready: Promise<unknown>;
   readonly closed: Promise<SessionEnd>;
   stats(): Stats;
@@ -156,7 +156,7 @@ class LiveMount implements Mount {
   readonly warnings: string[] = [];
   readonly closed: Promise<SessionEnd>;
   readonly #attachment: Attachment;
-  readonly #session: Serving;
+  readonly #session: SessionView;
   readonly #options: OverlayOptions;
   readonly #release: () => void;
   #control: Control | null = null;
@@ -164,7 +164,7 @@ class LiveMount implements Mount {
   #ended = false;
 
   /** `options`: those in force. `release` gives up what the mount was made of. */
-  constructor(attachment: Attachment, session: Serving, options: OverlayOptions, release: () => void) {
+  constructor(attachment: Attachment, session: SessionView, options: OverlayOptions, release: () => void) {
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
     this.#attachment = attachment;
     this.#session = session;

@@ -31,10 +31,10 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
     }
     if (change.mode !== null) must(chmod(fd, name, change.mode & 0o7777), 'chmod');
   }
-  const nothing = changesNothing(change);
+  const clearsOnly = changesNothing(change);
   // A real chown(2) has cleared the bits already.
-  if (nothing || (change.killSuidGid && !(chowns && ov.owners === null))) killSuidGid(ov, fd, name);
-  if (nothing) ov.bestEffort('chown', chown(fd, name, sys.KEEP_ID, sys.KEEP_ID));
+  if (clearsOnly || (change.killSuidGid && !(chowns && ov.owners === null))) killSuidGid(ov, fd, name);
+  if (clearsOnly) ov.bestEffort('chown', chown(fd, name, sys.KEEP_ID, sys.KEEP_ID));
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
   }

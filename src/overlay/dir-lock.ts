@@ -33,14 +33,14 @@ const STEP_MS = 10;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
 /** Locks the directory open at `root`. Returns a descriptor open for reading; closing it unlocks. */
-export function lockDirectory(root: number, dir: SourceDir, open: Descriptors): number {
+export function lockDirectory(root: number, dir: SourceDir, held: Descriptors): number {
   const fd = openat(root, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) throw new UserError(`${dir.option} '${dir.path}' can't be read (${errnoName(fd)}).`);
   for (let waited = 0; ; waited += STEP_MS) {
     const rc = flock(fd, LOCK_EX | LOCK_NB);
     if (rc !== -EAGAIN) {
       // Success, or a filesystem that does not lock directories: then there is no mark, which harms no single mount.
-      return open.add(fd);
+      return held.add(fd);
     }
     if (waited >= PATIENCE_MS) break;
     Atomics.wait(sleeper, 0, 0, STEP_MS);

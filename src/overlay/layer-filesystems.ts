@@ -71,7 +71,7 @@ export function xinoBits(sources: Sources, xino: OverlayOptions['xino']): number
  */
 export function openHandleFds(
   dirs: readonly (readonly [SourceDir, Root])[],
-  open: Descriptors,
+  held: Descriptors,
 ): Map<Filesystem, number> {
   const fds = new Map<Filesystem, number>();
   for (const [dir, root] of dirs) {
@@ -86,7 +86,7 @@ export function openHandleFds(
       continue;
     }
     close(again);
-    fds.set(dir.fs, open.add(fd));
+    fds.set(dir.fs, held.add(fd));
   }
   return fds;
 }

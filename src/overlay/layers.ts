@@ -78,11 +78,11 @@ export function openLayers(given: OverlayOptions): OpenedLayers {
   const sources = lookAtAll(options);
   if (sources.upper && sources.work) checkUpperAndWork(sources.upper, sources.work);
   checkOverlap(sources);
-  const open = new Descriptors();
+  const held = new Descriptors();
   try {
-    return openChecked(options, sources, powers, open);
+    return openChecked(options, sources, powers, held);
   } catch (error) {
-    open.closeAll();
+    held.closeAll();
     throw error;
   }
 }
@@ -112,18 +112,18 @@ interface Roots {
   readonly lowers: readonly Root[];
 }
 
-function openRoots(sources: Sources, readOnly: boolean, powers: Powers, open: Descriptors): Roots {
+function openRoots(sources: Sources, readOnly: boolean, powers: Powers, held: Descriptors): Roots {
   const { upper, work } = sources;
   if (!upper || !work || readOnly) {
-    const top = [upper, work].map((dir) => (dir ? openReadOnly([dir], open)[0]! : null));
-    return { upper: top[0]!, work: top[1]!, workdirFd: -1, lowers: openReadOnly(sources.lowers, open) };
+    const top = [upper, work].map((dir) => (dir ? openReadOnly([dir], held)[0]! : null));
+    return { upper: top[0]!, work: top[1]!, workdirFd: -1, lowers: openReadOnly(sources.lowers, held) };
   }
   checkKernelMounts(upper, work);
-  const [upperRoot, workRoot] = openWritable([upper, work], open) as [Root, Root];
+  const [upperRoot, workRoot] = openWritable([upper, work], held) as [Root, Root];
   checkWritable(upperRoot.fd, upper, powers);
-  lockDirectory(upperRoot.fd, upper, open);
-  const workdirFd = lockDirectory(workRoot.fd, work, open);
-  return { upper: upperRoot, work: workRoot, workdirFd, lowers: openReadOnly(sources.lowers, open) };
+  lockDirectory(upperRoot.fd, upper, held);
+  const workdirFd = lockDirectory(workRoot.fd, work, held);
+  return { upper: upperRoot, work: workRoot, workdirFd, lowers: openReadOnly(sources.lowers, held) };
 }
 
 const statFs = new StatFs();
@@ -145,7 +145,7 @@ interface Preparation {
   readonly sources: Sources;
   readonly roots: Roots;
   readonly powers: Powers;
-  readonly open: Descriptors;
+  readonly held: Descriptors;
   /** Sentences are added here. */
   readonly warnings: string[];
 }
@@ -163,14 +163,14 @@ function openChecked(
   given: OverlayOptions,
   sources: Sources,
   powers: Powers,
-  open: Descriptors,
+  held: Descriptors,
 ): OpenedLayers {
   const warnings: string[] = [];
   const prepared: Preparation = {
     sources,
-    roots: openRoots(sources, given.readOnly, powers, open),
+    roots: openRoots(sources, given.readOnly, powers, held),
     powers,
-    open,
+    held,
     warnings,
   };
   const limited = limitUuid(given, sources, warnings);
@@ -191,13 +191,13 @@ function openChecked(
     xinoBits: xinoBits(sources, options.xino),
     canOpenByHandle: layers.some((layer) => layer.handleFd >= 0),
     privileged: powers.privileged,
-    descriptors: [...open.list()],
+    descriptors: [...held.list()],
   };
 }
 
 /** A read-only mount shows what the index knows of hard links, and leaves it as it is. */
 function prepareReading(prepared: Preparation, given: OverlayOptions): Writing {
-  const { sources, roots, powers, open, warnings } = prepared;
+  const { sources, roots, powers, held, warnings } = prepared;
   const none = { work: -1, indexDir: -1, sensor: -1, features: NO_FEATURES };
   if (!given.index || !roots.upper) return { options: given, ...none };
   if (!roots.work) {
@@ -205,7 +205,7 @@ function prepareReading(prepared: Preparation, given: OverlayOptions): Writing {
     return { options: { ...given, index: false }, ...none };
   }
   const options = limitIndex(given, sources, powers.opensByHandle, warnings);
-  const indexDir = options.index ? findIndex(roots.work.fd, open) : -1;
+  const indexDir = options.index ? findIndex(roots.work.fd, held) : -1;
   if (indexDir >= 0) verifyIndex(indexParties(prepared, indexDir), options);
   return { options, ...none, indexDir };
 }
@@ -217,14 +217,14 @@ function indexParties({ sources, roots }: Preparation, indexDir: number): IndexP
 
 /** From here on the workdir is written to. */
 function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
-  const { sources, roots, powers, open, warnings } = prepared;
+  const { sources, roots, powers, held, warnings } = prepared;
   if (!roots.upper || !roots.work) {
     return { options: given, work: -1, indexDir: -1, sensor: -1, features: NO_FEATURES };
   }
   const upper = sources.upper!;
   const mode = powers.overridesModes ? 0 : 0o700;
   const base: WorkBase = { fd: roots.work.fd, path: sources.work!.path, mode };
-  const work = openWork(base, open);
+  const work = openWork(base, held);
   checkEntryTypes(roots.workdirFd, upper);
   const features = probeUpper(work, upper, given);
   checkUpperCan(features, upper, given);
@@ -234,10 +234,10 @@ function prepareWriting(prepared: Preparation, given: OverlayOptions): Writing {
   prepareOverride({ dir: upper, root: roots.upper.fd }, lowerRoots, options);
   let indexDir = -1;
   if (options.index) {
-    indexDir = openIndex(base, open);
+    indexDir = openIndex(base, held);
     verifyIndex(indexParties(prepared, indexDir), options);
   }
-  const sensor = options.volatile || options.fsync === 'volatile' ? openSensor(work, open) : -1;
+  const sensor = options.volatile || options.fsync === 'volatile' ? openSensor(work, held) : -1;
   if (options.volatile) markVolatile(base, work);
   return { options, work, indexDir, sensor, features };
 }
@@ -248,13 +248,13 @@ function trapsOf(sources: Sources): Trap[] {
     .map(({ fs, inoLo, inoHi }) => ({ devMajor: fs.devMajor, devMinor: fs.devMinor, inoLo, inoHi }));
 }
 
-function layersOf({ sources, roots, open }: Preparation, options: OverlayOptions): Layer[] {
+function layersOf({ sources, roots, held }: Preparation, options: OverlayOptions): Layer[] {
   const numbers = numberFilesystems(sources);
   const okay = originFilesystems(sources, options);
   const dirs: [SourceDir, Root][] = sources.lowers.map((dir, i) => [dir, roots.lowers[i]!]);
   // Upper last: a lower's clone is the safer way to a filesystem that both are on.
   const top: [SourceDir, Root][] = sources.upper && roots.upper ? [[sources.upper, roots.upper]] : [];
-  const handleFds = openHandleFds([...dirs, ...top], open);
+  const handleFds = openHandleFds([...dirs, ...top], held);
   return [...top, ...dirs].map(([dir, root], index) => ({
     index,
     kind: KINDS[dir.option],

@@ -25,7 +25,7 @@ const NAME = '#lost';
  * A descriptor of the sensor, or -1 where this process or kernel makes none. `work`: the work directory; what the sensor
  * is made of is there for a moment, and gone when this returns.
  */
-export function openSensor(work: number, open: Descriptors): number {
+export function openSensor(work: number, held: Descriptors): number {
   let root = -1;
   const made = [NAME, `${NAME}/l`, `${NAME}/u`, `${NAME}/w`].every((name) => mkdirat(work, name, 0o700) >= 0);
   const fs = made ? fsopen('overlay') : -1;
@@ -42,5 +42,5 @@ export function openSensor(work: number, open: Descriptors): number {
     for (const fd of [mount, fs]) if (fd >= 0) close(fd);
   }
   removeTree(work, NAME);
-  return root < 0 ? -1 : open.add(root);
+  return root < 0 ? -1 : held.add(root);
 }

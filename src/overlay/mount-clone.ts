@@ -90,7 +90,7 @@ function below(ancestor: string, path: string): string {
 }
 
 /** Opens all of `dirs` (of one mount) on one clone. null when that can't be had; then nothing stays open. */
-function openTogether(dirs: readonly SourceDir[], access: Access, open: Descriptors): Root[] | null {
+function openTogether(dirs: readonly SourceDir[], access: Access, held: Descriptors): Root[] | null {
   const ancestor = commonAncestor(dirs.map((dir) => dir.canonical));
   const clone = openTree(AT_FDCWD, ancestor, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
   if (clone < 0) return null;
@@ -112,12 +112,12 @@ function openTogether(dirs: readonly SourceDir[], access: Access, open: Descript
     return null;
   }
   // The clone lives as long as its own descriptor: kept also when no root is at its top.
-  for (const fd of mine) open.add(fd);
+  for (const fd of mine) held.add(fd);
   return roots;
 }
 
 /** Opens a directory where it is, on the user's own mount. */
-function openPlain(dir: SourceDir, open: Descriptors): Root {
+function openPlain(dir: SourceDir, held: Descriptors): Root {
   // The typed path leads to the directory also when the canonical one is hidden by a later mount.
   for (const [path, flags] of [
     [dir.canonical, PATH_FLAGS],
@@ -125,7 +125,7 @@ function openPlain(dir: SourceDir, open: Descriptors): Root {
   ] as const) {
     const fd = openat(AT_FDCWD, path, flags);
     if (fd < 0) continue;
-    if (isSame(fd, dir)) return { fd: open.add(fd), cloned: false };
+    if (isSame(fd, dir)) return { fd: held.add(fd), cloned: false };
     close(fd);
   }
   throw new UserError(
@@ -134,12 +134,12 @@ function openPlain(dir: SourceDir, open: Descriptors): Root {
 }
 
 /** Opens upper and work so that rename(2) works between them. */
-export function openWritable(dirs: readonly SourceDir[], open: Descriptors): readonly Root[] {
-  return openTogether(dirs, 'writable', open) ?? dirs.map((dir) => openPlain(dir, open));
+export function openWritable(dirs: readonly SourceDir[], held: Descriptors): readonly Root[] {
+  return openTogether(dirs, 'writable', held) ?? dirs.map((dir) => openPlain(dir, held));
 }
 
 /** Opens directories that are only read, in the order given. */
-export function openReadOnly(dirs: readonly SourceDir[], open: Descriptors): readonly Root[] {
+export function openReadOnly(dirs: readonly SourceDir[], held: Descriptors): readonly Root[] {
   const byMount = new Map<number, SourceDir[]>();
   for (const dir of dirs) {
     const group = byMount.get(dir.mntId);
@@ -148,10 +148,10 @@ export function openReadOnly(dirs: readonly SourceDir[], open: Descriptors): rea
   }
   const found = new Map<SourceDir, Root>();
   for (const group of byMount.values()) {
-    const together = openTogether(group, 'read-only', open);
+    const together = openTogether(group, 'read-only', held);
     for (const [i, dir] of group.entries()) {
       // In a user namespace an ancestor may hold mounts that are locked in place, which forbids to clone it.
-      const root = together?.[i] ?? openTogether([dir], 'read-only', open)?.[0] ?? openPlain(dir, open);
+      const root = together?.[i] ?? openTogether([dir], 'read-only', held)?.[0] ?? openPlain(dir, held);
       found.set(dir, root);
     }
   }

@@ -126,22 +126,22 @@ function plain(fd: number, mode: number): number {
 }
 
 /** An empty `work`. Throws a {@link UserError} when leftovers must not or can't be cleared. */
-export function openWork(base: WorkBase, open: Descriptors): number {
-  return open.add(makeDir(base, WORK, clearWork(base)));
+export function openWork(base: WorkBase, held: Descriptors): number {
+  return held.add(makeDir(base, WORK, clearWork(base)));
 }
 
 /** The `index` of link-index.ts, which outlives the mount. */
-export function openIndex(base: WorkBase, open: Descriptors): number {
+export function openIndex(base: WorkBase, held: Descriptors): number {
   const fd = openDir(base.fd, INDEX, O_PATH);
-  if (fd >= 0) return open.add(fd);
+  if (fd >= 0) return held.add(fd);
   if (fd !== -ENOENT) throw failed(base, `open '${INDEX}'`, fd);
-  return open.add(makeDir(base, INDEX, false));
+  return held.add(makeDir(base, INDEX, false));
 }
 
 /** The same for a mount that does not write; -1 when there is none. */
-export function findIndex(workdir: number, open: Descriptors): number {
+export function findIndex(workdir: number, held: Descriptors): number {
   const fd = openDir(workdir, INDEX, O_PATH);
-  return fd < 0 ? -1 : open.add(fd);
+  return fd < 0 ? -1 : held.add(fd);
 }
 
 /** Leaves `work/incompat/volatile/dirty`: nothing on upper is known to be on disk until somebody removes it. */

@@ -79,7 +79,7 @@ export interface LoopParts {
 }
 
 /** A request that waits for a job, and when it arrived, by performance.now(). */
-interface Waiting {
+interface ParkedRequest {
   readonly request: Buffer;
   readonly arrived: number;
 }
@@ -89,7 +89,7 @@ export class SessionLoop {
   readonly #parts: LoopParts;
   readonly #request: Buffer;
   /** Requests by the job that they wait for, in order of arrival. */
-  readonly #parked = new Map<number, Waiting[]>();
+  readonly #parked = new Map<number, ParkedRequest[]>();
   readonly #spin = new Spin(availableParallelism() > 1);
   readonly #reclaimer = new Reclaimer();
   readonly #awake: KeepAwake;

@@ -83,7 +83,8 @@ function deviceFd(): number {
   return sys.dup(Number(found[0] ?? -1));
 }
 
-class Serving {
+/** One mount being served through fuse-native. */
+class NativeServing {
   readonly #start: NativeStart;
   readonly #log: Log;
   readonly #counters = new Counters();
@@ -227,7 +228,7 @@ async function begin(start: NativeStart): Promise<void> {
   if (kept < 0) log.debug({ errno: sys.errnoName(kept) }, 'capabilities follow the filesystem uid');
   // The kernel would not enforce them: see fuse-native/capabilities.ts.
   const opened = openLayers({ ...start.overlay, acl: false });
-  const serving = new Serving(start, opened, log);
+  const serving = new NativeServing(start, opened, log);
   await serving.mount();
   process.on('disconnect', () => void serving.abandon());
   process.chdir('/');
