@@ -170,10 +170,8 @@ export class PathFiles {
   }
 
   ftruncate(handle: number, size: number): void {
-    const { node, fh } = this.#handles.get(handle);
-    this.#setattr(node, (change) => {
+    this.#setattr(this.#handles.get(handle).node, (change) => {
       change.size = size;
-      change.fh = fh;
     });
   }
 

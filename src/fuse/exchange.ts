@@ -57,7 +57,6 @@ export class Exchange {
   readonly set = new SetAttr();
   readonly atime: MutableMoment = { sec: 0, nsec: 0 };
   readonly mtime: MutableMoment = { sec: 0, nsec: 0 };
-  readonly ctime: MutableMoment = { sec: 0, nsec: 0 };
   readonly open = new OpenReply();
   readonly create = { flags: 0, mode: 0 };
   readonly from = { node: 0 as NodeId, fh: NO_FH, offset: 0 };

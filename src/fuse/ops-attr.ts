@@ -28,7 +28,7 @@ function statx(x: Exchange): number {
   return x.reply.statxOut(attr);
 }
 
-/** Which of the three times is set, and to what: `now` wins over the value. */
+/** Whether a time is set, and to what: `now` wins over the value. */
 function moment(r: Request, set: boolean, now: boolean, at: readonly [number, number], into: MutableMoment) {
   if (!set) return null;
   into.sec = now ? 0 : r.i64(at[0]);
@@ -39,9 +39,11 @@ function moment(r: Request, set: boolean, now: boolean, at: readonly [number, nu
 /** Offsets of seconds and nanoseconds in struct fuse_setattr_in. */
 const ATIME = [32, 56] as const;
 const MTIME = [40, 60] as const;
-const CTIME = [48, 64] as const;
 
-/** struct fuse_setattr_in, into the reusable {@link SetAttr}. */
+/**
+ * struct fuse_setattr_in, into the reusable {@link SetAttr}. Its handle is of no use to us; a ctime comes under a writeback
+ * cache only, which INIT does not ask for.
+ */
 function decodeSetAttr(x: Exchange): SetAttr {
   const { request: r, set } = x;
   const valid = r.u32(0);
@@ -52,8 +54,6 @@ function decodeSetAttr(x: Exchange): SetAttr {
   set.size = has(abi.FATTR_SIZE) ? r.offset(16) : null;
   set.atime = moment(r, has(abi.FATTR_ATIME), has(abi.FATTR_ATIME_NOW), ATIME, x.atime);
   set.mtime = moment(r, has(abi.FATTR_MTIME), has(abi.FATTR_MTIME_NOW), MTIME, x.mtime);
-  set.ctime = moment(r, has(abi.FATTR_CTIME), false, CTIME, x.ctime);
-  set.fh = has(abi.FATTR_FH) ? r.fh(8) : NO_FH;
   set.killSuidGid = has(abi.FATTR_KILL_SUIDGID);
   return set;
 }

@@ -76,10 +76,6 @@ export class SetAttr {
   /** null: leave; `nsec` UTIME_NOW (0x3fffffff): now. Seconds and nanoseconds. */
   atime: { sec: number; nsec: number } | null = null;
   mtime: { sec: number; nsec: number } | null = null;
-  /** ctime that the kernel keeps under a writeback cache; else null. */
-  ctime: { sec: number; nsec: number } | null = null;
-  /** The size change comes from an open file (ftruncate) with this handle. */
-  fh: Fh = NO_FH;
   /** Clear set-uid, set-gid (if group-executable) and file capabilities: FATTR_KILL_SUIDGID. */
   killSuidGid = false;
 }
