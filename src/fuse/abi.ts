@@ -60,10 +60,8 @@ export const FATTR_GID = 1 << 2;
 export const FATTR_SIZE = 1 << 3;
 export const FATTR_ATIME = 1 << 4;
 export const FATTR_MTIME = 1 << 5;
-export const FATTR_FH = 1 << 6;
 export const FATTR_ATIME_NOW = 1 << 7;
 export const FATTR_MTIME_NOW = 1 << 8;
-export const FATTR_CTIME = 1 << 10;
 export const FATTR_KILL_SUIDGID = 1 << 11;
 /** `nsec` of a time that means "now", as for utimensat(2). */
 export const UTIME_NOW = 0x3fffffff;
@@ -104,12 +102,8 @@ export const DIRENT_HEAD = 24;
 export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_BTIME = 0x800;
 
-// Codes of messages to the kernel: out_header.error with unique 0.
+// Code of a message to the kernel: out_header.error with unique 0.
 export const FUSE_NOTIFY_INVAL_INODE = 2;
-export const FUSE_NOTIFY_INVAL_ENTRY = 3;
-export const FUSE_NOTIFY_DELETE = 6;
-/** Notification INVAL_ENTRY: look the name up again, but keep the inode. */
-export const FUSE_EXPIRE_ONLY = 1 << 0;
 
 /** 2^32. */
 export const HI = 4294967296;

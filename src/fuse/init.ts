@@ -75,7 +75,7 @@ const WISHES: readonly Wish[] = [
 ];
 
 /** Names of the flags that are set, for log and trace. */
-export function flagNames(flags: number, flags2: number): string[] {
+function flagNames(flags: number, flags2: number): string[] {
   return WISHES.filter((w) => ((w.word === 0 ? flags : flags2) & w.bit) !== 0).map((w) => w.name);
 }
 

@@ -1,5 +1,10 @@
 /**
- * The protocol server: request bytes in, reply bytes out. It does no I/O, knows no device, and runs in a unit test.
+ * The protocol server: bytes of a request in, bytes of a reply out, over a {@link FileSystem}. It does no I/O, knows no
+ * device, and runs in a unit test.
+ *
+ * A request is served in three steps, all in its row of the op table (`ops-*.ts`): decode the arguments from the request
+ * view, call the filesystem, encode the answer into the reply buffer. This file finds the row, and is the only place
+ * that catches. `init.ts` negotiates, `notify.ts` builds messages that answer no request.
  *
  * One thread, one request at a time: the request view, the reply buffer and all argument objects are reused by the
  * next call of {@link Server.handle}.
@@ -8,7 +13,7 @@ import { inspect } from 'node:util';
 import { EIO } from '../sys/errno.js';
 import { Deferred, FsError } from '../vfs/errors.js';
 import type { FileSystem } from '../vfs/filesystem.js';
-import { MAX_DATA, OUT_HEADER, PAGE_SIZE } from './abi.js';
+import { OUT_HEADER } from './abi.js';
 import { Exchange, type OpRow } from './exchange.js';
 import type { Negotiated } from './init.js';
 import { rowOf, UNKNOWN } from './optable.js';
@@ -20,9 +25,6 @@ export type { ServerOptions } from './options.js';
 
 /** Returned by {@link Server.handle} for a request that waits for a job. */
 export const PARKED = -1;
-
-/** Bytes that a request may take: what the session's read buffer must hold, or the kernel refuses to read into it. */
-export const REQUEST_CAPACITY = MAX_DATA + PAGE_SIZE;
 
 /** Replies with a larger errno are refused by the kernel. */
 const MAX_ERRNO = 511;
@@ -52,11 +54,6 @@ export class Server {
   /** What INIT agreed on; `minor` is 0 before. */
   get negotiated(): Negotiated {
     return this.#x.negotiated;
-  }
-
-  /** Name of the last request's opcode. */
-  get lastOp(): string {
-    return this.#row.name;
   }
 
   /**

@@ -25,7 +25,7 @@ export type Occupant = 'nothing' | 'whiteout' | 'object';
  * What is at `name`. A directory that is on upper only is not searched: its upper part answers EEXIST by itself, and
  * 'nothing' then means "not known".
  */
-export function occupant(ov: Overlay, parent: Inode, name: Name): Occupant {
+function occupant(ov: Overlay, parent: Inode, name: Name): Occupant {
   const dir = dirOf(parent);
   if (dir.children.has(name)) return 'object';
   if (dir.listing === null && !isMerge(dir)) return 'nothing';

@@ -54,11 +54,6 @@ export class Credentials {
     return uid === this.#uid && gid === this.#gid;
   }
 
-  /** Group of the identity in force. */
-  get fsgid(): number {
-    return this.#fsgid;
-  }
-
   #identity(uid: number, gid: number): void {
     if (this.#fsgid !== gid) {
       sys.setfsgid(gid);

@@ -7,7 +7,7 @@ import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
 /** As the kernel's OVL_MAX_STACK. */
-export const MAX_LOWERS = 500;
+const MAX_LOWERS = 500;
 
 /** Counts, and directories that need each other. */
 export function checkCounts(options: OverlayOptions): void {

@@ -12,7 +12,7 @@ import type { Overlay } from './state.js';
  * Components of a redirect: an absolute path from the overlay root, or one name in the same directory. EINVAL for
  * anything else, EPERM when redirects are not to be followed (ovl_check_redirect()).
  */
-export function parseRedirect(ov: Overlay, redirect: string): { absolute: boolean; components: string[] } {
+function parseRedirect(ov: Overlay, redirect: string): { absolute: boolean; components: string[] } {
   if (ov.options.redirectDir === 'nofollow') fail(sys.EPERM, 'redirect');
   const absolute = redirect.startsWith('/');
   const components = (absolute ? redirect.slice(1) : redirect).split('/');

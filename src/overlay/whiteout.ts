@@ -64,7 +64,7 @@ export function clearBeside(ov: Overlay, upper: RealDir, name: string): void {
  * Puts a whiteout into the work directory and returns its name there. Whiteouts are hard links of one inode, which
  * the first call makes, as the kernel's ovl_whiteout(); where links are refused, each is made anew.
  */
-export function makeWhiteout(ov: Overlay): string {
+function makeWhiteout(ov: Overlay): string {
   const name = tempName(ov);
   const { work } = ov;
   if (ov.sharedWhiteout !== null) {

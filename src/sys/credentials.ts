@@ -2,20 +2,18 @@
  * The identity under which this thread touches files. These calls go to the kernel raw or act on one thread only
  * (glibc's own setfsuid does), so the session thread can take a caller's identity without touching the process.
  */
-import { native, nativeSyscall, result } from './ffi.js';
+import { native, result } from './ffi.js';
 
 const setfsuidCall = native('int', 'setfsuid', ['uint']);
 const setfsgidCall = native('int', 'setfsgid', ['uint']);
 const umaskCall = native('uint', 'umask', ['uint']);
 const unshareCall = native('int', 'unshare', ['int']);
 const prctlCall = native('int', 'prctl', ['int', 'uint64', 'uint64', 'uint64', 'uint64']);
-const getidCall = nativeSyscall([]);
 
 const CLONE_FS = 0x200;
 const PR_SET_SECUREBITS = 28;
 const PR_GET_SECUREBITS = 27;
 const SECBIT_NO_SETUID_FIXUP = 4;
-const SYS_GETTID = process.arch === 'arm64' ? 178 : 186;
 
 /** Sets the filesystem uid of this thread. Returns the previous one. */
 export function setfsuid(uid: number): number {
@@ -42,9 +40,4 @@ export function keepCapabilities(): number {
   const bits = result(prctlCall(PR_GET_SECUREBITS, 0, 0, 0, 0));
   if (bits < 0) return bits;
   return result(prctlCall(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
-}
-
-/** Kernel id of this thread. */
-export function gettid(): number {
-  return getidCall(SYS_GETTID);
 }

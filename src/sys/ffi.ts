@@ -82,18 +82,7 @@ export function path2(text: string): Buffer | null {
   return store(scratchB, text);
 }
 
-/** Raw system call for what glibc does not wrap. */
-export const syscall6 = native('long', 'syscall', [
-  'long',
-  'int64',
-  'int64',
-  'int64',
-  'int64',
-  'int64',
-  'int64',
-]);
-
-/** A variant of syscall(2) whose arguments have the given C types. */
+/** syscall(2), for what glibc does not wrap; the arguments after the number have the given C types. */
 export function nativeSyscall(args: readonly string[]): Native {
   return native('long', 'syscall', ['long', ...args]);
 }

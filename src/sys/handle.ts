@@ -6,7 +6,7 @@ const nameToHandleCall = native('int', 'name_to_handle_at', ['int', 'void *', 'v
 const openByHandleCall = native('int', 'open_by_handle_at', ['int', 'void *', 'int']);
 
 /** Longest handle in bytes (MAX_HANDLE_SZ). */
-export const MAX_HANDLE_SIZE = 128;
+const MAX_HANDLE_SIZE = 128;
 
 const raw = Buffer.alloc(8 + MAX_HANDLE_SIZE);
 const mountId = Buffer.alloc(4);

@@ -56,16 +56,6 @@ export class Stat {
   get isWhiteout(): boolean {
     return (this.mode & 0o170000) === 0o020000 && this.rdevMajor === 0 && this.rdevMinor === 0;
   }
-
-  /** Device number in the kernel's own 32-bit encoding (new_encode_dev). */
-  get dev(): number {
-    return encodeDev(this.devMajor, this.devMinor);
-  }
-}
-
-/** The kernel's new_encode_dev(): minor's low byte, 12 bits of major, minor's upper bits. */
-export function encodeDev(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;
 }
 
 function decode(out: Stat): void {

@@ -1,7 +1,7 @@
 /** The lines of --debug, and messages that answer no request. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deleteEntry, invalEntry, invalInode } from '../../src/fuse/notify.js';
+import { invalInode } from '../../src/fuse/notify.js';
 import { Deferred, fail } from '../../src/vfs/errors.js';
 import type { NodeId } from '../../src/vfs/types.js';
 import { bytes, Fixture, request, sameBytes, str, u32, u64 } from '../support/fuse-bytes.js';
@@ -81,37 +81,5 @@ test('NOTIFY_INVAL_INODE', () => {
   sameBytes(
     invalInode((2 ** 40) as NodeId, { offset: 2 ** 33, length: 10 }),
     bytes(u32(40), u32(2), u64(0), u64(2 ** 40), u64(2 ** 33), u64(10)),
-  );
-});
-
-test('NOTIFY_INVAL_ENTRY', () => {
-  sameBytes(
-    invalEntry(1 as NodeId, 'caf\xe9'),
-    bytes(
-      u32(37), // len
-      u32(3), // error: FUSE_NOTIFY_INVAL_ENTRY
-      u64(0), // unique
-      u64(1), // parent
-      u32(4), // namelen, without the NUL
-      u32(0), // flags
-      str('caf\xe9'), // name
-    ),
-  );
-  assert.equal(invalEntry(1 as NodeId, 'x', { expire: true }).readUInt32LE(28), 1, 'FUSE_EXPIRE_ONLY');
-});
-
-test('NOTIFY_DELETE', () => {
-  sameBytes(
-    deleteEntry(1 as NodeId, 9 as NodeId, 'f'),
-    bytes(
-      u32(42), // len
-      u32(6), // error: FUSE_NOTIFY_DELETE
-      u64(0), // unique
-      u64(1), // parent
-      u64(9), // child
-      u32(1), // namelen
-      u32(0), // padding
-      str('f'), // name
-    ),
   );
 });
