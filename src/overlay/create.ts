@@ -13,6 +13,7 @@ import { find, linkKeyOf, newInode } from './lookup.js';
 import { isImpure, markImpure, markOpaque } from './marks.js';
 import { listingOf } from './merge.js';
 import { addName } from './names.js';
+import { setMark } from './own-xattrs.js';
 import { setRedirect } from './redirect-up.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
@@ -57,8 +58,6 @@ function withUpper(ov: Overlay, parent: Inode): Occupant {
   return 'nothing';
 }
 
-const YES = Buffer.from('y');
-
 /** How to make an object: `make` is mkdirat, mknodat, symlinkat or openat and returns its result or -errno. */
 export interface Creation {
   readonly type: number;
@@ -91,7 +90,7 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
   else if (what.type === sys.S_IFDIR && isMerge(dir) && ov.opaqueNewDirs) {
     // No rename of a lower directory may ever merge into it (ovl_create_upper()).
     ov.credentials.self();
-    ov.bestEffort('mark a new directory opaque', sys.setxattr(upperFd, name, ov.own.opaque, YES, 1));
+    ov.bestEffort('mark a new directory opaque', setMark(upperFd, name, ov.own.opaque));
   }
   dir.listing?.setUpper(name, what.type >> 12);
   const inode = newUpperInode(ov, parent, name, what.type);

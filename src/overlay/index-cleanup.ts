@@ -24,10 +24,10 @@ import {
   statx,
   unlinkat,
 } from '../sys/index.js';
-import type { Layer, OverlayOptions } from './config.js';
+import type { Layer } from './config.js';
 import { decodeOrigin, type Origin, originBlobError } from './origin.js';
 import { sameUuid } from './origin-ino.js';
-import { xattrPrefix } from './upper-probe.js';
+import type { OwnXattrs } from './own-xattrs.js';
 import { UserError } from './user-error.js';
 
 const entry = new Stat();
@@ -38,7 +38,7 @@ const value = Buffer.alloc(256);
 export interface IndexOwner {
   readonly indexDir: number;
   readonly layers: readonly Layer[];
-  readonly options: OverlayOptions;
+  readonly own: OwnXattrs;
   /** Path of the workdir, for messages. */
   readonly path: string;
 }
@@ -82,7 +82,7 @@ function verify(owner: IndexOwner, name: string): number {
   if (rc < 0) return rc;
   // A whiteout stands for an exported file that is gone, a directory for an indexed one (nfs_export).
   if (entry.isWhiteout || (entry.mode & S_IFMT) === S_IFDIR) return 0;
-  const size = getxattr(indexDir, name, `${xattrPrefix(owner.options)}origin`, value, value.length);
+  const size = getxattr(indexDir, name, owner.own.origin, value, value.length);
   if (size < 0) return size;
   if (size === 0) return -ENODATA;
   if (!value.subarray(0, size).equals(blob)) return -ESTALE;
@@ -94,7 +94,7 @@ function verifyOrphan(owner: IndexOwner, name: string, origin: Origin | null): n
   if (origin === null || !statOrigin(owner.layers, origin)) return -ESTALE;
   if ((lower.mode & S_IFMT) !== (entry.mode & S_IFMT)) return -ESTALE;
   if (lower.nlink === 1) return -ENOENT;
-  const size = getxattr(owner.indexDir, name, `${xattrPrefix(owner.options)}nlink`, value, 12);
+  const size = getxattr(owner.indexDir, name, owner.own.nlink, value, 12);
   const match = size < 0 ? null : /^([UL])([+-]\d+)\n?$/.exec(value.latin1Slice(0, size));
   if (match === null) return -ENOENT;
   const nlink = (match[1] === 'L' ? lower.nlink : entry.nlink) + Number(match[2]);

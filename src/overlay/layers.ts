@@ -32,6 +32,7 @@ import { openReadOnly, openWritable, type Root } from './mount-clone.js';
 import { checkKernelMounts } from './mount-table.js';
 import { checkCounts, checkUpperCan, limitIndex, limitTo, limitUuid, withNamespace } from './option-rules.js';
 import { overrideFormat, prepareOverride } from './override-stat.js';
+import { OwnXattrs } from './own-xattrs.js';
 import { type IndexParties, markUpperRoot, verifyIndex } from './root-marks.js';
 import { cannotUse, type DirOption, type SourceDir, SourceDirs } from './source-dir.js';
 import { checkEntryTypes, NO_FEATURES, probeUpper } from './upper-probe.js';
@@ -177,7 +178,10 @@ function openChecked(
   const writing = given.readOnly ? prepareReading(prepared, limited) : prepareWriting(prepared, limited);
   const { options, work, indexDir, sensor, features } = writing;
   const layers = layersOf(prepared, options);
-  if (indexDir >= 0 && !options.readOnly) cleanIndex({ indexDir, layers, options, path: sources.work!.path });
+  if (indexDir >= 0 && !options.readOnly) {
+    const own = new OwnXattrs(options.userxattr);
+    cleanIndex({ indexDir, layers, own, path: sources.work!.path });
+  }
   return {
     options,
     warnings,

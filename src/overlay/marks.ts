@@ -3,45 +3,14 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Inode, RealDir } from './inode.js';
 import { locate } from './locate.js';
+import { FOREIGN_OPAQUE, setMark } from './own-xattrs.js';
 import type { Overlay } from './state.js';
 import { WH_OPAQUE } from './whiteout.js';
 
-/** Names of our own xattrs under the prefix in force (`trusted.overlay.` or, with userxattr, `user.overlay.`). */
-export class OwnXattrs {
-  readonly prefix: string;
-  readonly opaque: string;
-  readonly redirect: string;
-  readonly origin: string;
-  readonly impure: string;
-  readonly metacopy: string;
-  readonly nlink: string;
-  readonly upper: string;
-  readonly uuid: string;
-  readonly whiteout: string;
-  readonly protattr: string;
-
-  constructor(userxattr: boolean) {
-    this.prefix = userxattr ? 'user.overlay.' : 'trusted.overlay.';
-    this.opaque = `${this.prefix}opaque`;
-    this.redirect = `${this.prefix}redirect`;
-    this.origin = `${this.prefix}origin`;
-    this.impure = `${this.prefix}impure`;
-    this.metacopy = `${this.prefix}metacopy`;
-    this.nlink = `${this.prefix}nlink`;
-    this.upper = `${this.prefix}upper`;
-    this.uuid = `${this.prefix}uuid`;
-    this.whiteout = `${this.prefix}whiteout`;
-    this.protattr = `${this.prefix}protattr`;
-  }
-}
-
-/** Opaque marks that fuse-overlayfs writes, read beside our own. */
-const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
 /** Longest origin blob: its length field is one byte. */
 const ORIGIN_MAX = 255;
 /** Shortest value of a metacopy mark that has one: version, length, flags, digest algorithm. */
 const METACOPY_MIN = 4;
-const YES = Buffer.from('y');
 
 /** What the xattrs of one real directory or metacopy say. */
 export interface Marks {
@@ -117,7 +86,7 @@ export function markOpaque(ov: Overlay, dirfd: number, name: string): void {
   const rc =
     ov.options.whiteout === 'aufs'
       ? sys.mknodat(dirfd, name === '' ? WH_OPAQUE : `${name}/${WH_OPAQUE}`, sys.S_IFREG)
-      : sys.setxattr(dirfd, name, ov.own.opaque, YES, 1);
+      : setMark(dirfd, name, ov.own.opaque);
   if (rc < 0 && rc !== -sys.EEXIST) fail(sys.EIO, 'set opaque');
 }
 
@@ -136,14 +105,14 @@ export function isImpure(ov: Overlay, parent: Inode): boolean {
 export function markImpure(ov: Overlay, parent: Inode): void {
   const dir = parent.dir!;
   if (isImpure(ov, parent)) return;
-  const rc = sys.setxattr(ov.dirs.fd(dir.upper as RealDir), '', ov.own.impure, YES, 1);
+  const rc = setMark(ov.dirs.fd(dir.upper as RealDir), '', ov.own.impure);
   ov.bestEffort('mark impure', rc);
   if (rc >= 0) dir.impure = 'yes';
 }
 
-/** Marks a new file in work as a metacopy: its data is below, under its own name until it is renamed. */
+/** Marks a new file in work as a metacopy, by an empty value: its data is below, under its own name until it is renamed. */
 export function markMetacopy(ov: Overlay, fd: number): void {
-  must(sys.setxattr(fd, '', ov.own.metacopy, YES, 0), 'set metacopy');
+  must(sys.setxattr(fd, '', ov.own.metacopy, ov.scratch, 0), 'set metacopy');
 }
 
 /** The data is here: the file is no metacopy any more, and its redirect says nothing. Returns 0 or -errno. */

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { ENODATA, errnoName, getxattr, nameToHandle, setxattr } from '../sys/index.js';
 import type { OverlayOptions } from './config.js';
 import { decodeOrigin, encodeOrigin } from './origin.js';
+import { OwnXattrs } from './own-xattrs.js';
 import type { SourceDir } from './source-dir.js';
-import { xattrPrefix } from './upper-probe.js';
 import { UserError } from './user-error.js';
 
 const UUID_SIZE = 16;
@@ -17,13 +17,13 @@ const value = Buffer.alloc(256);
  */
 export function markUpperRoot(upper: number, options: OverlayOptions): void {
   if (options.uuid === 'off' || options.uuid === 'null') return;
-  const prefix = xattrPrefix(options);
-  if (getxattr(upper, '', `${prefix}uuid`, value, 0) !== -ENODATA) return;
-  if (options.uuid === 'auto' && getxattr(upper, '', `${prefix}impure`, value, 0) !== -ENODATA) return;
+  const own = new OwnXattrs(options.userxattr);
+  if (getxattr(upper, '', own.uuid, value, 0) !== -ENODATA) return;
+  if (options.uuid === 'auto' && getxattr(upper, '', own.impure, value, 0) !== -ENODATA) return;
   const text = readFileSync('/proc/sys/kernel/random/uuid', 'latin1');
   const uuid = Buffer.from(text.trim().replaceAll('-', ''), 'hex');
   // A failure leaves the upper without a uuid, as older overlays are.
-  setxattr(upper, '', `${prefix}uuid`, uuid, UUID_SIZE);
+  setxattr(upper, '', own.uuid, uuid, UUID_SIZE);
 }
 
 interface OpenDir {
@@ -45,15 +45,15 @@ export interface IndexParties {
  */
 export function verifyIndex({ upper, lower, indexDir }: IndexParties, options: OverlayOptions): void {
   const set = !options.readOnly;
-  const prefix = xattrPrefix(options);
+  const own = new OwnXattrs(options.userxattr);
   const uuidOf = ({ dir }: OpenDir): Buffer | null => (options.uuid === 'off' ? null : dir.fs.uuid);
-  const lowerMark = { on: upper.root, attribute: `${prefix}origin`, of: lower.root, isUpper: false, set };
+  const lowerMark = { on: upper.root, attribute: own.origin, of: lower.root, isUpper: false, set };
   if (!verifyMark(lowerMark, uuidOf(lower))) {
     throw new UserError(
       `upperdir '${upper.dir.path}' was used with index=on over another lowerdir than '${lower.dir.path}'; give the same one, or mount with index=off.`,
     );
   }
-  const upperMark = { on: indexDir, attribute: `${prefix}upper`, of: upper.root, isUpper: true, set };
+  const upperMark = { on: indexDir, attribute: own.upper, of: upper.root, isUpper: true, set };
   if (!verifyMark(upperMark, uuidOf(upper))) {
     throw new UserError(
       `the index of this workdir belongs to another upperdir than '${upper.dir.path}'; choose another workdir, or mount with index=off.`,

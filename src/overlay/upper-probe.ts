@@ -21,6 +21,7 @@ import {
 } from '../sys/index.js';
 import { commitsInOrder } from './commit-order.js';
 import type { OverlayOptions, UpperFeatures } from './config.js';
+import { OwnXattrs } from './own-xattrs.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
@@ -35,11 +36,6 @@ export const NO_FEATURES: UpperFeatures = {
 };
 
 const probe = Buffer.from('0');
-
-/** Prefix of our own xattrs. */
-export function xattrPrefix(options: OverlayOptions): string {
-  return options.userxattr ? 'user.overlay.' : 'trusted.overlay.';
-}
 
 /** Without entry types in listings, whiteouts could not be told from files. `workdir` is open for reading. */
 export function checkEntryTypes(workdir: number, upper: SourceDir): void {
@@ -58,7 +54,7 @@ export function checkEntryTypes(workdir: number, upper: SourceDir): void {
 
 /** Tries each feature once; leaves `work` empty. */
 export function probeUpper(work: number, upper: SourceDir, options: OverlayOptions): UpperFeatures {
-  const attribute = `${xattrPrefix(options)}opaque`;
+  const attribute = new OwnXattrs(options.userxattr).opaque;
   const xattrRc = setxattr(work, '', attribute, probe, 1);
   if (xattrRc === 0) removexattr(work, '', attribute);
 

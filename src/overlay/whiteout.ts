@@ -2,10 +2,10 @@
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { RealDir } from './inode.js';
+import { setMark } from './own-xattrs.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 
-const YES = Buffer.from('y');
 /** Value of `opaque`: not opaque, but holds xattr whiteouts. */
 const CONTAINS = Buffer.from('x');
 
@@ -80,7 +80,7 @@ function makeWhiteout(ov: Overlay): string {
   } else {
     // A user.* xattr is set by who may write the file; a trusted.* one asks for no mode.
     must(sys.mknodat(work, name, sys.S_IFREG | (ov.options.userxattr ? 0o600 : 0)), 'mknodat');
-    const rc = sys.setxattr(work, name, ov.own.whiteout, YES, 1);
+    const rc = setMark(work, name, ov.own.whiteout);
     if (rc < 0) discard(ov, name, false);
     must(rc, 'set whiteout');
   }

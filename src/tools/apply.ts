@@ -1,6 +1,6 @@
 /** Applies an upper to the directory below it: what `plyfs run --commit` does. */
 
-import { OwnXattrs } from '../overlay/marks.js';
+import { OwnXattrs } from '../overlay/own-xattrs.js';
 import { removeTree } from '../overlay/remove-tree.js';
 import { UserError } from '../overlay/user-error.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';

@@ -1,5 +1,5 @@
 /** Changes of an upper whose lowers are not given: its marks tell what they can. */
-import { OwnXattrs } from '../overlay/marks.js';
+import { OwnXattrs } from '../overlay/own-xattrs.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import type { Change, DiffOptions } from './diff.js';

@@ -1,7 +1,7 @@
 /** `plyfs layers`: what each layer holds, what of it is seen, and what is shadowed and so wasted. */
 import type { Layer } from '../overlay/config.js';
 import type { Inode, RealDir } from '../overlay/inode.js';
-import type { OwnXattrs } from '../overlay/marks.js';
+import type { OwnXattrs } from '../overlay/own-xattrs.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { shown } from './text.js';

@@ -2,7 +2,7 @@
  * `plyfs squash`: several layers as one layer that does the same above whatever is below them. Whiteouts stay, and a
  * directory that hid something below becomes opaque.
  */
-import { OwnXattrs } from '../overlay/marks.js';
+import { OwnXattrs, setMark } from '../overlay/own-xattrs.js';
 import { UserError } from '../overlay/user-error.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
@@ -49,7 +49,6 @@ interface Found {
   readonly isWhiteout: boolean;
 }
 
-const YES = Buffer.from('y');
 const target = Buffer.alloc(sys.PATH_MAX);
 
 class Squasher {
@@ -183,7 +182,7 @@ class Squasher {
     const fd = check(openSub(dirfd, name), 'open', path);
     try {
       const isOpaque = this.directory(parts, fd, `${path}/`);
-      if (isOpaque || hides) check(sys.setxattr(fd, '', this.#own.opaque, YES, 1), 'mark', path);
+      if (isOpaque || hides) check(setMark(fd, '', this.#own.opaque), 'mark', path);
     } finally {
       sys.close(fd);
       for (const part of parts) sys.close(part.fd);
@@ -211,7 +210,7 @@ export function squash(options: SquashOptions): MergeResult {
     for (const [i, layer] of layers.entries()) parts.push(openPart(openTop(layer, 'layer'), i, '.'));
     return buildDirectory(output, (top) => {
       const squasher = new Squasher(top, own, onProgress);
-      if (squasher.directory(parts, top, '')) check(sys.setxattr(top, '', own.opaque, YES, 1), 'mark', '.');
+      if (squasher.directory(parts, top, '')) check(setMark(top, '', own.opaque), 'mark', '.');
       const stat = new sys.Stat();
       check(sys.fstatx(parts[0]!.fd, stat), 'read', '.');
       const nothing = { path: '.', xattrs: new Map(), target: () => '', open: () => -1 };

@@ -1,6 +1,7 @@
 /** One directory tree as it lies there, whiteouts and marks included. No symlink is followed, no mount is entered. */
-import type { OwnXattrs } from '../overlay/marks.js';
+
 import { OVERRIDE_CONTAINERS, OVERRIDE_PRIVILEGED, OVERRIDE_USER } from '../overlay/override-stat.js';
+import { FOREIGN_OPAQUE, type OwnXattrs } from '../overlay/own-xattrs.js';
 import { UserError } from '../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
@@ -111,9 +112,6 @@ export function rawXattr(dirfd: number, name: string, attribute: string): Buffer
 
 /** Where fuse-overlayfs keeps owner and mode, the first that is there counts. */
 export const OVERRIDES: readonly string[] = [OVERRIDE_CONTAINERS, OVERRIDE_USER, OVERRIDE_PRIVILEGED];
-
-/** The opaque mark that fuse-overlayfs writes. */
-export const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
 
 /** Whether an object hides the name below it: a device 0:0, or an empty file with the mark. `stat`: its attributes. */
 export function isWhiteoutAt(dirfd: number, name: string, stat: sys.Stat, own: OwnXattrs): boolean {

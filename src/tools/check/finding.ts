@@ -1,5 +1,5 @@
 /** What can be wrong in a layer, and how a repair reaches it. */
-import { OwnXattrs } from '../../overlay/marks.js';
+import { OwnXattrs } from '../../overlay/own-xattrs.js';
 import * as sys from '../../sys/index.js';
 import { shown } from '../text.js';
 import { openSub } from '../tree.js';

@@ -1,13 +1,12 @@
 /** The three forms of "nothing here" and "nothing below", and how one becomes another. */
-import type { OwnXattrs } from '../../overlay/marks.js';
+import { FOREIGN_OPAQUE, type OwnXattrs, setMark } from '../../overlay/own-xattrs.js';
 import { WH_OPAQUE, WH_PREFIX } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
-import { FOREIGN_OPAQUE, rawXattr } from '../tree.js';
+import { rawXattr } from '../tree.js';
 
 /** `chardev`: the kernel's own; `xattr`: for places without device nodes; `aufs`: as in OCI layers. */
 export type WhiteoutForm = 'chardev' | 'xattr' | 'aufs';
 
-const YES = Buffer.from('y');
 const CONTAINS = Buffer.from('x');
 const CREATE = sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 const TEMPORARY = '.plyfs-check-tmp';
@@ -36,7 +35,7 @@ export function replaceWhiteout(
   if (form === 'chardev') rc = sys.mknodat(dirfd, TEMPORARY, sys.S_IFCHR);
   else rc = makeEmpty(dirfd, TEMPORARY);
   if (rc >= 0 && form === 'xattr') {
-    rc = sys.setxattr(dirfd, TEMPORARY, own.whiteout, YES, 1);
+    rc = setMark(dirfd, TEMPORARY, own.whiteout);
     if (rc >= 0) rc = markContains(dirfd, own);
   }
   const to = form === 'aufs' ? WH_PREFIX + name : name;
@@ -56,7 +55,7 @@ export function replaceOpaque(dirfd: number, form: WhiteoutForm, own: OwnXattrs)
     if (rc < 0 && rc !== -sys.EEXIST) return rc;
     sys.removexattr(dirfd, '', own.opaque);
   } else {
-    const rc = sys.setxattr(dirfd, '', own.opaque, YES, 1);
+    const rc = setMark(dirfd, '', own.opaque);
     if (rc < 0) return rc;
     const gone = sys.unlinkat(dirfd, WH_OPAQUE);
     if (gone < 0 && gone !== -sys.ENOENT) return gone;

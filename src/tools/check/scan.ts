@@ -1,10 +1,11 @@
 /** What is wrong in one layer by itself. */
 
 import { decodeOrigin } from '../../overlay/origin.js';
+import { FOREIGN_OPAQUE, setMark } from '../../overlay/own-xattrs.js';
 import { removeTree } from '../../overlay/remove-tree.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
-import { FOREIGN_OPAQUE, OVERRIDES, openSub, rawXattrs, type TreeEntry, walkTree } from '../tree.js';
+import { OVERRIDES, openSub, rawXattrs, type TreeEntry, walkTree } from '../tree.js';
 import type { Findings } from './finding.js';
 import { markContains, replaceOpaque, replaceWhiteout, type WhiteoutForm } from './forms.js';
 
@@ -177,7 +178,7 @@ export class Scan {
       repair: isDir ? 'remove the redirect and make the directory opaque' : 'remove the redirect',
       apply: (dirfd, name) => {
         if (isDir) {
-          const rc = sys.setxattr(dirfd, name, own.opaque, Buffer.from('y'), 1);
+          const rc = setMark(dirfd, name, own.opaque);
           if (rc < 0) return rc;
         }
         return sys.removexattr(dirfd, name, own.redirect);
@@ -290,7 +291,7 @@ export class Scan {
       problem:
         'it holds copied-up entries but is not marked impure: the kernel lists them with other inode numbers',
       repair: `mark it with ${own.impure}=y`,
-      apply: (dirfd, name) => sys.setxattr(dirfd, name, own.impure, Buffer.from('y'), 1),
+      apply: (dirfd, name) => setMark(dirfd, name, own.impure),
     });
   }
 }

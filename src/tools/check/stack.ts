@@ -3,6 +3,7 @@ import type { Layer } from '../../overlay/config.js';
 import type { Inode, RealDir } from '../../overlay/inode.js';
 import { readMarks, readOrigin } from '../../overlay/marks.js';
 import { decodeOrigin, type Origin } from '../../overlay/origin.js';
+import { setMark } from '../../overlay/own-xattrs.js';
 import { isWhiteoutEntry, WH_PREFIX } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { shown } from '../text.js';
@@ -109,7 +110,7 @@ export class StackCheck {
       problem: `no layer below has '${shown(redirect)}', where it says that it was`,
       repair: 'remove the redirect and make the directory opaque',
       apply: (dirfd, name) => {
-        const rc = sys.setxattr(dirfd, name, own.opaque, Buffer.from('y'), 1);
+        const rc = setMark(dirfd, name, own.opaque);
         return rc < 0 ? rc : sys.removexattr(dirfd, name, own.redirect);
       },
     });

@@ -1,13 +1,12 @@
 /** Reads a layer directory into a tar: whiteouts and opaque directories become `.wh.` names, as OCI layers have them. */
 import type { Inode } from '../../overlay/inode.js';
-import { OwnXattrs } from '../../overlay/marks.js';
+import { FOREIGN_OPAQUE, OwnXattrs } from '../../overlay/own-xattrs.js';
 import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { byBytes, check, quoted, shown } from '../text.js';
 import {
   checkDepth,
-  FOREIGN_OPAQUE,
   inodeKey,
   isWhiteoutAt,
   keepStat,

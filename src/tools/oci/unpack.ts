@@ -3,7 +3,7 @@
  * descriptor by one real directory at a time, nothing is followed, and what an archive may not contain is refused.
  */
 import type { Readable } from 'node:stream';
-import { OwnXattrs } from '../../overlay/marks.js';
+import { OwnXattrs, setMark } from '../../overlay/own-xattrs.js';
 import { removeTree } from '../../overlay/remove-tree.js';
 import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
@@ -34,7 +34,6 @@ export interface UnpackResult {
 }
 
 const MAX_ENTRIES = 5_000_000;
-const YES = Buffer.from('y');
 const DEFAULT_ACL = 'system.posix_acl_default';
 const NEW_FILE = sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
@@ -190,7 +189,7 @@ export class Unpacker {
   }
 
   #markOpaque(fd: number, path: string): void {
-    check(sys.setxattr(fd, '', this.#own.opaque, YES, 1), 'mark', path);
+    check(setMark(fd, '', this.#own.opaque), 'mark', path);
   }
 
   #whiteout({ dirfd, name, path }: Place): void {
@@ -244,7 +243,7 @@ export class Unpacker {
     if (!isThere) {
       const wasWhiteout = this.#makeRoom(place);
       check(sys.mkdirat(dirfd, name, 0o700), 'create', path);
-      if (wasWhiteout) check(sys.setxattr(dirfd, name, this.#own.opaque, YES, 1), 'mark', path);
+      if (wasWhiteout) check(setMark(dirfd, name, this.#own.opaque), 'mark', path);
     }
     this.#attributes(place, header, false);
     this.#later.set(path, laterOf(path, header));
