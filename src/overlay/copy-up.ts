@@ -226,9 +226,6 @@ function takeUpperIno(ov: Overlay, inode: Inode, fd: number, name = ''): void {
   if (inode.parent !== null) ov.services.notify.listing(inode.parent.id);
 }
 
-/** File capabilities, which the kernel takes away from whatever is written to. */
-const CAPABILITY = 'security.capability';
-
 /**
  * Brings the data to a metacopy on upper, in place; taking the mark away is the commit point
  * (ovl_copy_up_meta_inode_data()).
@@ -239,7 +236,7 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
   sys.close(copy.source);
   let rc = 0;
   if (copy.capability !== undefined) {
-    rc = sys.setxattr(copy.fd, '', CAPABILITY, copy.capability, copy.capability.length);
+    rc = sys.setxattr(copy.fd, '', sys.XATTR_NAME_CAPS, copy.capability, copy.capability.length);
   }
   if (rc >= 0) rc = dataWritten(ov, copy);
   // commit point
@@ -255,7 +252,7 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
 function startDataCopy(ov: Overlay, inode: Inode, data: CopyUpData): NewFile {
   const source = openData(ov, inode);
   locate(ov, inode);
-  const size = sys.getxattr(ov.atFd, ov.atName, CAPABILITY, ov.scratch, ov.scratch.length);
+  const size = sys.getxattr(ov.atFd, ov.atName, sys.XATTR_NAME_CAPS, ov.scratch, ov.scratch.length);
   const fd = sys.openat(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC);
   if (fd < 0) sys.close(source);
   const copy: NewFile = { fd: must(fd, 'openat'), temp: null, source };

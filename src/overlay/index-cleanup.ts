@@ -9,14 +9,11 @@ import {
   ENOENT,
   ESTALE,
   errnoName,
-  fstatx,
   getxattr,
   O_CLOEXEC,
   O_DIRECTORY,
-  O_PATH,
   O_RDONLY,
   openat,
-  openByHandle,
   readDirectory,
   S_IFDIR,
   S_IFMT,
@@ -25,8 +22,9 @@ import {
   unlinkat,
 } from '../sys/index.js';
 import type { Layer } from './config.js';
+import { decodeNlink, NLINK_MAX } from './nlink-xattr.js';
 import { decodeOrigin, type Origin, originBlobError } from './origin.js';
-import { sameUuid } from './origin-ino.js';
+import { statOrigin } from './origin-ino.js';
 import type { OwnXattrs } from './own-xattrs.js';
 import { UserError } from './user-error.js';
 
@@ -91,24 +89,10 @@ function verify(owner: IndexOwner, name: string): number {
 
 /** An entry that is the only name of its file: kept while lower names that are not covered lead to it. */
 function verifyOrphan(owner: IndexOwner, name: string, origin: Origin | null): number {
-  if (origin === null || !statOrigin(owner.layers, origin)) return -ESTALE;
+  if (origin === null || statOrigin(owner.layers, origin, lower) === null) return -ESTALE;
   if ((lower.mode & S_IFMT) !== (entry.mode & S_IFMT)) return -ESTALE;
   if (lower.nlink === 1) return -ENOENT;
-  const size = getxattr(owner.indexDir, name, owner.own.nlink, value, 12);
-  const match = size < 0 ? null : /^([UL])([+-]\d+)\n?$/.exec(value.latin1Slice(0, size));
-  if (match === null) return -ENOENT;
-  const nlink = (match[1] === 'L' ? lower.nlink : entry.nlink) + Number(match[2]);
-  return nlink > 0 ? 0 : -ENOENT;
-}
-
-function statOrigin(layers: readonly Layer[], origin: Origin): boolean {
-  for (const layer of layers) {
-    if (layer.kind !== 'lower' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
-    const fd = openByHandle(layer.handleFd, origin.handle, O_PATH | O_CLOEXEC);
-    if (fd < 0) continue;
-    const rc = fstatx(fd, lower);
-    close(fd);
-    if (rc >= 0) return true;
-  }
-  return false;
+  const size = getxattr(owner.indexDir, name, owner.own.nlink, value, NLINK_MAX);
+  const text = size < 0 ? '' : value.latin1Slice(0, size);
+  return decodeNlink(text, entry.nlink, lower.nlink) > 0 ? 0 : -ENOENT;
 }

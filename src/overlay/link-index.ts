@@ -24,11 +24,9 @@ import { linkKeyOf } from './lookup.js';
 import { readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { makeFirst } from './names.js';
+import { decodeNlink, encodeNlink, NLINK_MAX } from './nlink-xattr.js';
 import { encodeOrigin } from './origin.js';
 import type { Overlay } from './state.js';
-
-/** Longest `overlay.nlink` value that the kernel reads. */
-const NLINK_MAX = 12;
 
 function lowerKey(layer: Layer, stat: sys.Stat): string {
   return `${layer.fsid}:${stat.inoHi}:${stat.inoLo}`;
@@ -56,14 +54,13 @@ function hasEntry(ov: Overlay, name: string, type: number): boolean {
   return true;
 }
 
-/** The union nlink of an entry that {@link hasEntry} found (ovl_get_nlink()). */
+/** The union nlink of an entry that {@link hasEntry} found. */
 function readNlink(ov: Overlay, name: string, lowerNlink: number): number {
   const upperNlink = ov.probe.nlink;
   if (lowerNlink === 1) return upperNlink;
   const size = sys.getxattr(ov.indexDir, name, ov.own.nlink, ov.scratch, NLINK_MAX);
-  const match = size < 0 ? null : /^([UL])([+-]\d+)\n?$/.exec(ov.scratch.latin1Slice(0, size));
-  if (match === null) return upperNlink;
-  const nlink = (match[1] === 'L' ? lowerNlink : upperNlink) + Number(match[2]);
+  const value = size < 0 ? '' : ov.scratch.latin1Slice(0, size);
+  const nlink = decodeNlink(value, upperNlink, lowerNlink);
   return nlink > 0 ? nlink : upperNlink;
 }
 
@@ -126,8 +123,7 @@ function storeNlink(ov: Overlay, entry: LinkEntry, relativeTo: 'U' | 'L'): void 
     must(sys.statx(ov.indexDir, entry.name, ov.probe), 'index');
     base = ov.probe.nlink;
   }
-  const difference = entry.nlink - base;
-  const value = Buffer.from(`${relativeTo}${difference < 0 ? '' : '+'}${difference}`, 'latin1');
+  const value = Buffer.from(encodeNlink(entry.nlink, relativeTo, base), 'latin1');
   must(sys.setxattr(ov.indexDir, entry.name, ov.own.nlink, value, value.length), 'set nlink');
 }
 

@@ -18,7 +18,9 @@ export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode
   const blob = readOrigin(ov, ov.dirs.fd(parent.dir!.upper!), name);
   const origin = blob === null ? null : decodeOrigin(blob);
   if (origin === null) return;
-  const layer = statOrigin(ov, parent, name, origin);
+  const layer = ov.opened.canOpenByHandle
+    ? statOrigin(ov.opened.layers, origin, ov.probe)
+    : statNamesake(ov, parent, name, origin);
   if (layer === null || (ov.probe.mode & sys.S_IFMT) !== inode.type) return;
   const { nlink, inoLo, inoHi } = ov.probe;
   const isIndexed = ov.indexDir >= 0 && attachUpper(ov, inode, layer, origin.handle, ov.probe);
@@ -27,21 +29,20 @@ export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode
   if (!isIndexed) claim(ov, inode);
 }
 
-/** Attributes of the origin into `ov.probe`. Returns its layer, or null when it can't be found. */
-function statOrigin(ov: Overlay, parent: Inode, name: string, origin: Origin): Layer | null {
-  if (!ov.opened.canOpenByHandle) return statNamesake(ov, parent, name, origin);
-  for (const layer of ov.opened.layers) {
-    if (layer.kind === 'upper' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
+/** Attributes of an origin into `out`. Returns its layer, or null when it can't be found (ovl_check_origin_fh()). */
+export function statOrigin(layers: readonly Layer[], origin: Origin, out: sys.Stat): Layer | null {
+  for (const layer of layers) {
+    if (layer.kind !== 'lower' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
     const fd = sys.openByHandle(layer.handleFd, origin.handle, sys.O_PATH | sys.O_CLOEXEC);
     if (fd < 0) continue;
-    const rc = sys.fstatx(fd, ov.probe);
+    const rc = sys.fstatx(fd, out);
     sys.close(fd);
     if (rc >= 0) return layer;
   }
   return null;
 }
 
-/** Without the right to open by handle: a lower object of the same name that has this very handle. */
+/** The same into `ov.probe` without the right to open by handle: a lower object of the same name that has this very handle. */
 function statNamesake(ov: Overlay, parent: Inode, name: string, origin: Origin): Layer | null {
   for (const real of parent.dir!.real) {
     if (real.isUpper) continue;
@@ -55,7 +56,7 @@ function statNamesake(ov: Overlay, parent: Inode, name: string, origin: Origin):
 }
 
 /** Whether a stored uuid may be that of a layer's filesystem: zeros stand for none, or for one that was not told. */
-export function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
+function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
   if (ours === null) return theirs.every((byte) => byte === 0);
   return theirs.equals(ours) || theirs.every((byte) => byte === 0);
 }

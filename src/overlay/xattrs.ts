@@ -17,7 +17,6 @@ import { isVirtual, refuseVirtual } from './virtual-xattrs.js';
 
 const ESCAPE = 'overlay.';
 const LABEL = 'security.selinux';
-const CAPABILITY = 'security.capability';
 const ACL_PREFIX = 'system.posix_acl_';
 const TRUSTED = 'trusted.';
 
@@ -52,12 +51,12 @@ function isOff(ov: Overlay, name: Name): boolean {
 /** Value of an attribute into `into`. Returns its length or -errno: absence is an ordinary answer. */
 export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array, size: number): number {
   if (isOff(ov, name)) return -sys.EOPNOTSUPP;
-  if (inode.lacksCapability && name === CAPABILITY) return -sys.ENODATA;
+  if (inode.lacksCapability && name === sys.XATTR_NAME_CAPS) return -sys.ENODATA;
   locate(ov, inode);
   const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name, overrider(ov, inode)), into, size);
   // ls asks for a label of each file until it hears that there are none here.
   if (rc === -sys.ENODATA && name === LABEL && !ov.hasLabels) return -sys.EOPNOTSUPP;
-  if (rc === -sys.ENODATA && name === CAPABILITY) inode.lacksCapability = true;
+  if (rc === -sys.ENODATA && name === sys.XATTR_NAME_CAPS) inode.lacksCapability = true;
   return rc;
 }
 
@@ -103,7 +102,7 @@ export function setxattr(
   refuse(ov, inode, PROTECTED);
   copyUpInode(ov, inode);
   locate(ov, inode);
-  if (name === CAPABILITY) inode.lacksCapability = false;
+  if (name === sys.XATTR_NAME_CAPS) inode.lacksCapability = false;
   must(sys.setxattr(ov.atFd, ov.atName, stored, value, value.length, how.flags), 'setxattr');
   if (!how.killSgid || ov.owners?.change(ov, { fd: ov.atFd, name: ov.atName }, dropSgid)) return;
   must(statAt(ov.atFd, ov.atName, ov.probe), 'statx');

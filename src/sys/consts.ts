@@ -57,6 +57,8 @@ export const RENAME_WHITEOUT = 4;
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
+/** File capabilities, which the kernel takes away from whatever is written to. */
+export const XATTR_NAME_CAPS = 'security.capability';
 export const XATTR_NAME_MAX = 255;
 export const XATTR_SIZE_MAX = 65536;
 export const XATTR_LIST_MAX = 65536;
