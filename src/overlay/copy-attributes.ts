@@ -51,17 +51,11 @@ function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: Target): v
   if (ov.opened.privileged || rc !== -sys.EPERM) must(rc, 'chown');
 }
 
-let names = Buffer.alloc(4096);
-
 /** All xattrs but the overlay's own, as ovl_copy_xattr(): only ACLs and security labels must not get lost. */
 function copyXattrs(ov: Overlay, from: Source, to: Target): void {
-  let length = sys.listxattr(from.fd, from.name, names, names.length);
-  if (length === -sys.ERANGE) {
-    names = Buffer.alloc(sys.XATTR_LIST_MAX);
-    length = sys.listxattr(from.fd, from.name, names, names.length);
-  }
-  if (length <= 0) return;
-  for (const name of names.latin1Slice(0, length - 1).split('\0')) {
+  const names = sys.xattrNames(from.fd, from.name);
+  if (typeof names === 'number') return;
+  for (const name of names) {
     const own = name.startsWith(ov.own.prefix) && !name.startsWith('overlay.', ov.own.prefix.length);
     if (own) continue;
     const target = ov.owners === null ? name : translated(ov, from.layer, name);

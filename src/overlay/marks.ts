@@ -39,10 +39,9 @@ const NO_MARKS: Marks = {
 /** Reads the marks of `name` in the directory `dirfd`: one call when the object has no xattr, as is usual. */
 export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
   const { scratch, own } = ov;
-  const length = sys.listxattr(dirfd, name, scratch, scratch.length);
+  const names = sys.xattrNames(dirfd, name);
   // A symlink or a filesystem without xattrs has no marks.
-  if (length <= 0) return NO_MARKS;
-  const names = scratch.latin1Slice(0, length).split('\0');
+  if (typeof names === 'number' || names.length === 0) return NO_MARKS;
   let opaque = false;
   let xwhiteouts = false;
   let redirect: string | null = null;

@@ -7,13 +7,12 @@ import {
   ENODATA,
   errnoName,
   getxattr,
-  listxattr,
   S_IFBLK,
   S_IFCHR,
   S_IFIFO,
   S_IFSOCK,
   setxattr,
-  XATTR_LIST_MAX,
+  xattrNames,
 } from '../sys/index.js';
 import type { OverlayOptions } from './config.js';
 import type { SourceDir } from './source-dir.js';
@@ -25,14 +24,12 @@ export const OVERRIDE_CONTAINERS = 'user.containers.override_stat';
 export const OVERRIDE_USER = 'user.fuseoverlayfs.override_stat';
 const FORMATS = [OVERRIDE_PRIVILEGED, OVERRIDE_CONTAINERS, OVERRIDE_USER];
 
-const names = Buffer.alloc(XATTR_LIST_MAX);
 const value = Buffer.alloc(64);
 
 /** The format of the layer with this root; null: it has none. */
 export function overrideFormat(root: number): string | null {
-  const length = listxattr(root, '', names, names.length);
-  if (length <= 0) return null;
-  const found = names.latin1Slice(0, length).split('\0');
+  const found = xattrNames(root, '');
+  if (typeof found === 'number') return null;
   return FORMATS.find((format) => found.includes(format)) ?? null;
 }
 

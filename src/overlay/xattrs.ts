@@ -60,24 +60,19 @@ export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array
   return rc;
 }
 
-let names = Buffer.alloc(4096);
-
 /**
- * NUL-terminated names into `into`. Returns their length, or -ERANGE when it exceeds a `size` that is not 0. The kernel's overlayfs
- * shows `trusted.*` to who has CAP_SYS_ADMIN (ovl_can_list()); we know the caller's `uid` alone.
+ * NUL-terminated names into `into`. Returns their length, or -ERANGE when it exceeds a `size` that is not 0. The kernel's
+ * overlayfs shows `trusted.*` to who has CAP_SYS_ADMIN (ovl_can_list()); we know the caller's `uid` alone.
  */
 export function listxattr(ov: Overlay, inode: Inode, uid: number, into: Uint8Array, size: number): number {
   if (!ov.options.xattrs) return -sys.EOPNOTSUPP;
   locate(ov, inode);
-  let length = sys.listxattr(ov.atFd, ov.atName, names, names.length);
-  if (length === -sys.ERANGE) {
-    names = Buffer.alloc(sys.XATTR_LIST_MAX);
-    length = sys.listxattr(ov.atFd, ov.atName, names, names.length);
-  }
-  if (length <= 0) return length;
+  const names = sys.xattrNames(ov.atFd, ov.atName);
+  if (typeof names === 'number') return names;
+  if (names.length === 0) return 0;
   const layer = overrider(ov, inode);
   let shown = '';
-  for (const stored of names.latin1Slice(0, length - 1).split('\0')) {
+  for (const stored of names) {
     const name = shownName(ov, stored, layer);
     if (name !== null && (uid === 0 || !name.startsWith(TRUSTED))) shown += `${name}\0`;
   }

@@ -6,8 +6,8 @@
  * directory N without following it when it is a symlink; `/proc/self/fd/N` with the following calls reaches the object
  * of a descriptor, whatever its type.
  */
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from './consts.js';
-import { EBADF, ENOSYS } from './errno.js';
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, XATTR_LIST_MAX } from './consts.js';
+import { EBADF, ENOSYS, ERANGE } from './errno.js';
 import { addressOf, native, nativeSyscall, path, path2, result, TOO_LONG } from './ffi.js';
 
 const getCall = native('int64', 'getxattr', ['void *', 'void *', 'void *', 'uint64']);
@@ -111,6 +111,20 @@ export function listxattr(dirfd: number, name: string, into: Uint8Array, size: n
   const p = procPath(dirfd, name);
   if (p === null) return TOO_LONG;
   return result(name === '' ? listCall(p, into, size) : llistCall(p, into, size));
+}
+
+let names = Buffer.alloc(4096);
+const NONE: readonly string[] = [];
+
+/** Names of all attributes, or -errno. */
+export function xattrNames(dirfd: number, name: string): readonly string[] | number {
+  let length = listxattr(dirfd, name, names, names.length);
+  if (length === -ERANGE) {
+    names = Buffer.alloc(XATTR_LIST_MAX);
+    length = listxattr(dirfd, name, names, names.length);
+  }
+  if (length <= 0) return length < 0 ? length : NONE;
+  return names.latin1Slice(0, length - 1).split('\0');
 }
 
 /** Removes `attribute`; ENODATA when it is not there. */

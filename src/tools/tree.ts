@@ -86,18 +86,14 @@ function walk(dirfd: number, prefix: string, depth: number, visit: Visit): void 
   }
 }
 
-const names = Buffer.alloc(sys.XATTR_LIST_MAX);
 const value = Buffer.alloc(sys.XATTR_SIZE_MAX);
 
 /** All xattrs of an object as stored, by name in byte order; `name` "" is the descriptor itself. */
 export function rawXattrs(dirfd: number, name: string): Map<string, Buffer> {
   const found = new Map<string, Buffer>();
-  const length = sys.listxattr(dirfd, name, names, names.length);
-  if (length <= 0) return found;
-  for (const attribute of names
-    .latin1Slice(0, length - 1)
-    .split('\0')
-    .sort(byBytes)) {
+  const names = sys.xattrNames(dirfd, name);
+  if (typeof names === 'number') return found;
+  for (const attribute of [...names].sort(byBytes)) {
     const size = sys.getxattr(dirfd, name, attribute, value, value.length);
     if (size >= 0) found.set(attribute, Buffer.from(value.subarray(0, size)));
   }

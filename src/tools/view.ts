@@ -51,16 +51,9 @@ export function absolute(path: PathLike): string {
 function hasMarks(path: string, prefix: string): boolean {
   const fd = sys.openat(sys.AT_FDCWD, path, sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC);
   if (fd < 0) return false;
-  const names = Buffer.alloc(sys.XATTR_LIST_MAX);
-  const length = sys.listxattr(fd, '', names, names.length);
+  const names = sys.xattrNames(fd, '');
   sys.close(fd);
-  return (
-    length > 0 &&
-    names
-      .latin1Slice(0, length)
-      .split('\0')
-      .some((name) => name.startsWith(prefix))
-  );
+  return typeof names !== 'number' && names.some((name) => name.startsWith(prefix));
 }
 
 /** The namespace of marks that a stack uses: as said, else as its upper shows, else what this user may read. */
