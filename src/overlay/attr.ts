@@ -9,6 +9,7 @@ import type { Inode } from './inode.js';
 import { IMMUTABLE, PROTECTED, refuse } from './inode-flags.js';
 import { locate, statAt } from './locate.js';
 import type { Owners } from './owners.js';
+import { chmod, chown, setTimes } from './real-attr.js';
 import type { Overlay } from './state.js';
 
 const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
@@ -69,10 +70,6 @@ function setOwner(ov: Overlay, owners: Owners, at: Target, change: SetAttr): voi
   if (mode !== null) must(chmod(at.fd, at.name, mode & 0o7777), 'chmod');
 }
 
-function chown(fd: number, name: string, uid: number, gid: number): number {
-  return name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid);
-}
-
 /**
  * The kernel sends a SETATTR without any attribute in two cases: before a write by someone who may not keep set-id
  * bits (file_remove_privs()), and for chown(-1, -1). Both clear them, and Linux sets the ctime.
@@ -81,15 +78,6 @@ function changesNothing(change: SetAttr): boolean {
   const owner = change.uid === null && change.gid === null;
   const times = change.atime === null && change.mtime === null;
   return owner && times && change.mode === null && change.size === null;
-}
-
-/** chmod of a located object; an O_PATH descriptor is reached by its name in /proc. Never a symlink. */
-export function chmod(fd: number, name: string, mode: number): number {
-  return name === '' ? sys.fchmodat(sys.AT_FDCWD, `/proc/self/fd/${fd}`, mode) : sys.fchmodat(fd, name, mode);
-}
-
-function setTimes(fd: number, name: string, atime: sys.Moment, mtime: sys.Moment): number {
-  return name === '' ? sys.utimensFd(fd, atime, mtime) : sys.utimensat(fd, name, atime, mtime);
 }
 
 /**

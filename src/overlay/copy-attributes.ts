@@ -5,6 +5,7 @@ import type { Layer } from './config.js';
 import { recordProtection } from './inode-flags.js';
 import { statAt } from './locate.js';
 import { decodedXattr, encodedXattr, holdsOverride } from './owners.js';
+import { chown } from './real-attr.js';
 import type { Overlay } from './state.js';
 
 /** An object: a descriptor, or a name in a directory's descriptor. */
@@ -35,6 +36,7 @@ export function copyAttributes(ov: Overlay, from: Source, to: Target): void {
   if (recorded) owners.record(to, { uid, gid, mode });
   else if ((mode & sys.S_IFMT) !== sys.S_IFLNK) {
     const bits = mode & 0o7777;
+    // Without a name it is an open file: no need to go through /proc, as real-attr.ts does.
     must(to.name === '' ? sys.fchmod(to.fd, bits) : sys.fchmodat(to.fd, to.name, bits), 'chmod');
   }
   const a = { sec: atime, nsec: atimeNsec };
@@ -46,7 +48,7 @@ function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: Target): v
   const { uid, gid } = of;
   // It was made by ourselves.
   if (ov.credentials.isSelf(uid, gid)) return;
-  const rc = to.name === '' ? sys.fchown(to.fd, uid, gid) : sys.fchownat(to.fd, to.name, uid, gid);
+  const rc = chown(to.fd, to.name, uid, gid);
   // Without the right to give files away, what we copy up is ours.
   if (ov.opened.privileged || rc !== -sys.EPERM) must(rc, 'chown');
 }

@@ -1,7 +1,8 @@
 /** From an inode to its real object. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
-import type { Attr } from '../vfs/types.js';
+import type { Attr, Entry } from '../vfs/types.js';
+import type { Layer } from './config.js';
 import { type Inode, isMerge, type LowerData, type RealDir } from './inode.js';
 import type { Overlay } from './state.js';
 
@@ -34,6 +35,12 @@ export function locateDir(ov: Overlay, real: RealDir): void {
     ov.atFd = ov.dirs.fd(real.parent);
     ov.atName = real.name;
   }
+}
+
+/** The layer of the topmost real object of `inode`. */
+export function layerOf(ov: Overlay, inode: Inode): Layer {
+  if (inode.dir !== null) return inode.dir.real[0]!.layer;
+  return inode.hasUpper ? ov.opened.layers[0]! : inode.lowerDir!.layer;
 }
 
 /** statx of a located object, "" being the descriptor itself. Returns 0 or -errno. */
@@ -97,4 +104,12 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
     out.nlink = 1;
   }
   if (ov.owners !== null) ov.owners.show(ov, inode, out);
+}
+
+/** Hands an inode, whose attributes are in `ov.stat`, to the kernel: one reference more. */
+export function fillEntry(ov: Overlay, inode: Inode, out: Entry): void {
+  inode.nlookup++;
+  out.node = inode.id;
+  out.keepName = inode.index === null || ov.upperLayer === null;
+  fillAttr(ov, inode, out.attr);
 }

@@ -16,8 +16,9 @@ import type { Attr, Caller } from '../vfs/types.js';
 import type { Layer, OpenedLayers, OverlayOptions } from './config.js';
 import type { Target } from './copy-attributes.js';
 import type { Inode, RealDir } from './inode.js';
-import { locate } from './locate.js';
+import { layerOf, locate, statAt } from './locate.js';
 import { OVERRIDE_CONTAINERS, parseOverride } from './override-stat.js';
+import { chmod } from './real-attr.js';
 import type { Overlay } from './state.js';
 
 /** Owner and permission bits, type included. */
@@ -146,7 +147,7 @@ export class Owners {
   /** Makes the attributes of an inode's real object those that callers see. */
   show(ov: Overlay, inode: Inode, out: Attr): void {
     const layer = layerOf(ov, inode);
-    if (layer !== null && layer.override !== null && holdsOverride(out.mode)) {
+    if (layer.override !== null && holdsOverride(out.mode)) {
       locate(ov, inode);
       const device = this.applyOverride(ov, layer, { fd: ov.atFd, name: ov.atName }, out)?.device ?? null;
       if (device !== null && inode.type === sys.S_IFREG) {
@@ -164,11 +165,7 @@ export class Owners {
     const text = Buffer.from(`${owner.uid}:${owner.gid}:${(owner.mode & 0o7777).toString(8)}`, 'latin1');
     must(sys.setxattr(at.fd, at.name, this.written!, text, text.length), 'set owner');
     const real = (owner.mode & 0o777) | REAL_MODE;
-    const rc =
-      at.name === ''
-        ? sys.fchmodat(sys.AT_FDCWD, `/proc/self/fd/${at.fd}`, real)
-        : sys.fchmodat(at.fd, at.name, real);
-    must(rc, 'chmod');
+    must(chmod(at.fd, at.name, real), 'chmod');
   }
 
   /**
@@ -196,7 +193,7 @@ export class Owners {
    */
   change(ov: Overlay, at: Target, edit: (owner: Ownership) => void): boolean {
     if (this.written === null) return false;
-    must(at.name === '' ? sys.fstatx(at.fd, ov.probe) : sys.statx(at.fd, at.name, ov.probe), 'statx');
+    must(statAt(at.fd, at.name, ov.probe), 'statx');
     const { uid, gid, mode } = ov.probe;
     if (!holdsOverride(mode)) return false;
     const owner: Ownership = { uid, gid, mode };
@@ -207,13 +204,6 @@ export class Owners {
     if (!same) this.record(at, owner);
     return true;
   }
-}
-
-/** The layer of an inode's topmost object; null for what has none that it can be asked for. */
-export function layerOf(ov: Overlay, inode: Inode): Layer | null {
-  if (inode.dir !== null) return inode.dir.real[0]!.layer;
-  if (inode.hasUpper) return ov.opened.layers[0]!;
-  return inode.lowerDir?.layer ?? null;
 }
 
 const SECURITY = 'security.';

@@ -9,9 +9,8 @@ import { readlinkSync } from 'node:fs';
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import type { Caller, Name } from '../vfs/types.js';
-import type { Layer } from './config.js';
 import type { Inode, RealDir } from './inode.js';
-import { locate } from './locate.js';
+import { layerOf, locate } from './locate.js';
 import { readMarks } from './marks.js';
 import type { Overlay } from './state.js';
 
@@ -26,28 +25,22 @@ type Value = (ov: Overlay, inode: Inode) => string | null;
 
 /** Values by name; null: this object has no such attribute. */
 const VALUES: ReadonlyMap<string, Value> = new Map([
-  ['layer', (ov, inode) => String(shownLayer(ov, inode).index)],
-  ['kind', (ov, inode) => shownLayer(ov, inode).kind],
+  ['layer', (ov, inode) => String(layerOf(ov, inode).index)],
+  ['kind', (ov, inode) => layerOf(ov, inode).kind],
   ['layers', (ov, inode) => layersOf(ov, inode).join(',')],
   ['marks', marksOf],
 ]);
 
 /** The same for what names directories of the host. */
 const PATHS: ReadonlyMap<string, Value> = new Map([
-  ['directory', (ov, inode) => shownLayer(ov, inode).path],
+  ['directory', (ov, inode) => layerOf(ov, inode).path],
   ['path', pathOf],
 ]);
-
-/** The layer of the object that callers see. */
-function shownLayer(ov: Overlay, inode: Inode): Layer {
-  if (inode.dir !== null) return inode.dir.real[0]!.layer;
-  return inode.hasUpper ? ov.opened.layers[0]! : inode.lowerDir!.layer;
-}
 
 /** Numbers of the layers that take part, top first: those of a merge dir, or of a metacopy and its data. */
 function layersOf(ov: Overlay, inode: Inode): number[] {
   if (inode.dir !== null) return inode.dir.real.map(({ layer }) => layer.index);
-  const top = shownLayer(ov, inode).index;
+  const top = layerOf(ov, inode).index;
   return inode.data === null ? [top] : [top, inode.data.dir.layer.index];
 }
 

@@ -5,13 +5,13 @@
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
-import { chmod } from './attr.js';
 import type { Layer } from './config.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { PROTECTED, refuse } from './inode-flags.js';
-import { locate, statAt } from './locate.js';
-import { decodedXattr, encodedXattr, layerOf } from './owners.js';
+import { layerOf, locate, statAt } from './locate.js';
+import { decodedXattr, encodedXattr } from './owners.js';
+import { chmod } from './real-attr.js';
 import type { Overlay } from './state.js';
 import { isVirtual, refuseVirtual } from './virtual-xattrs.js';
 

@@ -1,0 +1,17 @@
+/** Owner, mode and times of a located object: of `name` in `fd`, or with "" of the descriptor itself, O_PATH included. */
+import * as sys from '../sys/index.js';
+
+/** chown(2) that follows no symlink; sys.KEEP_ID keeps one of the two. Returns 0 or -errno. */
+export function chown(fd: number, name: string, uid: number, gid: number): number {
+  return name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid);
+}
+
+/** chmod(2), never of a symlink. An O_PATH descriptor is reached by its name in /proc. Returns 0 or -errno. */
+export function chmod(fd: number, name: string, mode: number): number {
+  return name === '' ? sys.fchmodat(sys.AT_FDCWD, `/proc/self/fd/${fd}`, mode) : sys.fchmodat(fd, name, mode);
+}
+
+/** utimensat(2) that follows no symlink. Returns 0 or -errno. */
+export function setTimes(fd: number, name: string, atime: sys.Moment, mtime: sys.Moment): number {
+  return name === '' ? sys.utimensFd(fd, atime, mtime) : sys.utimensat(fd, name, atime, mtime);
+}
