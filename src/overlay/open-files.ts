@@ -85,11 +85,11 @@ export function open(ov: Overlay, inode: Inode, flags: number, out: OpenReply): 
   }
   const fd = openReal(ov, inode, writes || truncates);
   if (truncates) must(sys.ftruncate(fd, 0), 'ftruncate');
-  give(ov, inode, fd, out);
+  handOver(ov, inode, fd, out);
 }
 
 /** Hands an open descriptor of a file to the kernel. */
-export function give(ov: Overlay, inode: Inode, fd: number, out: OpenReply): void {
+export function handOver(ov: Overlay, inode: Inode, fd: number, out: OpenReply): void {
   out.fh = ov.openFiles.add(inode, fd);
   out.backingFd = fd;
 }

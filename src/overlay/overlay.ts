@@ -29,9 +29,9 @@ import { type Created, createAt, link, tmpfile } from './create.js';
 import * as file from './file.js';
 import { dirOf, type Inode } from './inode.js';
 import { ioctl } from './inode-flags.js';
-import { fillAttr, locate, statInode } from './locate.js';
+import { fillAttr, fillEntry, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
-import { give, open, release } from './open-files.js';
+import { handOver, open, release } from './open-files.js';
 import { readdir } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename } from './rename.js';
@@ -55,20 +55,12 @@ class OverlayFileSystem implements FileSystem {
     this.#ov = overlay;
   }
 
-  /** Hands an inode, whose attributes are in `ov.stat`, to the kernel. */
-  #give(inode: Inode, out: Entry): void {
-    inode.nlookup++;
-    out.node = inode.id;
-    out.keepName = inode.index === null || this.#ov.upperLayer === null;
-    fillAttr(this.#ov, inode, out.attr);
-  }
-
   lookup(parent: NodeId, name: Name, caller: Caller, out: Entry): boolean {
     const dir = this.#ov.directory(parent);
     const inode = find(this.#ov, dir, name);
     if (inode === null) return false;
     if (inode.dir === null && dirOf(dir).listing?.wasGivenBare) this.#ov.walkers.lookedUp(caller.pid);
-    this.#give(inode, out);
+    fillEntry(this.#ov, inode, out);
     return true;
   }
 
@@ -127,7 +119,7 @@ class OverlayFileSystem implements FileSystem {
     out: Entry,
   ): Created {
     const created = createAt(this.#ov, this.#ov.directory(parent), name, caller, what);
-    this.#give(created.inode, out);
+    fillEntry(this.#ov, created.inode, out);
     return created;
   }
 
@@ -147,7 +139,7 @@ class OverlayFileSystem implements FileSystem {
   link(node: NodeId, parent: NodeId, name: Name, out: Entry): void {
     const inode = this.#ov.inode(node);
     link(this.#ov, inode, this.#ov.directory(parent), name);
-    this.#give(inode, out);
+    fillEntry(this.#ov, inode, out);
   }
 
   open(node: NodeId, flags: number, _caller: Caller, out: OpenReply): void {
@@ -161,7 +153,7 @@ class OverlayFileSystem implements FileSystem {
     if ((mode.flags & sys.O_EXCL) === 0 && this.#openExisting(dir, name, mode.flags, out, reply)) return;
     const what = { type: sys.S_IFREG, mode: mode.mode, make };
     const { inode, rc } = this.#create(parent, name, caller, what, out);
-    give(this.#ov, inode, rc, reply);
+    handOver(this.#ov, inode, rc, reply);
   }
 
   /** Somebody else made the file since the kernel looked: it is opened as it is. */
@@ -169,16 +161,16 @@ class OverlayFileSystem implements FileSystem {
     if (!dirOf(dir).children.has(name)) return false;
     const inode = findExisting(this.#ov, dir, name);
     open(this.#ov, inode, flags, reply);
-    this.#give(inode, out);
+    fillEntry(this.#ov, inode, out);
     return true;
   }
 
   tmpfile(parent: NodeId, mode: CreateMode, caller: Caller, out: Entry, reply: OpenReply): void {
     const inode = tmpfile(this.#ov, this.#ov.directory(parent), mode.mode, caller);
     if (this.#ov.services.dataMode === 'passthrough') {
-      give(this.#ov, inode, must(sys.dup(inode.orphan), 'dup'), reply);
+      handOver(this.#ov, inode, must(sys.dup(inode.orphan), 'dup'), reply);
     }
-    this.#give(inode, out);
+    fillEntry(this.#ov, inode, out);
   }
 
   release(_node: NodeId, fh: Fh): void {

@@ -5,7 +5,7 @@ import type { Caller, DirSink, Entry } from '../vfs/types.js';
 import type { InoPair } from './ino.js';
 import { dirOf, type Inode } from './inode.js';
 import { type Listing, sourceOf, typeOf } from './listing.js';
-import { fillAttr } from './locate.js';
+import { fillEntry } from './locate.js';
 import { findListed } from './lookup.js';
 import { isImpure } from './marks.js';
 import { listingOf } from './merge.js';
@@ -107,10 +107,7 @@ function give(ov: Overlay, child: Inode, name: string, next: number, sink: DirSi
     dropInode(ov, child);
     return;
   }
-  child.nlookup++;
-  entry.node = child.id;
-  entry.keepName = child.index === null || ov.upperLayer === null;
-  fillAttr(ov, child, entry.attr);
+  fillEntry(ov, child, entry);
   // An owner xattr may say that a file stands for a device (override-stat.ts).
   sink.addPlus(name, entry, (entry.attr.mode & sys.S_IFMT) >> 12, next);
 }
