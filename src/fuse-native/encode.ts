@@ -1,10 +1,10 @@
 /** Attributes in the form of fuse-native's addon (populate_stat() and populate_statvfs() in fuse-native.c). */
+import { TWO_32 } from '../sys/consts.js';
 import { EOVERFLOW } from '../sys/errno.js';
 import { fail } from '../vfs/errors.js';
 import type { Attr, FsStat } from '../vfs/types.js';
 
-const HI = 4294967296;
-const MAX_32 = HI - 1;
+const MAX_32 = TWO_32 - 1;
 
 /** From here on numbers are ours: real inode numbers below it pass as they are. */
 const FIRST_SUBSTITUTE = 0xf0000000;
@@ -32,8 +32,8 @@ export class Ino32 {
 const STAT_WORDS = 18;
 
 function put64(out: Uint32Array, at: number, value: number): void {
-  out[at] = value % HI;
-  out[at + 1] = Math.floor(value / HI);
+  out[at] = value % TWO_32;
+  out[at + 1] = Math.floor(value / TWO_32);
 }
 
 /** Milliseconds, unsigned: a moment before 1970 becomes 1970. */

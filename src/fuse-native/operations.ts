@@ -1,4 +1,5 @@
 /** One row per libfuse callback: what it does, and what fuse-native's addon wants back. */
+import { TWO_32 } from '../sys/consts.js';
 import { EOPNOTSUPP } from '../sys/errno.js';
 import { fail } from '../vfs/errors.js';
 import type { PathFiles, Times } from './path-files.js';
@@ -15,8 +16,6 @@ export interface Operation {
   /** What goes with every result, a failure too: the addon asserts that it gets its buffer back. */
   handBack?(args: readonly unknown[], result: number): readonly unknown[];
 }
-
-const HI = 4294967296;
 
 const fileData = (args: readonly unknown[], result: number): unknown[] => [
   Math.max(0, result),
@@ -50,13 +49,13 @@ export const OPERATIONS: readonly Operation[] = [
   {
     name: 'truncate',
     opcode: 4,
-    run: (files, path: string, low: number, high: number) => done(files.truncate(path, low + high * HI)),
+    run: (files, path: string, low: number, high: number) => done(files.truncate(path, low + high * TWO_32)),
   },
   {
     name: 'ftruncate',
     opcode: 4,
     run: (files, _path: string, handle: number, low: number, high: number) =>
-      done(files.ftruncate(handle, low + high * HI)),
+      done(files.ftruncate(handle, low + high * TWO_32)),
   },
   {
     name: 'mknod',
@@ -80,14 +79,14 @@ export const OPERATIONS: readonly Operation[] = [
     name: 'read',
     opcode: 15,
     run: (files, ...[, handle, into, size, low, high]: Data) =>
-      files.read(handle, into, size, low + high * HI),
+      files.read(handle, into, size, low + high * TWO_32),
     handBack: fileData,
   },
   {
     name: 'write',
     opcode: 16,
     run: (files, ...[, handle, data, size, low, high]: Data) =>
-      files.write(handle, data, size, low + high * HI),
+      files.write(handle, data, size, low + high * TWO_32),
     handBack: fileData,
   },
   {

@@ -105,9 +105,6 @@ export const STATX_BTIME = 0x800;
 // Code of a message to the kernel: out_header.error with unique 0.
 export const FUSE_NOTIFY_INVAL_INODE = 2;
 
-/** 2^32. */
-export const HI = 4294967296;
-
 /** The kernel's new_encode_dev(): minor's low byte, 12 bits of major, minor's upper bits. */
 export function encodeDev(major: number, minor: number): number {
   return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;

@@ -1,10 +1,11 @@
 /** Messages to the kernel that answer no request: drop what you have cached. Written to the device as they are. */
+import { TWO_32 } from '../sys/consts.js';
 import type { NodeId } from '../vfs/types.js';
-import { FUSE_NOTIFY_INVAL_INODE, HI, OUT_HEADER } from './abi.js';
+import { FUSE_NOTIFY_INVAL_INODE, OUT_HEADER } from './abi.js';
 
 function put64(bytes: Buffer, at: number, value: number): void {
   bytes.writeUInt32LE(value >>> 0, at);
-  bytes.writeInt32LE(Math.floor(value / HI), at + 4);
+  bytes.writeInt32LE(Math.floor(value / TWO_32), at + 4);
 }
 
 /** Which part of a file's pages to drop. */

@@ -1,4 +1,5 @@
 /** The reply under construction, in one reusable buffer. */
+import { TWO_32 } from '../sys/consts.js';
 import type { Attr, Entry, FsStat, NodeId } from '../vfs/types.js';
 import {
   ATTR_HEAD,
@@ -6,7 +7,6 @@ import {
   ENTRY_HEAD,
   ENTRY_OUT,
   encodeDev,
-  HI,
   OPEN_OUT,
   OUT_HEADER,
   STATFS_OUT,
@@ -75,7 +75,7 @@ export class Reply {
   u64(offset: number, value: number): void {
     const at = (OUT_HEADER + offset) >> 2;
     this.#words[at] = value;
-    this.#words[at + 1] = value >>> 0 === value ? 0 : Math.floor(value / HI);
+    this.#words[at + 1] = value >>> 0 === value ? 0 : Math.floor(value / TWO_32);
   }
 
   /** A 64-bit field from two halves. */
@@ -210,7 +210,7 @@ export class Reply {
   /** The nodeid stored at `offset`. */
   nodeAt(offset: number): NodeId {
     const at = (OUT_HEADER + offset) >> 2;
-    return (this.#words[at]! + this.#words[at + 1]! * HI) as NodeId;
+    return (this.#words[at]! + this.#words[at + 1]! * TWO_32) as NodeId;
   }
 
   /** The 32-bit number stored at `offset`. */

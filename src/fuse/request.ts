@@ -1,8 +1,9 @@
 /** One request: a view over the bytes that the kernel sent. */
+import { TWO_32 } from '../sys/consts.js';
 import { EFBIG } from '../sys/errno.js';
 import { fail } from '../vfs/errors.js';
 import { Caller, type Fh, type NodeId } from '../vfs/types.js';
-import { HI, IN_HEADER, OUT_HEADER, WRITE_DATA } from './abi.js';
+import { IN_HEADER, OUT_HEADER, WRITE_DATA } from './abi.js';
 
 /** Bytes that no kernel sends: answered with EIO and logged, without a stack. */
 export class Malformed {
@@ -51,7 +52,7 @@ export class Request {
     if (length < IN_HEADER) throw new Malformed(`${length} bytes`);
     this.length = length;
     this.opcode = u32[1]!;
-    this.node = (u32[4]! + u32[5]! * HI) as NodeId;
+    this.node = (u32[4]! + u32[5]! * TWO_32) as NodeId;
     const { caller } = this;
     caller.uid = u32[6]!;
     caller.gid = u32[7]!;
@@ -76,13 +77,13 @@ export class Request {
   /** A 64-bit field, unsigned; exact to 2^53. */
   u64(offset: number): number {
     const at = (IN_HEADER + offset) >> 2;
-    return this.#words[at]! + this.#words[at + 1]! * HI;
+    return this.#words[at]! + this.#words[at + 1]! * TWO_32;
   }
 
   /** A 64-bit field, signed; exact to 2^53. */
   i64(offset: number): number {
     const at = (IN_HEADER + offset) >> 2;
-    return this.#words[at]! + (this.#words[at + 1]! | 0) * HI;
+    return this.#words[at]! + (this.#words[at + 1]! | 0) * TWO_32;
   }
 
   /** A file offset or size. EFBIG beyond 2^53, where a double would name another byte. */

@@ -2,7 +2,7 @@
  * The merged listing of a directory: it orders READDIR and, in a merge dir, answers lookups for any number of layers
  * without a system call per layer. Built by merge.ts, kept right by our own changes.
  */
-import { type Dirent, DT_DIR } from '../sys/index.js';
+import { type Dirent, DT_DIR, TWO_32 } from '../sys/index.js';
 import type { InoPair } from './ino.js';
 import type { RealDir } from './inode.js';
 
@@ -37,10 +37,9 @@ type Packed = number;
 const INFO_MASK = (1 << 20) - 1;
 const INO_AT = 2 ** 20;
 const INO_MAX = 2 ** 33 - 1;
-const HALF = 2 ** 32;
 
 function pack(info: NameInfo, found: InoPair): Packed {
-  const ino = (found.inoLo >>> 0) + (found.inoHi >>> 0) * HALF;
+  const ino = (found.inoLo >>> 0) + (found.inoHi >>> 0) * TWO_32;
   return ino > INO_MAX ? info : info + ino * INO_AT;
 }
 
@@ -66,7 +65,8 @@ export function typeOf(info: NameInfo): number {
   return (info >> TYPE_SHIFT) & TYPE_MASK;
 }
 
-function word(source: number, type: number): NameInfo {
+/** What is known of a name whose topmost object is of this type, on this source. */
+function makeInfo(source: number, type: number): NameInfo {
   return KNOWN | (source & SOURCE_MASK) | ((type & TYPE_MASK) << TYPE_SHIFT);
 }
 
@@ -104,7 +104,8 @@ export class Listing {
     this.sources = sources;
   }
 
-  #index(): Map<string, number> {
+  /** Positions by name. */
+  #byName(): Map<string, number> {
     if (this.#positions === null) {
       this.#positions = new Map();
       for (let i = 0; i < this.names.length; i++) this.#positions.set(this.names[i]!, i);
@@ -113,7 +114,7 @@ export class Listing {
   }
 
   info(name: string): NameInfo {
-    const at = this.#index().get(name);
+    const at = this.#byName().get(name);
     return at === undefined ? 0 : this.infoAt(at);
   }
 
@@ -126,7 +127,7 @@ export class Listing {
   realInoAt(position: number, out: InoPair): boolean {
     const ino = Math.floor(this.#packed[position]! / INO_AT);
     out.inoLo = ino | 0;
-    out.inoHi = Math.floor(ino / HALF);
+    out.inoHi = Math.floor(ino / TWO_32);
     return ino !== 0;
   }
 
@@ -169,10 +170,10 @@ export class Listing {
 
   /** What stands at a name becomes another thing, of unknown inode number. */
   #put(name: string, info: NameInfo): void {
-    const index = this.#index();
-    const at = index.get(name);
+    const byName = this.#byName();
+    const at = byName.get(name);
     if (at === undefined) {
-      index.set(name, this.names.length);
+      byName.set(name, this.names.length);
       this.#append(name, info);
       return;
     }
@@ -196,14 +197,14 @@ export class Listing {
 
   /** Building: the only object of a name in a directory with one source. */
   appendOnly(found: Dirent, source: number): void {
-    const info = word(source, found.type) | (source > 0 ? LOWER : 0);
+    const info = makeInfo(source, found.type) | (source > 0 ? LOWER : 0);
     this.#append(found.name, pack(info, found));
   }
 
   /** Upper now has an object of its own at the name: created, linked or moved here. */
   setUpper(name: string, type: number): void {
     this.#below?.delete(name);
-    this.#put(name, word(0, type) | (this.info(name) & LOWER));
+    this.#put(name, makeInfo(0, type) | (this.info(name) & LOWER));
   }
 
   /** A directory was copied up: what was there before is merged below it now. */
@@ -224,11 +225,11 @@ export class Listing {
       this.#put(name, KNOWN | HIDDEN | (info & LOWER) | (whiteout ? WHITEOUT : 0));
       return;
     }
-    const index = this.#index();
-    const at = index.get(name);
+    const byName = this.#byName();
+    const at = byName.get(name);
     if (at === undefined) return;
     if (isVisible(info)) this.count--;
-    index.delete(name);
+    byName.delete(name);
     this.names[at] = null;
     this.#packed[at] = 0;
     this.#gaps++;
@@ -248,12 +249,12 @@ export class Listing {
   /** Building, top first: an object of `type` on `source`. */
   mergeObject(found: Dirent, source: number, type: number): void {
     const { name } = found;
-    const index = this.#index();
-    const at = index.get(name);
+    const byName = this.#byName();
+    const at = byName.get(name);
     if (at === undefined) {
       const lower = source > 0 ? LOWER | LOWER_DECIDED : 0;
-      index.set(name, this.names.length);
-      this.#append(name, pack(word(source, type) | lower | (type === DT_DIR ? 0 : CLOSED), found));
+      byName.set(name, this.names.length);
+      this.#append(name, pack(makeInfo(source, type) | lower | (type === DT_DIR ? 0 : CLOSED), found));
       return;
     }
     let info = this.infoAt(at);
@@ -273,7 +274,7 @@ export class Listing {
       this.#put(name, KNOWN | HIDDEN | CLOSED | onUpper);
       return;
     }
-    this.#setInfo(this.#index().get(name)!, before | CLOSED | LOWER_DECIDED);
+    this.#setInfo(this.#byName().get(name)!, before | CLOSED | LOWER_DECIDED);
   }
 
   #addBelow(name: string, source: number): void {
@@ -290,11 +291,11 @@ export class Listing {
   finish(lowest: readonly string[]): void {
     const names = this.names as string[];
     const all = this.#packed;
-    const index = this.#index();
+    const byName = this.#byName();
     const order: number[] = [];
     const taken = new Uint8Array(names.length);
     for (const name of lowest) {
-      const at = index.get(name);
+      const at = byName.get(name);
       if (at === undefined || taken[at] === 1) continue;
       taken[at] = 1;
       order.push(at);

@@ -178,7 +178,7 @@ function orDrop(ov: Overlay, inode: Inode, step: () => void): void {
 
 /** Key of an upper file in `Overlay.upperLinks`; exact up to inode numbers of 2^53. */
 export function linkKeyOf(stat: sys.Stat): number {
-  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * 4294967296;
+  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * sys.TWO_32;
 }
 
 /** The inode that has the upper object in `ov.stat` already, by another name; that one may be gone, and the inode open. */

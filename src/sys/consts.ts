@@ -74,5 +74,8 @@ export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 
+/** 2^32: what the high half of a 64-bit number counts for. */
+export const TWO_32 = 2 ** 32;
+
 /** Longest file name in bytes. */
 export const NAME_MAX = 255;

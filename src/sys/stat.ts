@@ -1,5 +1,5 @@
 /** statx(2) and statfs(2), read without allocation. */
-import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, AT_SYMLINK_NOFOLLOW } from './consts.js';
+import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, AT_SYMLINK_NOFOLLOW, TWO_32 } from './consts.js';
 import { native, path, result, TOO_LONG } from './ffi.js';
 
 const STATX_BASIC_STATS = 0x7ff;
@@ -15,9 +15,6 @@ const u32 = new Uint32Array(raw.buffer, raw.byteOffset, 64);
 const i32 = new Int32Array(raw.buffer, raw.byteOffset, 64);
 const u16 = new Uint16Array(raw.buffer, raw.byteOffset, 128);
 const EMPTY = '';
-
-/** 2^32. */
-const HI = 4294967296;
 
 /**
  * The result of the last successful {@link statx} or {@link fstatx} of this thread. 64-bit numbers that may pass
@@ -67,15 +64,15 @@ function decode(out: Stat): void {
   out.blksize = u32[1]!;
   out.inoLo = i32[8]!;
   out.inoHi = i32[9]!;
-  out.size = u32[10]! + u32[11]! * HI;
-  out.blocks = u32[12]! + u32[13]! * HI;
-  out.atime = u32[16]! + i32[17]! * HI;
+  out.size = u32[10]! + u32[11]! * TWO_32;
+  out.blocks = u32[12]! + u32[13]! * TWO_32;
+  out.atime = u32[16]! + i32[17]! * TWO_32;
   out.atimeNsec = u32[18]!;
-  out.btime = u32[20]! + i32[21]! * HI;
+  out.btime = u32[20]! + i32[21]! * TWO_32;
   out.btimeNsec = u32[22]!;
-  out.ctime = u32[24]! + i32[25]! * HI;
+  out.ctime = u32[24]! + i32[25]! * TWO_32;
   out.ctimeNsec = u32[26]!;
-  out.mtime = u32[28]! + i32[29]! * HI;
+  out.mtime = u32[28]! + i32[29]! * TWO_32;
   out.mtimeNsec = u32[30]!;
   out.rdevMajor = u32[32]!;
   out.rdevMinor = u32[33]!;
@@ -141,7 +138,7 @@ const fsRaw = Buffer.alloc(128);
 export function fstatfs(fd: number, out: StatFs): number {
   const rc = fstatfsCall(fd, fsRaw);
   if (rc < 0) return result(rc);
-  const at = (i: number): number => fsRaw.readUInt32LE(i * 8) + fsRaw.readUInt32LE(i * 8 + 4) * HI;
+  const at = (i: number): number => fsRaw.readUInt32LE(i * 8) + fsRaw.readUInt32LE(i * 8 + 4) * TWO_32;
   out.type = fsRaw.readUInt32LE(0);
   out.bsize = at(1);
   out.blocks = at(2);

@@ -136,5 +136,5 @@ export function keepStat(stat: sys.Stat): sys.Stat {
 
 /** Identity of a file within its filesystem, exact up to inode numbers of 2^53. */
 export function inodeKey(stat: sys.Stat): number {
-  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * 4294967296;
+  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * sys.TWO_32;
 }
