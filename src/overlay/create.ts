@@ -1,42 +1,37 @@
-/** Everything that makes a new name: files, directories, devices, symlinks, hard links; as fs/overlayfs/dir.c. */
+/** Everything that makes a new object: files, directories, devices, symlinks; as fs/overlayfs/dir.c. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Caller, Name } from '../vfs/types.js';
 import { inheritAcl } from './acl.js';
-import { copyUp, copyUpDir, settle } from './copy-up.js';
+import { copyUpDir } from './copy-up.js';
 import { DirState, dirOf, type Inode, isMerge, RealDir } from './inode.js';
-import { IMMUTABLE, PROTECTED, refuse } from './inode-flags.js';
-import { startNlink } from './link-index.js';
+import { IMMUTABLE, refuse } from './inode-flags.js';
 import { isVisible, isWhitedOut } from './listing.js';
-import { locate } from './locate.js';
-import { find, linkKeyOf, newInode } from './lookup.js';
-import { isImpure, markImpure, markOpaque } from './marks.js';
+import { find, newInode } from './lookup.js';
+import { markOpaque } from './marks.js';
 import { listingOf } from './merge.js';
-import { addName } from './names.js';
 import { setMark } from './own-xattrs.js';
-import { setRedirect } from './redirect-up.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 import { clearBeside, findWhiteout, isReservedName } from './whiteout.js';
 
-/** What stands at a name in the merged view, as far as making a new object there is concerned. */
-export type Occupant = 'nothing' | 'whiteout' | 'object';
-
 /**
- * What is at `name`. A directory that is on upper only is not searched: its upper part answers EEXIST by itself, and
- * 'nothing' then means "not known".
+ * What stands at a name in the merged view, as far as making a new object there is concerned. 'unknown': a directory that
+ * is not merged is not searched; an upper one says EEXIST by itself, for a whiteout, too.
  */
+export type Occupant = 'nothing' | 'unknown' | 'whiteout' | 'object';
+
 function occupant(ov: Overlay, parent: Inode, name: Name): Occupant {
   const dir = dirOf(parent);
   if (dir.children.has(name)) return 'object';
-  if (dir.listing === null && !isMerge(dir)) return 'nothing';
+  if (dir.listing === null && !isMerge(dir)) return 'unknown';
   const info = listingOf(ov, parent).info(name);
   if (isVisible(info)) return 'object';
   return isWhitedOut(info) ? 'whiteout' : 'nothing';
 }
 
-/** First steps of every creator: may we, in what upper directory, and is the name free? */
-export function prepareName(ov: Overlay, parent: Inode, name: Name): Occupant {
+/** First steps of every creator: may we, and is the name free? The directory is on upper then. EEXIST. */
+export function prepareName(ov: Overlay, parent: Inode, name: Name): Exclude<Occupant, 'object'> {
   ov.writable();
   if (name.length > sys.NAME_MAX) fail(sys.ENAMETOOLONG, 'create');
   if (dirOf(parent).dead) fail(sys.ENOENT, 'create in a removed directory');
@@ -44,18 +39,11 @@ export function prepareName(ov: Overlay, parent: Inode, name: Name): Occupant {
   const there = occupant(ov, parent, name);
   if (there === 'object' && find(ov, parent, name) !== null) fail(sys.EEXIST, 'create');
   refuse(ov, parent, IMMUTABLE);
-  if (there === 'object') {
-    // An xattr whiteout that its directory does not announce: on upper it is in the way.
-    const upper = dirOf(parent).upper;
-    return upper !== null && findWhiteout(ov, upper, name) !== 'none' ? 'whiteout' : withUpper(ov, parent);
-  }
+  const { upper } = dirOf(parent);
   copyUpDir(ov, parent);
-  return there;
-}
-
-function withUpper(ov: Overlay, parent: Inode): Occupant {
-  copyUpDir(ov, parent);
-  return 'nothing';
+  if (there !== 'object') return there;
+  // It is gone, or an xattr whiteout that its directory does not announce: on upper that is in the way.
+  return upper !== null && findWhiteout(ov, upper, name) !== 'none' ? 'whiteout' : 'nothing';
 }
 
 /** How to make an object: `make` is mkdirat, mknodat, symlinkat or openat and returns its result or -errno. */
@@ -168,64 +156,7 @@ function createOverWhiteout(
   return rc;
 }
 
-/** A further name for an inode that is not a directory (ovl_link()). */
-export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void {
-  ov.writable();
-  if (inode.dir !== null) fail(sys.EPERM, 'link to a directory');
-  settle(ov, inode);
-  const there = prepareName(ov, parent, name);
-  refuse(ov, inode, PROTECTED);
-  copyUp(ov, inode, 'metacopy');
-  if (inode.index !== null) startNlink(ov, inode, inode.parent, inode.name);
-  if (inode.data !== null && inode.parent !== null) {
-    setRedirect(ov, inode, { parent: inode.parent, name: inode.name }, false);
-  }
-  const upper = dirOf(parent).upper!;
-  const upperFd = ov.dirs.fd(upper);
-  if (there === 'whiteout') linkOverWhiteout(ov, inode, upper, name);
-  else linkFree(ov, inode, upper, name);
-  if (inode.index !== null) inode.index.nlink++;
-  if (bringsOrigin(ov, inode, parent)) markImpure(ov, parent);
-  dirOf(parent).listing?.setUpper(name, inode.type >> 12);
-  addName(inode, parent, name);
-  must(sys.statx(upperFd, name, ov.stat), 'statx');
-  if (inode.linkKey === 0 && ov.stat.nlink > 1) {
-    inode.linkKey = linkKeyOf(ov.stat);
-    ov.upperLinks.set(inode.linkKey, inode);
-  }
-}
-
-/** Whether a file that gets a name in `parent` may have an origin, of which that directory does not know. */
-function bringsOrigin(ov: Overlay, inode: Inode, parent: Inode): boolean {
-  if (inode.index !== null) return true;
-  return inode.parent !== null && inode.parent !== parent && isImpure(ov, inode.parent);
-}
-
-function linkReal(ov: Overlay, inode: Inode, toFd: number, name: string): number {
-  locate(ov, inode);
-  if (ov.atName !== '') return sys.linkat(ov.atFd, ov.atName, toFd, name);
-  return sys.linkat(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, toFd, name, sys.AT_SYMLINK_FOLLOW);
-}
-
-function linkFree(ov: Overlay, inode: Inode, upper: RealDir, name: string): void {
-  // commit point
-  const rc = linkReal(ov, inode, ov.dirs.fd(upper), name);
-  if (rc === -sys.EEXIST && findWhiteout(ov, upper, name) === 'at name')
-    linkOverWhiteout(ov, inode, upper, name);
-  else must(rc, 'linkat');
-}
-
-function linkOverWhiteout(ov: Overlay, inode: Inode, upper: RealDir, name: string): void {
-  const temp = tempName(ov);
-  must(linkReal(ov, inode, ov.work, temp), 'linkat');
-  // commit point
-  const rc = sys.renameat2(ov.work, temp, ov.dirs.fd(upper), name);
-  if (rc < 0) discard(ov, temp, false);
-  must(rc, 'renameat2');
-  clearBeside(ov, upper, name);
-}
-
-/** An unnamed file (O_TMPFILE); {@link link} may name it. The inode owns the descriptor as its `orphan`. */
+/** An unnamed file (O_TMPFILE); a hard link may name it. The inode owns the descriptor as its `orphan`. */
 export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller): Inode {
   ov.writable();
   refuse(ov, parent, IMMUTABLE);

@@ -49,7 +49,7 @@ export function dropInode(ov: Overlay, inode: Inode): void {
     next = null;
     if (gone.nlookup > 0 || gone === ov.root) return;
     if (gone.pending !== null || (gone.dir !== null && gone.dir.children.size > 0)) return;
-    release(ov, gone);
+    giveUp(ov, gone);
     while (gone.parent !== null) {
       const { parent } = gone;
       removeName(gone, parent, gone.name);
@@ -60,7 +60,8 @@ export function dropInode(ov: Overlay, inode: Inode): void {
   }
 }
 
-function release(ov: Overlay, inode: Inode): void {
+/** Whatever is held for an inode goes. */
+function giveUp(ov: Overlay, inode: Inode): void {
   if (inode.linkKey !== 0 && ov.upperLinks.get(inode.linkKey) === inode) ov.upperLinks.delete(inode.linkKey);
   if (inode.index !== null) leaveIndex(ov, inode);
   unclaim(ov, inode);

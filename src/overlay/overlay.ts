@@ -25,10 +25,11 @@ import {
 } from '../vfs/types.js';
 import { setattr } from './attr.js';
 import type { OpenedLayers, OverlayServices } from './config.js';
-import { type Created, createAt, link, tmpfile } from './create.js';
+import { type Created, createAt, tmpfile } from './create.js';
 import * as file from './file.js';
 import { dirOf, type Inode } from './inode.js';
 import { ioctl } from './inode-flags.js';
+import { link } from './link.js';
 import { fillAttr, fillEntry, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
 import { handOver, open, release } from './open-files.js';
