@@ -27,7 +27,16 @@ import { discard, tempName } from './temp.js';
 /** What of a file's data must be there after its copy-up. */
 export type CopyUpData = 'all' | 'none' | 'metacopy';
 
-/** Makes sure that the object is on upper. `data`: what of a regular file's data is wanted there. */
+/**
+ * Makes sure that the object is on upper. `data`: what of a regular file's data is wanted there.
+ *
+ * | object | step |
+ * |---|---|
+ * | directory | its upper part, after those of its ancestors |
+ * | on a lower layer | attributes, and data as wanted |
+ * | on upper, in the index | a link on upper for its first name |
+ * | on upper, a metacopy | data, unless `metacopy` is all that is wanted |
+ */
 export function copyUp(ov: Overlay, inode: Inode, data: CopyUpData = 'all'): void {
   ov.writable();
   if (inode.dir !== null) copyUpDir(ov, inode);

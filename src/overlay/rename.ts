@@ -80,7 +80,10 @@ function checkKinds(inode: Inode, target: Inode): void {
   if (inode.dir !== null && target.dir === null) fail(sys.ENOTDIR, 'rename');
 }
 
-/** Both sides on upper, and what a moved directory needs to be told beforehand. */
+/**
+ * Before the commit point: both sides on upper, and what a moved object must be told first: redirect, opaque, an impure new
+ * parent. Nothing of it shows if the rename then fails.
+ */
 function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): void {
   const { inode, parent } = side;
   copyUpDir(ov, parent);
@@ -179,12 +182,12 @@ function record(ov: Overlay, from: Side & { inode: Inode }, to: Side, leavesWhit
     if (target.index !== null) dropLink(ov, target);
   }
   dirOf(from.parent).listing?.remove(from.name, leavesWhiteout);
-  place(inode, from, to);
+  removeName(inode, from.parent, from.name);
+  place(inode, to);
 }
 
-/** The inode, which was at `from`, is at `to` now. */
-function place(inode: Inode, from: Side, to: Side): void {
-  removeName(inode, from.parent, from.name);
+/** The inode has the name `to` now. */
+function place(inode: Inode, to: Side): void {
   addName(inode, to.parent, to.name);
   dirOf(to.parent).listing?.setUpper(to.name, inode.type >> 12);
   if (inode.dir === null) return;
@@ -201,11 +204,7 @@ function exchange(ov: Overlay, from: Side & { inode: Inode }, to: Side & { inode
   // commit point
   must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
   removeName(to.inode, to.parent, to.name);
-  place(from.inode, from, to);
-  addName(to.inode, from.parent, from.name);
-  dirOf(from.parent).listing?.setUpper(from.name, to.inode.type >> 12);
-  if (to.inode.dir === null) return;
-  const upper = to.inode.dir.upper!;
-  upper.parent = dirOf(from.parent).upper!;
-  upper.name = from.name;
+  removeName(from.inode, from.parent, from.name);
+  place(from.inode, to);
+  place(to.inode, from);
 }
