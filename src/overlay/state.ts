@@ -1,6 +1,5 @@
 /** What the running overlay knows: one object that every part of the core is given. */
 import { existsSync } from 'node:fs';
-import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import type { CopyFlush } from '../vfs/jobs.js';
@@ -12,7 +11,7 @@ import { copyFlushOf, WriteOuts } from './copy-flush.js';
 import { Credentials } from './credentials.js';
 import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
-import type { Listing } from './listing.js';
+import { Listings } from './listings.js';
 import { MountPoints } from './mount-points.js';
 import { OpenFiles } from './open-files.js';
 import { OwnXattrs } from './own-xattrs.js';
@@ -21,38 +20,7 @@ import { DirFds, FileFds } from './real.js';
 import { Walkers } from './walkers.js';
 import { Writeback } from './writeback.js';
 
-/** Listings in memory, bounded by the number of names they hold. */
-export class Listings {
-  readonly #cache: LRUCache<Inode, Listing>;
-
-  constructor(maxNames: number) {
-    this.#cache = new LRUCache({
-      maxSize: maxNames,
-      maxEntrySize: Number.MAX_SAFE_INTEGER,
-      sizeCalculation: (listing) => Math.min(listing.names.length + 8, maxNames),
-      dispose: (_listing, inode) => {
-        inode.dir!.listing = null;
-      },
-    });
-  }
-
-  set(inode: Inode, listing: Listing): void {
-    this.#cache.set(inode, listing);
-    inode.dir!.listing = listing;
-  }
-
-  /** Marks a listing as used. */
-  touch(inode: Inode): void {
-    this.#cache.get(inode);
-  }
-
-  drop(inode: Inode): void {
-    if (inode.dir!.listing !== null) this.#cache.delete(inode);
-  }
-}
-
-/** Limits of what is kept in memory or open. */
-const MAX_NAMES = 2_000_000;
+/** Limits of what is kept open. */
 const MAX_DIR_FDS = 4096;
 const MAX_FILE_FDS = 1024;
 /** What else a mount has open, with much to spare. */
@@ -62,15 +30,14 @@ export const MAX_FDS = MAX_DIR_FDS + MAX_FILE_FDS + OTHER_FDS;
 
 /** A running overlay: its layers, its inodes, and what is kept in memory or open for them. */
 export class Overlay {
+  // What was mounted, and how.
+  readonly opened: OpenedLayers;
   readonly options: OverlayOptions;
   readonly services: OverlayServices;
-  readonly opened: OpenedLayers;
   /** Upper layer, or null for a read-only mount. */
   readonly upperLayer: Layer | null;
   /** Index of the lowest layer that takes part in merging (data-only layers don't). */
   readonly lowest: number;
-  /** nodeid 1; set by makeRoot(). */
-  root: Inode | null = null;
   /** O_PATH descriptor of the work directory; -1 without an upper. */
   readonly work: number;
   /** O_PATH descriptor of the index directory; -1 unless index=on. */
@@ -80,13 +47,20 @@ export class Overlay {
   readonly credentials: Credentials;
   /** null unless owners are mapped, squashed or kept in xattrs. */
   readonly owners: Owners | null;
+  /** Mounts inside layers are possible; null: every layer is a clone of its own mount. */
+  readonly mountPoints: MountPoints | null;
+  readonly copyFlush: CopyFlush;
+  /** The kernel runs SELinux: files may be asked for their labels. */
+  readonly hasLabels = existsSync('/sys/fs/selinux/enforce');
+
+  // What is known and open while it runs.
+  /** nodeid 1; set by makeRoot(). */
+  root: Inode | null = null;
   readonly nodes = new NodeTable<Inode>();
   readonly dirs: DirFds;
   readonly files: FileFds;
-  /** Mounts inside layers are possible; null: every layer is a clone of its own mount. */
-  readonly mountPoints: MountPoints | null;
   readonly openFiles = new OpenFiles();
-  readonly listings = new Listings(MAX_NAMES);
+  readonly listings = new Listings();
   readonly walkers = new Walkers();
   /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
   readonly upperLinks = new Map<number, Inode>();
@@ -95,26 +69,28 @@ export class Overlay {
   /** Inodes whose number comes from a mark on upper, by that number: see claims.ts. */
   readonly claims = new Map<string, Inode>();
   readonly writeback = new Writeback();
-  readonly copyFlush: CopyFlush;
   readonly writeOuts = new WriteOuts();
   /** See cache-counts.ts. */
   readonly counts: Float64Array;
   /** Upper holds `.wh.` files, or is going to. */
   whUpper: boolean;
-  /** Attributes of the object last looked at by lookup or getattr. */
+  /** Name in work of the whiteout whose hard links whiteouts are; null until the first one. */
+  sharedWhiteout: string | null = null;
+  tempCounter = 0;
+
+  // Results of calls, reused. No request leaves anything here for the next one.
+  /** Attributes of the object last found, located, made or linked. */
   readonly stat = new sys.Stat();
   /** Attributes for questions on the side; any call may overwrite it. */
   readonly probe = new sys.Stat();
-  /** Where {@link locate} found an inode's real object: a directory descriptor and a name in it ("": itself). */
+  /**
+   * Where {@link locate} found an inode's real object: a directory descriptor and a name in it ("": itself). Good until
+   * the next one, or until a directory is opened, for which `dirs` may close this one.
+   */
   atFd = -1;
   atName = '';
   /** Bytes for xattr values and lists on the side; any call may overwrite it. */
   readonly scratch = Buffer.alloc(sys.XATTR_SIZE_MAX);
-  /** Name in work of the whiteout whose hard links whiteouts are; null until the first one. */
-  sharedWhiteout: string | null = null;
-  /** The kernel runs SELinux: files may be asked for their labels. */
-  readonly hasLabels = existsSync('/sys/fs/selinux/enforce');
-  tempCounter = 0;
 
   constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
     const { options } = opened;
