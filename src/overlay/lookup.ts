@@ -3,19 +3,19 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import { ABSENT_HIT, ABSENT_MISS, NODE_HIT, NODE_MISS } from './cache-counts.js';
 import { claimRedirect, verifyClaim } from './claims.js';
+import { collectBelow, fixOrigin, setDirIno } from './dir-parts.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, type NameInfo, sourceOf } from './listing.js';
-import { locateDir, statAt, statIfThere, statInode } from './locate.js';
-import { isImpure, markImpure, readMarks } from './marks.js';
+import { statIfThere, statInode } from './locate.js';
+import { isImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { findMetacopyData, looksHollow } from './metacopy.js';
 import type { MountPoints } from './mount-points.js';
 import { addName, dropInode, makeFirst, removeName } from './names.js';
-import { originIno, writeOrigin } from './origin-ino.js';
-import { redirectedDirs } from './redirect.js';
+import { originIno } from './origin-ino.js';
 import type { Overlay } from './state.js';
-import { isReservedName, isWhiteoutStat, WH_OPAQUE } from './whiteout.js';
+import { isReservedName, isWhiteoutStat } from './whiteout.js';
 
 /** The root of the merged view: the roots of all layers but data-only ones. Its nodeid is 1. */
 export function makeRoot(ov: Overlay): Inode {
@@ -238,72 +238,6 @@ function isTrap(ov: Overlay, stat: sys.Stat): boolean {
       trap.devMinor === stat.devMinor &&
       trap.devMajor === stat.devMajor,
   );
-}
-
-/** An upper directory that was not copied up but is merged gets its origin now (ovl_fix_origin()). */
-function fixOrigin(ov: Overlay, parent: Inode, dir: DirState): void {
-  if (ov.upperLayer === null) return;
-  const lower = dir.real[1]!;
-  locateDir(ov, lower);
-  const { atFd, atName } = ov;
-  locateDir(ov, dir.real[0]!);
-  writeOrigin(ov, atFd, atName, lower.layer, { fd: ov.atFd, name: ov.atName });
-  markImpure(ov, parent);
-}
-
-/**
- * Adds to `dir` the real directories that are merged below its first one, layer by layer, until one is opaque. A redirect
- * sends the rest of the search elsewhere.
- */
-function collectBelow(
-  ov: Overlay,
-  parent: Inode,
-  dir: DirState,
-  below: RealDir[],
-  marked: { origin: boolean },
-): void {
-  const { real } = dir;
-  let next = 0;
-  for (;;) {
-    const last = real[real.length - 1]!;
-    // Below the lowest layer there is nothing: its marks don't matter.
-    if (last.layer.index >= ov.lowest) return;
-    locateDir(ov, last);
-    const marks = readMarks(ov, ov.atFd, ov.atName);
-    last.xwhiteouts = marks.xwhiteouts;
-    if (last.isUpper) marked.origin = marks.origin;
-    if (marks.opaque && marks.redirect === null) return;
-    if (last.isUpper && ov.whUpper && isOpaqueByFile(ov, last)) return;
-    if (marks.redirect !== null) {
-      if (last.isUpper) dir.redirect = marks.redirect;
-      redirectedDirs(ov, parent, real, marks.redirect);
-      return;
-    }
-    if (next >= below.length) return;
-    const source = below[next++]!;
-    if (ov.mountPoints?.isMountPoint(source, ov.dirs.fd(source), last.name, ov.probe)) continue;
-    real.push(new RealDir(source.layer, source, last.name));
-  }
-}
-
-/** Whether an upper directory is opaque in the manner of AUFS. */
-function isOpaqueByFile(ov: Overlay, real: RealDir): boolean {
-  return ov.options.whPrefix && sys.statx(ov.dirs.fd(real), WH_OPAQUE, ov.probe) >= 0;
-}
-
-/** st_ino of a directory: that of its topmost lower part, so that copy-up does not change it (ovl_getattr()). */
-function setDirIno(ov: Overlay, inode: Inode): void {
-  const { real } = inode.dir!;
-  const top = real[0]!;
-  if (!top.isUpper || real.length === 1) {
-    ov.inoMap.map(top.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
-    return;
-  }
-  const lower = real[1]!;
-  locateDir(ov, lower);
-  const rc = statAt(ov.atFd, ov.atName, ov.probe);
-  const from = rc < 0 ? ov.stat : ov.probe;
-  ov.inoMap.map(rc < 0 ? top.layer : lower.layer, from.inoLo, from.inoHi, inode);
 }
 
 /** A fresh inode under a fresh nodeid, registered with its parent. */

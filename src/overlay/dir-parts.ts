@@ -1,0 +1,76 @@
+/** A directory that a lookup has found: which real directories are merged in it, and its number and origin by them. */
+import * as sys from '../sys/index.js';
+import { type DirState, type Inode, RealDir } from './inode.js';
+import { locateDir, statAt } from './locate.js';
+import { markImpure, readMarks } from './marks.js';
+import { writeOrigin } from './origin-ino.js';
+import { redirectedDirs } from './redirect.js';
+import type { Overlay } from './state.js';
+import { WH_OPAQUE } from './whiteout.js';
+
+/**
+ * Adds to `dir` the real directories that are merged below its first one, layer by layer, until one is opaque. A redirect
+ * sends the rest of the search elsewhere. `below`: those of the parent in which one may be. `marked.origin` becomes whether
+ * the upper one records an origin.
+ */
+export function collectBelow(
+  ov: Overlay,
+  parent: Inode,
+  dir: DirState,
+  below: RealDir[],
+  marked: { origin: boolean },
+): void {
+  const { real } = dir;
+  let next = 0;
+  for (;;) {
+    const last = real[real.length - 1]!;
+    // Below the lowest layer there is nothing: its marks don't matter.
+    if (last.layer.index >= ov.lowest) return;
+    locateDir(ov, last);
+    const marks = readMarks(ov, ov.atFd, ov.atName);
+    last.xwhiteouts = marks.xwhiteouts;
+    if (last.isUpper) marked.origin = marks.origin;
+    if (marks.opaque && marks.redirect === null) return;
+    if (last.isUpper && ov.whUpper && isOpaqueByFile(ov, last)) return;
+    if (marks.redirect !== null) {
+      if (last.isUpper) dir.redirect = marks.redirect;
+      redirectedDirs(ov, parent, real, marks.redirect);
+      return;
+    }
+    if (next >= below.length) return;
+    const source = below[next++]!;
+    if (ov.mountPoints?.isMountPoint(source, ov.dirs.fd(source), last.name, ov.probe)) continue;
+    real.push(new RealDir(source.layer, source, last.name));
+  }
+}
+
+/** Whether an upper directory is opaque in the manner of AUFS. */
+function isOpaqueByFile(ov: Overlay, real: RealDir): boolean {
+  return ov.options.whPrefix && sys.statx(ov.dirs.fd(real), WH_OPAQUE, ov.probe) >= 0;
+}
+
+/** An upper directory that was not copied up but is merged gets its origin now (ovl_fix_origin()). */
+export function fixOrigin(ov: Overlay, parent: Inode, dir: DirState): void {
+  if (ov.upperLayer === null) return;
+  const lower = dir.real[1]!;
+  locateDir(ov, lower);
+  const { atFd, atName } = ov;
+  locateDir(ov, dir.real[0]!);
+  writeOrigin(ov, atFd, atName, lower.layer, { fd: ov.atFd, name: ov.atName });
+  markImpure(ov, parent);
+}
+
+/** st_ino of a directory: that of its topmost lower part, so that copy-up does not change it (ovl_getattr()). */
+export function setDirIno(ov: Overlay, inode: Inode): void {
+  const { real } = inode.dir!;
+  const top = real[0]!;
+  if (!top.isUpper || real.length === 1) {
+    ov.inoMap.map(top.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
+    return;
+  }
+  const lower = real[1]!;
+  locateDir(ov, lower);
+  const rc = statAt(ov.atFd, ov.atName, ov.probe);
+  const from = rc < 0 ? ov.stat : ov.probe;
+  ov.inoMap.map(rc < 0 ? top.layer : lower.layer, from.inoLo, from.inoHi, inode);
+}
