@@ -163,8 +163,13 @@ function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void
   ov.credentials.self();
   const temp = tempName(ov);
   must(sys.mkdirat(ov.work, temp, 0o755), 'mkdirat');
-  markOpaque(ov, ov.work, temp);
-  must(sys.renameat2(ov.work, temp, ov.dirs.fd(dir), name, sys.RENAME_EXCHANGE), 'renameat2');
+  try {
+    markOpaque(ov, ov.work, temp);
+    must(sys.renameat2(ov.work, temp, ov.dirs.fd(dir), name, sys.RENAME_EXCHANGE), 'renameat2');
+  } catch (error) {
+    discard(ov, temp, true);
+    throw error;
+  }
   ov.dirs.drop(upper);
   discard(ov, temp, true);
 }

@@ -139,6 +139,18 @@ export class Core {
   }
 }
 
+/** Makes a directory; its lookup count is 1. */
+export function makeDirectory(core: Core, parent: NodeId, name: string): NodeId {
+  const entry = new Entry();
+  core.fs.mkdir(parent, name, 0o755, core.caller, entry);
+  return entry.node;
+}
+
+/** Renames in the root. */
+export function move(core: Core, from: string, to: string): void {
+  core.fs.rename({ parent: ROOT_ID, name: from }, { parent: ROOT_ID, name: to }, 0);
+}
+
 /** Name of the errno with which `action` fails, or `ok`. */
 export function errno(action: () => unknown): string {
   try {
