@@ -125,11 +125,9 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
   ov.credentials.self();
   let keepsOrigin: boolean;
   let data: LowerData | null;
-  let size: number;
   try {
     statInode(ov, inode);
     data = metacopy ? lowerData(inode, ov.stat.nlink > 1) : null;
-    size = metacopy ? 0 : ov.stat.size;
     keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
     const from = { fd: ov.atFd, name: ov.atName, layer: inode.lowerDir!.layer };
     const to = { fd: copy.fd, name: '' };
@@ -149,12 +147,16 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     throw error;
   }
   sys.close(copy.source);
-  ov.services.copiedUp?.(size);
+  ov.services.copiedUp?.(copy.size);
   if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);
-  if (inode.parent === null) inode.orphan = copy.fd;
-  // A metacopy's own data is a hole.
-  else if (metacopy) sys.close(copy.fd);
-  else ov.files.set(inode, copy.fd, true);
+  if (inode.parent === null) {
+    inode.orphan = copy.fd;
+  } else if (metacopy) {
+    // Its own data is a hole.
+    sys.close(copy.fd);
+  } else {
+    ov.files.set(inode, copy.fd, true);
+  }
   becomeUpper(ov, inode, data);
 }
 
@@ -249,18 +251,23 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
     fail(-rc, 'metacopy');
   }
   inode.data = null;
+  ov.services.copiedUp?.(copy.size);
   ov.files.set(inode, copy.fd, true);
 }
 
 function startDataCopy(ov: Overlay, inode: Inode, data: CopyUpData): NewFile {
-  const source = openData(ov, inode);
-  locate(ov, inode);
-  const size = sys.getxattr(ov.atFd, ov.atName, CAPABILITY, ov.scratch, ov.scratch.length);
-  const fd = sys.openat(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC);
-  if (fd < 0) sys.close(source);
-  const copy: NewFile = { fd: must(fd, 'openat'), temp: null, source };
-  if (size > 0) copy.capability = Buffer.from(ov.scratch.subarray(0, size));
   statInode(ov, inode);
-  if (data === 'all' && ov.stat.size > 0) startCopy(ov, inode, copy, ov.stat.size);
+  const length = sys.getxattr(ov.atFd, ov.atName, CAPABILITY, ov.scratch, ov.scratch.length);
+  const fd = must(sys.openat(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+  let source: number;
+  try {
+    source = openData(ov, inode);
+  } catch (error) {
+    sys.close(fd);
+    throw error;
+  }
+  const copy: NewFile = { fd, temp: null, source, size: data === 'all' ? ov.stat.size : 0 };
+  if (length > 0) copy.capability = Buffer.from(ov.scratch.subarray(0, length));
+  if (copy.size > 0) startCopy(ov, inode, copy);
   return copy;
 }
