@@ -150,6 +150,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
   ov.services.copiedUp?.(copy.size);
   if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);
   if (inode.parent === null) {
+    if (copy.temp !== null) discard(ov, copy.temp, false);
     inode.orphan = copy.fd;
   } else if (metacopy) {
     // Its own data is a hole.

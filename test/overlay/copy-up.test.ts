@@ -1,6 +1,7 @@
 /** Copy-up of files: what it counts, what it leaves, and what comes while it goes on. */
 import assert from 'node:assert/strict';
-import { Attr, SetAttr } from '../../src/vfs/types.js';
+import { readdirSync } from 'node:fs';
+import { Attr, ROOT_ID, SetAttr } from '../../src/vfs/types.js';
 import { Core, it } from './core-fixture.js';
 
 it('counts the bytes that it copied: none where the caller wants the file empty', (t) => {
@@ -15,6 +16,17 @@ it('counts the bytes that it copied: none where the caller wants the file empty'
   core.ask(() => core.fs.setattr(core.node('emptied')!, truncation, core.caller, new Attr()));
   core.write(core.node('written')!, 0, 'y');
   assert.deepEqual(copied, [0, 1000]);
+});
+
+it('of a removed file that is still open leaves no name, also where unnamed files can not be made', (t) => {
+  const core = new Core(t, (p) => p.file('lower/f', 'below'), {}, { lacks: ['tmpfile'] });
+  const f = core.node('f')!;
+  core.fs.unlink(ROOT_ID, 'f');
+  const before = readdirSync(core.place.at('work/work'));
+  core.write(f, 0, 'B');
+  assert.equal(core.read(f), 'Below');
+  assert.equal(core.attr(f).nlink, 0);
+  assert.deepEqual(readdirSync(core.place.at('work/work')), before);
 });
 
 it('counts the data of a metacopy when it comes', (t) => {
