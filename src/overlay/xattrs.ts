@@ -7,7 +7,7 @@ import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { chmod } from './attr.js';
 import type { Layer } from './config.js';
-import { copyUp } from './copy-up.js';
+import { copyUp, settle } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { PROTECTED, refuse } from './inode-flags.js';
 import { locate, statAt } from './locate.js';
@@ -101,6 +101,7 @@ export function setxattr(
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   const stored = storedName(ov, name, ov.owners === null ? null : ov.upperLayer);
   refuse(ov, inode, PROTECTED);
+  settle(ov, inode);
   copyUpInode(ov, inode);
   locate(ov, inode);
   if (name === CAPABILITY) inode.lacksCapability = false;
@@ -126,6 +127,7 @@ export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   refuse(ov, inode, PROTECTED);
+  settle(ov, inode);
   locate(ov, inode);
   const there = storedName(ov, name, overrider(ov, inode));
   must(sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0), 'removexattr');
