@@ -31,6 +31,7 @@ import { dirOf, type Inode } from './inode.js';
 import { ioctl } from './inode-flags.js';
 import { fillAttr, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
+import { dropInode } from './names.js';
 import { give, open, release } from './open-files.js';
 import { readdir } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
@@ -176,7 +177,9 @@ class OverlayFileSystem implements FileSystem {
   tmpfile(parent: NodeId, mode: CreateMode, caller: Caller, out: Entry, reply: OpenReply): void {
     const inode = tmpfile(this.#ov, this.#ov.directory(parent), mode.mode, caller);
     if (this.#ov.services.dataMode === 'passthrough') {
-      give(this.#ov, inode, must(sys.dup(inode.orphan), 'dup'), reply);
+      const fd = sys.dup(inode.orphan);
+      if (fd < 0) dropInode(this.#ov, inode);
+      give(this.#ov, inode, must(fd, 'dup'), reply);
     }
     this.#give(inode, out);
   }

@@ -3,8 +3,12 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import type { TestContext } from 'node:test';
-import { ROOT_ID } from '../../src/vfs/types.js';
+import * as sys from '../../src/sys/index.js';
+import { fail } from '../../src/vfs/errors.js';
+import { Caller, Entry, type NodeId, OpenReply, ROOT_ID } from '../../src/vfs/types.js';
+import { withFreeDescriptors } from '../support/syscalls.js';
 import { Core, errno, it, makeDirectory, move } from './core-fixture.js';
+import { descriptorCount } from './layer-fixture.js';
 
 /** Does `action` while `upper` is immutable behind the overlay's back: names in it can't be changed. */
 function whileFrozen(t: TestContext, core: Core, action: () => void): void {
@@ -80,4 +84,44 @@ it('nor the directory that was to take the place of one with whiteouts', (t) => 
     );
     assert.equal(inWork(core), SHARED);
   });
+});
+
+/** A caller whose creations fail when their owner is to be recorded, as on a full disk. */
+function unrecordable(): Caller {
+  return Object.defineProperty(new Caller(), 'uid', { get: () => fail(sys.ENOSPC, 'setxattr') });
+}
+
+it('an unnamed file whose owner can not be recorded does not stay open', (t) => {
+  const core = new Core(t, () => {}, { xattrPermissions: 2 });
+  const mode = { flags: sys.O_RDWR, mode: 0o644 };
+  const make = (): void => core.fs.tmpfile(ROOT_ID, mode, unrecordable(), new Entry(), new OpenReply());
+  const before = descriptorCount();
+  assert.equal(errno(make), 'ENOSPC');
+  assert.equal(descriptorCount(), before);
+});
+
+it('nor one of which no second descriptor is to be had, and the inode goes as well', (t) => {
+  const core = new Core(t, () => {}, {}, { services: { dataMode: 'passthrough' } });
+  const mode = { flags: sys.O_RDWR, mode: 0o644 };
+  const entry = new Entry();
+  const make = (): void => core.fs.tmpfile(ROOT_ID, mode, core.caller, entry, new OpenReply());
+  make();
+  const before = descriptorCount();
+  withFreeDescriptors(1, () => assert.equal(errno(make), 'EMFILE'));
+  assert.equal(descriptorCount(), before);
+  const next = (entry.node + 1) as NodeId;
+  assert.equal(
+    errno(() => core.attr(next)),
+    'ESTALE',
+  );
+});
+
+it('a file whose owner can not be recorded does not stay open', (t) => {
+  const core = new Core(t, () => {}, { xattrPermissions: 2 }, { services: { dataMode: 'passthrough' } });
+  const mode = { flags: sys.O_RDWR, mode: 0o644 };
+  const make = (): void => core.fs.create(ROOT_ID, 'f', mode, unrecordable(), new Entry(), new OpenReply());
+  const before = descriptorCount();
+  assert.equal(errno(make), 'ENOSPC');
+  assert.equal(descriptorCount(), before);
+  assert.equal(core.node('f'), null);
 });
