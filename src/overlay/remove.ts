@@ -35,10 +35,11 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   if (!inode.hasUpper) {
     whiteOutFree(ov, upper, name);
   } else {
-    keepOpen(inode, upperFd, name);
-    if (below) whiteOutFile(ov, upper, name);
-    // commit point
-    else must(sys.unlinkat(upperFd, name), 'unlinkat');
+    keepingOpen(inode, upperFd, name, () => {
+      if (below) whiteOutFile(ov, upper, name);
+      // commit point
+      else must(sys.unlinkat(upperFd, name), 'unlinkat');
+    });
   }
   dirOf(parent).listing?.remove(name, below);
   removeName(inode, parent, name);
@@ -46,12 +47,23 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
 }
 
 /**
- * Takes a descriptor of an upper object whose last known name is about to go: whoever has it open must still reach
- * it, and under zero-message opens nobody tells us about them.
+ * Does `remove`, by which the last known name of an upper object goes, with a descriptor of the object taken before:
+ * whoever has it open must still reach it, and under zero-message opens nobody tells us about them. What could not be
+ * removed has its name and needs none.
  */
-export function keepOpen(inode: Inode, upperFd: number, name: Name): void {
-  if (inode.orphan >= 0 || inode.index !== null || inode.aliases !== null || inode.nlookup === 0) return;
+export function keepingOpen(inode: Inode, upperFd: number, name: Name, remove: () => void): void {
+  if (inode.orphan >= 0 || inode.index !== null || inode.aliases !== null || inode.nlookup === 0) {
+    remove();
+    return;
+  }
   inode.orphan = must(sys.openat(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+  try {
+    remove();
+  } catch (error) {
+    sys.close(inode.orphan);
+    inode.orphan = -1;
+    throw error;
+  }
 }
 
 /** Whether a directory shows no names; whiteouts don't count. */
@@ -71,10 +83,14 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   if (!(isPure && !below) && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
   const upper = copyUpDir(ov, parent);
   const upperFd = ov.dirs.fd(upper);
-  if (inode.hasUpper) keepOpen(inode, upperFd, name);
-  if (!inode.hasUpper) whiteOutFree(ov, upper, name);
-  else if (below) whiteOutDirectory(ov, upper, name);
-  else removePure(ov, inode, upperFd, name);
+  if (!inode.hasUpper) {
+    whiteOutFree(ov, upper, name);
+  } else {
+    keepingOpen(inode, upperFd, name, () => {
+      if (below) whiteOutDirectory(ov, upper, name);
+      else removePure(ov, inode, upperFd, name);
+    });
+  }
   dirOf(parent).listing?.remove(name, below);
   buryDirectory(ov, inode, parent, name);
 }

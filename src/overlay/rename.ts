@@ -12,7 +12,7 @@ import { hasOrigin, markImpure, markOpaque } from './marks.js';
 import { listingOf } from './merge.js';
 import { addName, removeName } from './names.js';
 import { checkRedirectable, setRedirect } from './redirect-up.js';
-import { buryDirectory, isEmpty, keepOpen, showsThrough } from './remove.js';
+import { buryDirectory, isEmpty, keepingOpen, showsThrough } from './remove.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 import {
@@ -117,21 +117,22 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const leavesWhiteout = showsThrough(ov, from.parent, from.name);
   const target = to.inode;
   const onto = target === null ? whiteoutThere(ov, to) : 'none';
-  if (target?.hasUpper) {
-    keepOpen(target, toFd, to.name);
-    if (target.dir !== null) clearTarget(ov, target, toDir, to.name);
-  }
-  if (leavesWhiteout) {
-    const place = { dir: dirOf(from.parent).upper!, name: from.name };
-    moveLeavingWhiteout(ov, place, { dir: toDir, name: to.name }, onto);
-  } else if (onto === 'at name' && isDir) {
-    // commit point
-    must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
-    ov.bestEffort('remove whiteout', sys.unlinkat(fromFd, from.name));
-  } else {
-    // commit point
-    must(sys.renameat2(fromFd, from.name, toFd, to.name), 'renameat2');
-  }
+  const replace = (): void => {
+    if (target?.hasUpper && target.dir !== null) clearTarget(ov, target, toDir, to.name);
+    if (leavesWhiteout) {
+      const place = { dir: dirOf(from.parent).upper!, name: from.name };
+      moveLeavingWhiteout(ov, place, { dir: toDir, name: to.name }, onto);
+    } else if (onto === 'at name' && isDir) {
+      // commit point
+      must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
+      ov.bestEffort('remove whiteout', sys.unlinkat(fromFd, from.name));
+    } else {
+      // commit point
+      must(sys.renameat2(fromFd, from.name, toFd, to.name), 'renameat2');
+    }
+  };
+  if (target?.hasUpper) keepingOpen(target, toFd, to.name, replace);
+  else replace();
   clearBeside(ov, toDir, to.name);
   record(ov, from, to, leavesWhiteout);
 }

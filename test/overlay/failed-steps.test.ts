@@ -125,3 +125,33 @@ it('a file whose owner can not be recorded does not stay open', (t) => {
   assert.equal(descriptorCount(), before);
   assert.equal(core.node('f'), null);
 });
+
+it('what could not be removed is not kept open', (t) => {
+  const core = new Core(t, (p) => {
+    p.file('upper/f');
+    p.file('upper/d/f');
+    p.dirs('upper/e', 'upper/empty');
+  });
+  core.node('f');
+  // Whose descriptors are kept for being used.
+  for (const path of ['d', 'e', 'empty']) core.list(core.node(path)!);
+  const before = descriptorCount();
+  assert.equal(
+    errno(() => core.fs.rmdir(ROOT_ID, 'd')),
+    'ENOTEMPTY',
+  );
+  assert.equal(
+    errno(() => move(core, 'e', 'd')),
+    'ENOTEMPTY',
+  );
+  whileFrozen(t, core, () => {
+    for (const remove of [
+      () => core.fs.unlink(ROOT_ID, 'f'),
+      () => core.fs.rmdir(ROOT_ID, 'empty'),
+      () => move(core, 'e', 'empty'),
+    ]) {
+      assert.equal(errno(remove), 'EPERM');
+    }
+  });
+  assert.equal(descriptorCount(), before);
+});
