@@ -97,7 +97,7 @@ export function settle(ov: Overlay, inode: Inode): void {
 
 /** With `fsync=strict` directories and metacopies are flushed before they are installed, too, however long that takes. */
 function syncTemp(ov: Overlay, temp: string): void {
-  const fd = must(sys.openat(ov.work, temp, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
+  const fd = must(ov.open(ov.work, temp, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
   const rc = sys.fsync(fd);
   sys.close(fd);
   must(rc, 'fsync');
@@ -183,7 +183,7 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
     const to = { fd: ov.work, name: temp };
     copyAttributes(ov, { fd: atFd, name: atName, layer: inode.lowerDir!.layer }, to);
     if (inode.parent === null) {
-      inode.orphan = must(sys.openat(ov.work, temp, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+      inode.orphan = must(ov.open(ov.work, temp, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
       discard(ov, temp, false);
     } else {
       if (keepsOrigin) writeOrigin(ov, atFd, atName, inode.lowerDir!.layer, to);
@@ -259,7 +259,7 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
 function startDataCopy(ov: Overlay, inode: Inode, data: CopyUpData): NewFile {
   statInode(ov, inode);
   const length = sys.getxattr(ov.atFd, ov.atName, CAPABILITY, ov.scratch, ov.scratch.length);
-  const fd = must(sys.openat(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+  const fd = must(ov.open(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
   let source: number;
   try {
     source = openData(ov, inode);

@@ -238,7 +238,7 @@ export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller
   const upper = copyUpDir(ov, parent);
   ov.credentials.as(caller);
   const flags = sys.O_TMPFILE | sys.O_RDWR | sys.O_CLOEXEC;
-  const fd = must(sys.openat(ov.dirs.fd(upper), '.', flags, mode & 0o7777), 'openat');
+  const fd = must(ov.open(ov.dirs.fd(upper), '.', flags, mode & 0o7777), 'openat');
   try {
     ov.owners?.recordNew(ov, { fd, name: '' }, upper, caller, sys.S_IFREG | (mode & 0o7777));
     must(sys.fstatx(fd, ov.stat), 'statx');

@@ -39,7 +39,7 @@ const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
   if (inode.type !== sys.S_IFREG && inode.dir === null) fail(sys.EINVAL, 'data of a special file');
   if (inode.data !== null && !write) {
-    return must(sys.openat(ov.dirs.fd(inode.data.dir), inode.data.name, sys.O_RDONLY | OPEN_FLAGS), 'openat');
+    return must(ov.open(ov.dirs.fd(inode.data.dir), inode.data.name, sys.O_RDONLY | OPEN_FLAGS), 'openat');
   }
   return openTopmost(ov, inode, write ? sys.O_RDWR : sys.O_RDONLY);
 }
@@ -49,8 +49,8 @@ function openTopmost(ov: Overlay, inode: Inode, access: number): number {
   const flags = access | OPEN_FLAGS;
   locate(ov, inode);
   if (ov.atName === '')
-    return must(sys.openat(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
-  return must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+    return must(ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
+  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
 }
 
 export function read(ov: Overlay, inode: Inode, offset: number, into: Uint8Array, size: number): number {
@@ -112,7 +112,7 @@ export function fsync(ov: Overlay, inode: Inode, datasync: boolean): void {
   if (!inode.hasUpper) return;
   const fd =
     inode.data === null
-      ? must(sys.dup(dataFd(ov, inode, false)), 'dup')
+      ? must(ov.dup(dataFd(ov, inode, false)), 'dup')
       : openTopmost(ov, inode, sys.O_RDONLY);
   flush(ov, datasync ? 'fdatasync' : 'fsync', fd);
 }
@@ -123,7 +123,7 @@ export function syncfs(ov: Overlay): void {
   flush(
     ov,
     'syncfs',
-    must(sys.openat(ov.upperLayer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat'),
+    must(ov.open(ov.upperLayer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat'),
   );
 }
 

@@ -90,10 +90,10 @@ export function takePending(ov: Overlay, inode: Inode): NewFile {
 export function openData(ov: Overlay, inode: Inode): number {
   const flags = sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
   if (inode.data !== null) {
-    return must(sys.openat(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
+    return must(ov.open(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
   }
   locate(ov, inode);
-  return must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
 }
 
 function newFile(ov: Overlay, source: number, size: number): NewFile {
@@ -101,10 +101,10 @@ function newFile(ov: Overlay, source: number, size: number): NewFile {
   let temp: string | null = null;
   let fd: number;
   if (ov.opened.features.tmpfile) {
-    fd = sys.openat(ov.work, '.', flags | sys.O_TMPFILE, 0o600);
+    fd = ov.open(ov.work, '.', flags | sys.O_TMPFILE, 0o600);
   } else {
     temp = tempName(ov);
-    fd = sys.openat(ov.work, temp, flags | sys.O_CREAT | sys.O_EXCL, 0o600);
+    fd = ov.open(ov.work, temp, flags | sys.O_CREAT | sys.O_EXCL, 0o600);
   }
   if (fd < 0) {
     sys.close(source);

@@ -35,7 +35,7 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   if (!inode.hasUpper) {
     whiteOutFree(ov, upper, name);
   } else {
-    keepingOpen(inode, upperFd, name, () => {
+    keepingOpen(ov, inode, upperFd, name, () => {
       if (below) whiteOutFile(ov, upper, name);
       // commit point
       else must(sys.unlinkat(upperFd, name), 'unlinkat');
@@ -51,12 +51,18 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
  * whoever has it open must still reach it, and under zero-message opens nobody tells us about them. What could not be
  * removed has its name and needs none.
  */
-export function keepingOpen(inode: Inode, upperFd: number, name: Name, remove: () => void): void {
+export function keepingOpen(
+  ov: Overlay,
+  inode: Inode,
+  upperFd: number,
+  name: Name,
+  remove: () => void,
+): void {
   if (inode.orphan >= 0 || inode.index !== null || inode.aliases !== null || inode.nlookup === 0) {
     remove();
     return;
   }
-  inode.orphan = must(sys.openat(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+  inode.orphan = must(ov.open(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
   try {
     remove();
   } catch (error) {
@@ -86,7 +92,7 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   if (!inode.hasUpper) {
     whiteOutFree(ov, upper, name);
   } else {
-    keepingOpen(inode, upperFd, name, () => {
+    keepingOpen(ov, inode, upperFd, name, () => {
       if (below) whiteOutDirectory(ov, upper, name);
       else removePure(ov, inode, upperFd, name);
     });

@@ -131,7 +131,7 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
       must(sys.renameat2(fromFd, from.name, toFd, to.name), 'renameat2');
     }
   };
-  if (target?.hasUpper) keepingOpen(target, toFd, to.name, replace);
+  if (target?.hasUpper) keepingOpen(ov, target, toFd, to.name, replace);
   else replace();
   clearBeside(ov, toDir, to.name);
   record(ov, from, to, leavesWhiteout);
@@ -150,7 +150,7 @@ function whiteoutThere(ov: Overlay, side: Side): WhiteoutPlace {
  */
 function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void {
   const upper = dirOf(target).upper!;
-  const fd = sys.openat(ov.dirs.fd(upper), '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
+  const fd = ov.open(ov.dirs.fd(upper), '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
   must(fd, 'openat');
   const left = sys.readDirectory(fd);
   sys.close(fd);

@@ -42,6 +42,8 @@ export interface CoreParts {
   /** Features that the upper's filesystem is said not to have. */
   readonly lacks?: readonly (keyof OpenedLayers['features'])[];
   readonly services?: Partial<OverlayServices>;
+  /** The process may have only as many descriptors as a mount must have. */
+  readonly fewDescriptors?: boolean;
 }
 
 /** An overlay of `lower` and `upper`, with the calls of the kernel in a form that tests can read. */
@@ -70,7 +72,8 @@ export class Core {
     for (const feature of parts.lacks ?? []) features[feature] = false;
     const notify = { attributes() {}, listing() {} };
     const services: OverlayServices = { jobs: this.jobs, notify, log, dataMode: 'cached', ...parts.services };
-    this.fs = createOverlay({ ...opened, features }, services);
+    const maxFds = parts.fewDescriptors === true ? opened.descriptors.length + 60 : undefined;
+    this.fs = createOverlay({ ...opened, features }, services, maxFds);
     t.after(() => this.fs.destroy());
   }
 
