@@ -9,6 +9,8 @@ const DIR_FLAGS = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXE
 /** For a directory that may be searched and not read. */
 const PATH_FLAGS = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
+/** On the way down to a directory, so many of the last steps are kept open. */
+const STEPS_KEPT = 4;
 /** Of the descriptors that were used last, so many are never given up. */
 const DIRS_IN_USE = 8;
 const FILES_IN_USE = 2;
@@ -23,7 +25,9 @@ function dropHalf(cache: { readonly size: number; pop(): unknown }, inUse: numbe
 
 /**
  * Descriptors of real directories: names are looked up relative to them, and they are what a listing is read from. A
- * descriptor is valid until the next call that opens another one.
+ * descriptor is valid until the next call that opens another one; more exactly, {@link fd} closes at most
+ * {@link STEPS_KEPT} of those used longest ago, so that an operation may hold those of two directories. But whatever
+ * looks at all layers (listingOf()) may close any.
  */
 export class DirFds {
   readonly #open: LRUCache<RealDir, number>;
@@ -47,10 +51,25 @@ export class DirFds {
       fd = this.#known(up);
       if (fd < 0) way.push(up);
     }
-    for (let next = way.pop(); next !== undefined; next = way.pop()) {
-      fd = this.#openIn(fd, next.name);
-      this.#open.set(next, fd);
-      next.wasRead = false;
+    return this.#descend(fd, way);
+  }
+
+  /** Goes down from an open directory by `way`, its last element first. Only the last steps stay open. */
+  #descend(from: number, way: RealDir[]): number {
+    let fd = from;
+    let passing = -1;
+    try {
+      for (let next = way.pop(); next !== undefined; next = way.pop()) {
+        fd = this.#openIn(fd, next.name);
+        if (passing >= 0) sys.close(passing);
+        passing = way.length < STEPS_KEPT ? -1 : fd;
+        if (passing >= 0) continue;
+        this.#open.set(next, fd);
+        next.wasRead = false;
+      }
+    } catch (error) {
+      if (passing >= 0) sys.close(passing);
+      throw error;
     }
     return fd;
   }

@@ -3,7 +3,7 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUpDir, settle } from './copy-up.js';
-import { dirOf, type Inode, isMerge } from './inode.js';
+import { dirOf, type Inode, isMerge, type RealDir } from './inode.js';
 import { refuseRemoval } from './inode-flags.js';
 import { dropLink, startNlink } from './link-index.js';
 import { isOnLower } from './listing.js';
@@ -29,9 +29,10 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   refuseRemoval(ov, parent, inode);
   settle(ov, inode);
   const upper = copyUpDir(ov, parent);
-  const upperFd = ov.dirs.fd(upper);
   if (inode.index !== null) startNlink(ov, inode, parent, name);
   const below = showsThrough(ov, parent, name);
+  // Not before: a listing may close any descriptor.
+  const upperFd = ov.dirs.fd(upper);
   if (!inode.hasUpper) {
     whiteOutFree(ov, upper, name);
   } else {
@@ -94,16 +95,16 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   } else {
     keepingOpen(ov, inode, upperFd, name, () => {
       if (below) whiteOutDirectory(ov, upper, name);
-      else removePure(ov, inode, upperFd, name);
+      else removePure(ov, inode, upper, name);
     });
   }
   dirOf(parent).listing?.remove(name, below);
   buryDirectory(ov, inode, parent, name);
 }
 
-function removePure(ov: Overlay, inode: Inode, upperFd: number, name: Name): void {
+function removePure(ov: Overlay, inode: Inode, upper: RealDir, name: Name): void {
   // commit point
-  const rc = sys.unlinkat(upperFd, name, sys.AT_REMOVEDIR);
+  const rc = sys.unlinkat(ov.dirs.fd(upper), name, sys.AT_REMOVEDIR);
   if (rc !== -sys.ENOTEMPTY && rc !== -sys.EEXIST) {
     must(rc, 'unlinkat');
     return;
@@ -111,7 +112,7 @@ function removePure(ov: Overlay, inode: Inode, upperFd: number, name: Name): voi
   if (!isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
   const temp = tempName(ov);
   // commit point
-  must(sys.renameat2(upperFd, name, ov.work, temp), 'renameat2');
+  must(sys.renameat2(ov.dirs.fd(upper), name, ov.work, temp), 'renameat2');
   discard(ov, temp, true);
 }
 

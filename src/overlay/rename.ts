@@ -111,12 +111,13 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const isDir = inode.dir !== null;
   if (to.inode !== null) checkEmpty(ov, to.inode);
   if (to.inode !== null && to.inode.index !== null) startNlink(ov, to.inode, to.parent, to.name);
-  const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
-  const toDir = dirOf(to.parent).upper!;
-  const toFd = ov.dirs.fd(toDir);
   const leavesWhiteout = showsThrough(ov, from.parent, from.name);
   const target = to.inode;
   const onto = target === null ? whiteoutThere(ov, to) : 'none';
+  // Not before: a listing may close any descriptor.
+  const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
+  const toDir = dirOf(to.parent).upper!;
+  const toFd = ov.dirs.fd(toDir);
   const replace = (): void => {
     if (target?.hasUpper && target.dir !== null) clearTarget(ov, target, toDir, to.name);
     if (leavesWhiteout) {

@@ -1,9 +1,10 @@
 /** How many descriptors are kept, and what happens when there are no more. */
 import assert from 'node:assert/strict';
+import { readdirSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
 import { descriptorBudget } from '../../src/overlay/descriptor-budget.js';
 import { UserError } from '../../src/overlay/user-error.js';
-import { ROOT_ID } from '../../src/vfs/types.js';
+import { Entry, ROOT_ID } from '../../src/vfs/types.js';
 import { withFreeDescriptors } from '../support/syscalls.js';
 import { Core, errno, it, makeDirectory } from './core-fixture.js';
 
@@ -49,4 +50,60 @@ it('but when nothing is kept, that is told', (t) => {
     ),
   );
   assert.equal(core.read(f), 'above');
+});
+
+/** A merge of more directories than descriptors are kept, of which the upper one has the files `f` and `g`. */
+function manyLayers(t: Parameters<Parameters<typeof it>[1]>[0]): Core {
+  const lowerdir = Array.from({ length: 30 }, (_, i) => `l${i}`);
+  const fill = (p: Core['place']): void => {
+    for (const layer of lowerdir) p.file(`${layer}/d/${layer}`);
+    p.dirs('upper/d/sub', 'upper/other');
+    p.file('upper/d/f', 'f');
+    p.file('upper/d/g', 'g');
+  };
+  const core = new Core(t, fill, { lowerdir }, { fewDescriptors: true });
+  for (const path of ['d/f', 'd/g', 'd/sub', 'other']) core.node(path);
+  return core;
+}
+
+/** Has the overlay drop its listing of `d`: a name in it is another thing than before. */
+function dropListing(core: Core): void {
+  rmSync(core.place.at('upper/d/sub'), { recursive: true });
+  core.place.file('upper/d/sub');
+  core.list(core.node('d')!);
+}
+
+it('a name is removed from the directory that it is in, also when that is listed anew and by that closed', (t) => {
+  const core = manyLayers(t);
+  dropListing(core);
+  core.fs.unlink(core.node('d')!, 'f');
+  assert.deepEqual(readdirSync(core.place.at('upper/d')).sort(), ['g', 'sub']);
+});
+
+it('and moved from it and into it', (t) => {
+  const core = manyLayers(t);
+  const [d, other] = [core.node('d')!, core.node('other')!];
+  dropListing(core);
+  core.fs.rename({ parent: d, name: 'f' }, { parent: other, name: 'f' }, 0);
+  core.list(d);
+  core.fs.rename({ parent: other, name: 'f' }, { parent: d, name: 'back' }, 0);
+  assert.deepEqual(readdirSync(core.place.at('upper/d')).sort(), ['back', 'g', 'sub']);
+  assert.deepEqual(readdirSync(core.place.at('upper/other')), []);
+});
+
+it('a way down that is longer than descriptors are kept closes none that is in use', (t) => {
+  const deep = 'x/'.repeat(40);
+  const fill = (p: Core['place']): void => {
+    p.file(`upper/${deep}f`);
+    p.dirs('upper/a');
+    for (let i = 0; i < 30; i++) p.file(`upper/b${i}/f`);
+  };
+  const core = new Core(t, fill, {}, { fewDescriptors: true });
+  const f = core.node(`${deep}f`)!;
+  const a = core.node('a')!;
+  const link = (name: string): void => core.fs.link(f, a, name, new Entry());
+  link('one');
+  for (let i = 0; i < 30; i++) core.node(`b${i}/f`);
+  link('two');
+  assert.deepEqual(readdirSync(core.place.at('upper/a')).sort(), ['one', 'two']);
 });
