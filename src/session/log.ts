@@ -55,6 +55,11 @@ export function writeLine(fd: number, text: string): void {
   }
 }
 
+/** The stack of something thrown, for a log. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
 const SILENT: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 /** Binds a log to its target on this thread. */
