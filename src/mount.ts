@@ -7,9 +7,9 @@
  * Whatever fails on the way to "ready" leaves nothing mounted.
  */
 import type { OverlayOptions } from './overlay/config.js';
+import { MAX_FDS } from './overlay/descriptor-budget.js';
 import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
-import { MAX_FDS } from './overlay/state.js';
 import { UserError } from './overlay/user-error.js';
 import {
   type Attachment,

@@ -2,7 +2,7 @@
 import { openSync } from 'node:fs';
 import { type Mount, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
-import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog } from '../session/log.js';
+import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog, stackOf } from '../session/log.js';
 import { MainSession } from '../session/main-session.js';
 import { planMount } from '../session/plan.js';
 import { exitNow } from '../sys/index.js';
@@ -94,7 +94,7 @@ class Signals {
 /** A bug in an event's handler must not end the mount, which this thread serves between events. */
 function surviveBugs(log: Log): void {
   const report = (error: unknown): void => {
-    log.error({ stack: error instanceof Error ? error.stack : String(error) }, 'a bug on the main thread');
+    log.error({ stack: stackOf(error) }, 'a bug on the main thread');
   };
   process.on('uncaughtException', report);
   process.on('unhandledRejection', report);

@@ -1,5 +1,5 @@
 /** Rows of the op table for file data: open, read, write and their like. */
-import { EINVAL, EIO, ENOSYS, ENOTTY } from '../sys/errno.js';
+import { EINVAL, EIO, ENOSYS, ENOTTY, ENXIO } from '../sys/errno.js';
 import { type NodeId, SetAttr } from '../vfs/types.js';
 import * as abi from './abi.js';
 import type { Exchange, Gift, OpRow } from './exchange.js';
@@ -105,9 +105,12 @@ function fallocate(x: Exchange): number {
   return 0;
 }
 
+/** SEEK_DATA and SEEK_HOLE; others the kernel does by itself. No file that we can write has anything beyond 2^53. */
 function lseek(x: Exchange): number {
   const { request: r } = x;
-  return x.reply.numberOut(x.fs.lseek(r.node, r.fh(0), r.offset(8), r.u32(16)));
+  const offset = r.u64(8);
+  if (offset > Number.MAX_SAFE_INTEGER) return -ENXIO;
+  return x.reply.numberOut(x.fs.lseek(r.node, r.fh(0), offset, r.u32(16)));
 }
 
 /** `most`: what the reply's size field holds, in whole pages. Returns bytes copied. */

@@ -3,7 +3,7 @@ import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { SetAttr } from '../vfs/types.js';
 import type { Target } from './copy-attributes.js';
-import { copyUp } from './copy-up.js';
+import { copyUp, settle } from './copy-up.js';
 import { dataFd } from './file.js';
 import type { Inode } from './inode.js';
 import { IMMUTABLE, PROTECTED, refuse } from './inode-flags.js';
@@ -18,6 +18,7 @@ const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
 export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
   ov.writable();
   refuseProtected(ov, inode, change);
+  settle(ov, inode);
   const truncatesAll = change.size === 0;
   copyUp(ov, inode, truncatesAll ? 'none' : change.size === null ? 'metacopy' : 'all');
   if (change.size !== null) must(sys.ftruncate(dataFd(ov, inode, true), change.size), 'ftruncate');

@@ -106,7 +106,7 @@ export function settle(ov: Overlay, inode: Inode): void {
 
 /** With `fsync=strict` directories and metacopies are flushed before they are installed, too, however long that takes. */
 function syncTemp(ov: Overlay, temp: string): void {
-  const fd = must(sys.openat(ov.work, temp, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
+  const fd = must(ov.open(ov.work, temp, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
   const rc = sys.fsync(fd);
   sys.close(fd);
   must(rc, 'fsync');
@@ -134,11 +134,9 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
   ov.credentials.self();
   let keepsOrigin: boolean;
   let data: LowerData | null;
-  let size: number;
   try {
     statInode(ov, inode);
     data = metacopy ? lowerData(inode, ov.stat.nlink > 1) : null;
-    size = metacopy ? 0 : ov.stat.size;
     keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
     const from = { fd: ov.atFd, name: ov.atName, layer: inode.lowerDir!.layer };
     const to = { fd: copy.fd, name: '' };
@@ -158,12 +156,17 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     throw error;
   }
   sys.close(copy.source);
-  ov.services.copiedUp?.(size);
+  ov.services.copiedUp?.(copy.size);
   if (!keepsOrigin) takeUpperIno(ov, inode, copy.fd);
-  if (inode.parent === null) inode.orphan = copy.fd;
-  // A metacopy's own data is a hole.
-  else if (metacopy) sys.close(copy.fd);
-  else ov.files.set(inode, copy.fd, true);
+  if (inode.parent === null) {
+    if (copy.temp !== null) discard(ov, copy.temp, false);
+    inode.orphan = copy.fd;
+  } else if (metacopy) {
+    // Its own data is a hole.
+    sys.close(copy.fd);
+  } else {
+    ov.files.set(inode, copy.fd, true);
+  }
   becomeUpper(ov, inode, data);
 }
 
@@ -189,7 +192,7 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
     const to = { fd: ov.work, name: temp };
     copyAttributes(ov, { fd: atFd, name: atName, layer: inode.lowerDir!.layer }, to);
     if (inode.parent === null) {
-      inode.orphan = must(sys.openat(ov.work, temp, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+      inode.orphan = must(ov.open(ov.work, temp, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
       discard(ov, temp, false);
     } else {
       if (keepsOrigin) writeOrigin(ov, atFd, atName, inode.lowerDir!.layer, to);
@@ -255,18 +258,23 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
     fail(-rc, 'metacopy');
   }
   inode.data = null;
+  ov.services.copiedUp?.(copy.size);
   ov.files.set(inode, copy.fd, true);
 }
 
 function startDataCopy(ov: Overlay, inode: Inode, data: CopyUpData): NewFile {
-  const source = openData(ov, inode);
-  locate(ov, inode);
-  const size = sys.getxattr(ov.atFd, ov.atName, sys.XATTR_NAME_CAPS, ov.scratch, ov.scratch.length);
-  const fd = sys.openat(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC);
-  if (fd < 0) sys.close(source);
-  const copy: NewFile = { fd: must(fd, 'openat'), temp: null, source };
-  if (size > 0) copy.capability = Buffer.from(ov.scratch.subarray(0, size));
   statInode(ov, inode);
-  if (data === 'all' && ov.stat.size > 0) startCopy(ov, inode, copy, ov.stat.size);
+  const length = sys.getxattr(ov.atFd, ov.atName, sys.XATTR_NAME_CAPS, ov.scratch, ov.scratch.length);
+  const fd = must(ov.open(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+  let source: number;
+  try {
+    source = openData(ov, inode);
+  } catch (error) {
+    sys.close(fd);
+    throw error;
+  }
+  const copy: NewFile = { fd, temp: null, source, size: data === 'all' ? ov.stat.size : 0 };
+  if (length > 0) copy.capability = Buffer.from(ov.scratch.subarray(0, length));
+  if (copy.size > 0) startCopy(ov, inode, copy);
   return copy;
 }

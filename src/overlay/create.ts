@@ -66,23 +66,28 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
   const upper = dir.upper!;
   const upperFd = ov.dirs.fd(upper);
   let rc = -sys.EEXIST;
-  if (there !== 'whiteout') {
-    ov.credentials.as(caller);
-    // commit point
-    rc = what.make(upperFd, name);
-    if (rc === -sys.EEXIST && findWhiteout(ov, upper, name) === 'at name') there = 'whiteout';
-    else must(rc, 'create');
-    if (there !== 'whiteout') recordOwner(ov, upper, name, caller, what);
+  try {
+    if (there !== 'whiteout') {
+      ov.credentials.as(caller);
+      // commit point
+      rc = what.make(upperFd, name);
+      if (rc === -sys.EEXIST && findWhiteout(ov, upper, name) === 'at name') there = 'whiteout';
+      else must(rc, 'create');
+      if (there !== 'whiteout') recordOwner(ov, upper, name, caller, what);
+    }
+    if (there === 'whiteout') rc = createOverWhiteout(ov, upper, name, caller, what);
+    else if (what.type === sys.S_IFDIR && isMerge(dir) && ov.opaqueNewDirs) {
+      // No rename of a lower directory may ever merge into it (ovl_create_upper()).
+      ov.credentials.self();
+      ov.bestEffort('mark a new directory opaque', setMark(upperFd, name, ov.own.opaque));
+    }
+    dir.listing?.setUpper(name, what.type >> 12);
+    return { inode: newUpperInode(ov, parent, name, what.type), rc };
+  } catch (error) {
+    // openat gave a descriptor.
+    if (rc > 0) sys.close(rc);
+    throw error;
   }
-  if (there === 'whiteout') rc = createOverWhiteout(ov, upper, name, caller, what);
-  else if (what.type === sys.S_IFDIR && isMerge(dir) && ov.opaqueNewDirs) {
-    // No rename of a lower directory may ever merge into it (ovl_create_upper()).
-    ov.credentials.self();
-    ov.bestEffort('mark a new directory opaque', setMark(upperFd, name, ov.own.opaque));
-  }
-  dir.listing?.setUpper(name, what.type >> 12);
-  const inode = newUpperInode(ov, parent, name, what.type);
-  return { inode, rc };
 }
 
 /** Where owners are kept in xattrs, a new object is not there without its own. */
@@ -163,9 +168,14 @@ export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller
   const upper = copyUpDir(ov, parent);
   ov.credentials.as(caller);
   const flags = sys.O_TMPFILE | sys.O_RDWR | sys.O_CLOEXEC;
-  const fd = must(sys.openat(ov.dirs.fd(upper), '.', flags, mode & 0o7777), 'openat');
-  ov.owners?.recordNew(ov, { fd, name: '' }, upper, caller, sys.S_IFREG | (mode & 0o7777));
-  must(sys.fstatx(fd, ov.stat), 'statx');
+  const fd = must(ov.open(ov.dirs.fd(upper), '.', flags, mode & 0o7777), 'openat');
+  try {
+    ov.owners?.recordNew(ov, { fd, name: '' }, upper, caller, sys.S_IFREG | (mode & 0o7777));
+    must(sys.fstatx(fd, ov.stat), 'statx');
+  } catch (error) {
+    sys.close(fd);
+    throw error;
+  }
   const inode = newInode(ov, sys.S_IFREG, null, '', null);
   inode.hasUpper = true;
   inode.protection = 0;

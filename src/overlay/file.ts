@@ -33,18 +33,24 @@ export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   return ov.files.set(inode, openReal(ov, inode, write), write).fd;
 }
 
+const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
+
 /** Opens the inode's data anew; the caller owns the descriptor. */
 export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
   if (inode.type !== sys.S_IFREG && inode.dir === null) fail(sys.EINVAL, 'data of a special file');
-  const access = write ? sys.O_RDWR : sys.O_RDONLY;
-  const flags = access | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
   if (inode.data !== null && !write) {
-    return must(sys.openat(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
+    return must(ov.open(ov.dirs.fd(inode.data.dir), inode.data.name, sys.O_RDONLY | OPEN_FLAGS), 'openat');
   }
+  return openTopmost(ov, inode, write ? sys.O_RDWR : sys.O_RDONLY);
+}
+
+/** Opens the inode's topmost object, which of a metacopy is not where the data is. */
+function openTopmost(ov: Overlay, inode: Inode, access: number): number {
+  const flags = access | OPEN_FLAGS;
   locate(ov, inode);
   if (ov.atName === '')
-    return must(sys.openat(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
-  return must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+    return must(ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
+  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
 }
 
 /** Reads at most `size` bytes at `offset` into the start of `into`. Returns bytes read, 0 at the end. */
@@ -100,12 +106,16 @@ function isVolatile(ov: Overlay): boolean {
 export function fsync(ov: Overlay, inode: Inode, datasync: boolean): void {
   if (flushed(ov)) return;
   if (isVolatile(ov)) {
-    const asksFile = ov.opened.sensor < 0 && inode.hasUpper;
+    const asksFile = ov.opened.sensor < 0 && inode.hasUpper && inode.data === null;
     ov.writeback.check(ov, asksFile ? dataFd(ov, inode, false) : -1);
     return;
   }
   if (!inode.hasUpper) return;
-  flush(ov, datasync ? 'fdatasync' : 'fsync', must(sys.dup(dataFd(ov, inode, false)), 'dup'));
+  const fd =
+    inode.data === null
+      ? must(ov.dup(dataFd(ov, inode, false)), 'dup')
+      : openTopmost(ov, inode, sys.O_RDONLY);
+  flush(ov, datasync ? 'fdatasync' : 'fsync', fd);
 }
 
 /** Flushes the upper's filesystem. */
@@ -114,7 +124,7 @@ export function syncfs(ov: Overlay): void {
   flush(
     ov,
     'syncfs',
-    must(sys.openat(ov.upperLayer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat'),
+    must(ov.open(ov.upperLayer.root, '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat'),
   );
 }
 

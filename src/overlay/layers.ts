@@ -22,6 +22,7 @@ import {
   X_OK,
 } from '../sys/index.js';
 import type { Layer, OpenedLayers, OverlayOptions, Trap, UpperFeatures } from './config.js';
+import { checkDescriptors } from './descriptor-budget.js';
 import { Descriptors } from './descriptors.js';
 import { lockDirectory } from './dir-lock.js';
 import { cleanIndex } from './index-cleanup.js';
@@ -77,6 +78,7 @@ export function openLayers(given: OverlayOptions): OpenedLayers {
   const powers = ownPowers();
   const options = withNamespace(given, powers.trusted);
   const sources = lookAtAll(options);
+  checkDescriptors(sources.lowers.length + (sources.upper === null ? 0 : 1));
   if (sources.upper && sources.work) checkUpperAndWork(sources.upper, sources.work);
   checkOverlap(sources);
   const held = new Descriptors();

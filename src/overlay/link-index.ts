@@ -183,7 +183,7 @@ export function dropLink(ov: Overlay, inode: Inode): void {
     return;
   }
   if (inode.nlookup > 0 && inode.orphan < 0) {
-    inode.orphan = sys.openat(ov.indexDir, entry.name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+    inode.orphan = ov.open(ov.indexDir, entry.name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC);
   }
   ov.bestEffort('remove index', sys.unlinkat(ov.indexDir, entry.name));
   leaveIndex(ov, inode);

@@ -67,10 +67,9 @@ function giveUp(ov: Overlay, inode: Inode): void {
   unclaim(ov, inode);
   if (inode.orphan >= 0) sys.close(inode.orphan);
   inode.orphan = -1;
-  if (inode.dir === null) {
-    ov.files.drop(inode);
-    return;
-  }
+  // A directory has one, too, after fsync.
+  ov.files.drop(inode);
+  if (inode.dir === null) return;
   ov.listings.drop(inode);
   for (const real of inode.dir.real) ov.dirs.drop(real);
 }

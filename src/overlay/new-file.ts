@@ -13,6 +13,8 @@ export interface NewFile {
   readonly temp: string | null;
   /** The data that it is filled from. */
   readonly source: number;
+  /** How many bytes of data. */
+  readonly size: number;
   /** File capabilities to be given back after the copy. */
   capability?: Buffer;
 }
@@ -29,8 +31,8 @@ const INLINE_COPY = 256 * 1024;
 /** A new file with the first `size` bytes of the inode's data. Throws Deferred when that takes long. */
 export function newFileWithData(ov: Overlay, inode: Inode, size: number): NewFile {
   const source = openData(ov, inode);
-  const copy = newFile(ov, source);
-  if (size > 0) startCopy(ov, inode, copy, size);
+  const copy = newFile(ov, source, size);
+  if (size > 0) startCopy(ov, inode, copy);
   return copy;
 }
 
@@ -38,7 +40,8 @@ export function newFileWithData(ov: Overlay, inode: Inode, size: number): NewFil
  * Copies the data and flushes it as far as copy-ups are to survive a crash; {@link dataWritten} must follow before the
  * commit point. Throws Deferred when it takes long.
  */
-export function startCopy(ov: Overlay, inode: Inode, copy: NewFile, size: number): void {
+export function startCopy(ov: Overlay, inode: Inode, copy: NewFile): void {
+  const { size } = copy;
   const flush = ov.copyFlush;
   const cloned = ov.opened.features.reflink && sys.ficlone(copy.fd, copy.source) >= 0;
   if (!cloned && size > INLINE_COPY) {
@@ -87,27 +90,27 @@ export function takePending(ov: Overlay, inode: Inode): NewFile {
 export function openData(ov: Overlay, inode: Inode): number {
   const flags = sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
   if (inode.data !== null) {
-    return must(sys.openat(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
+    return must(ov.open(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
   }
   locate(ov, inode);
-  return must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
 }
 
-function newFile(ov: Overlay, source: number): NewFile {
+function newFile(ov: Overlay, source: number, size: number): NewFile {
   const flags = sys.O_RDWR | sys.O_CLOEXEC;
   let temp: string | null = null;
   let fd: number;
   if (ov.opened.features.tmpfile) {
-    fd = sys.openat(ov.work, '.', flags | sys.O_TMPFILE, 0o600);
+    fd = ov.open(ov.work, '.', flags | sys.O_TMPFILE, 0o600);
   } else {
     temp = tempName(ov);
-    fd = sys.openat(ov.work, temp, flags | sys.O_CREAT | sys.O_EXCL, 0o600);
+    fd = ov.open(ov.work, temp, flags | sys.O_CREAT | sys.O_EXCL, 0o600);
   }
   if (fd < 0) {
     sys.close(source);
     fail(-fd, 'copy-up');
   }
-  return { fd, temp, source };
+  return { fd, temp, source, size };
 }
 
 /** Gives a finished file its name in the upper directory `upperFd`, where nothing stands. Returns 0 or -errno. */

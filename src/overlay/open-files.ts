@@ -100,7 +100,7 @@ function renew(ov: Overlay, inode: Inode): void {
   if (parent === null) return;
   locate(ov, inode);
   const flags = sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC;
-  inode.orphan = must(sys.openat(ov.atFd, ov.atName, flags), 'openat');
+  inode.orphan = must(ov.open(ov.atFd, ov.atName, flags), 'openat');
   removeName(inode, parent, name);
   ov.files.drop(inode);
   if (dirOf(parent).children.has(name)) return;

@@ -32,6 +32,7 @@ import { ioctl } from './inode-flags.js';
 import { link } from './link.js';
 import { fillAttr, fillEntry, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
+import { dropInode } from './names.js';
 import { handOver, open, release } from './open-files.js';
 import { readdir } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
@@ -41,8 +42,12 @@ import { isVirtual, virtualXattr } from './virtual-xattrs.js';
 import * as xattrs from './xattrs.js';
 
 /** Builds the filesystem over opened layers. Called on the thread that will serve it. */
-export function createOverlay(opened: OpenedLayers, services: OverlayServices): FileSystem {
-  const overlay = new Overlay(opened, services, sys.maxDescriptors());
+export function createOverlay(
+  opened: OpenedLayers,
+  services: OverlayServices,
+  maxFds = sys.maxDescriptors(),
+): FileSystem {
+  const overlay = new Overlay(opened, services, maxFds);
   makeRoot(overlay);
   return new OverlayFileSystem(overlay);
 }
@@ -149,7 +154,7 @@ class OverlayFileSystem implements FileSystem {
 
   create(parent: NodeId, name: Name, mode: CreateMode, caller: Caller, out: Entry, reply: OpenReply): void {
     const flags = sys.O_RDWR | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW | sys.O_CLOEXEC;
-    const make = (fd: number, at: string) => sys.openat(fd, at, flags, mode.mode & 0o7777);
+    const make = (fd: number, at: string) => this.#ov.open(fd, at, flags, mode.mode & 0o7777);
     const dir = this.#ov.directory(parent);
     if ((mode.flags & sys.O_EXCL) === 0 && this.#openExisting(dir, name, mode.flags, out, reply)) return;
     const what = { type: sys.S_IFREG, mode: mode.mode, make };
@@ -169,7 +174,9 @@ class OverlayFileSystem implements FileSystem {
   tmpfile(parent: NodeId, mode: CreateMode, caller: Caller, out: Entry, reply: OpenReply): void {
     const inode = tmpfile(this.#ov, this.#ov.directory(parent), mode.mode, caller);
     if (this.#ov.services.dataMode === 'passthrough') {
-      handOver(this.#ov, inode, must(sys.dup(inode.orphan), 'dup'), reply);
+      const fd = this.#ov.dup(inode.orphan);
+      if (fd < 0) dropInode(this.#ov, inode);
+      handOver(this.#ov, inode, must(fd, 'dup'), reply);
     }
     fillEntry(this.#ov, inode, out);
   }

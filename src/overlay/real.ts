@@ -9,17 +9,38 @@ const DIR_FLAGS = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXE
 /** For a directory that may be searched and not read. */
 const PATH_FLAGS = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
+/** On the way down to a directory, so many of the last steps are kept open. */
+const STEPS_KEPT = 4;
+/** Of the descriptors that were used last, so many are never given up. */
+const DIRS_IN_USE = 8;
+const FILES_IN_USE = 2;
+
+/** Takes the half of a cache that was used longest ago out of it, but for the last `inUse`. Returns how many that were. */
+function dropHalf(cache: { readonly size: number; pop(): unknown }, inUse: number): number {
+  const before = cache.size;
+  const left = Math.max(inUse, before >> 1);
+  while (cache.size > left) cache.pop();
+  return before - cache.size;
+}
+
 /**
  * Descriptors of real directories: names are looked up relative to them, and they are what a listing is read from. A
- * descriptor is valid until the next call that opens another one.
+ * descriptor is valid until the next call that opens another one; more exactly, {@link fd} closes at most
+ * {@link STEPS_KEPT} of those used longest ago, so that an operation may hold those of two directories. But whatever
+ * looks at all layers (listingOf()) may close any.
  */
 export class DirFds {
   readonly #open: LRUCache<RealDir, number>;
   readonly #counts: Float64Array;
+  readonly #giveUp: () => boolean;
 
-  /** `max`: how many descriptors to keep, at least 16: more than an operation needs, but for a merge of more layers. */
-  constructor(max: number, counts: Float64Array) {
+  /**
+   * `max`: how many descriptors to keep, at least 16: more than an operation needs, but for a merge of more layers. `giveUp`:
+   * called when none is left; whether it closed any.
+   */
+  constructor(max: number, counts: Float64Array, giveUp: () => boolean) {
     this.#counts = counts;
+    this.#giveUp = giveUp;
     this.#open = new LRUCache({ max: Math.max(16, max), dispose: (fd) => void sys.close(fd) });
   }
 
@@ -33,7 +54,26 @@ export class DirFds {
       fd = this.#known(up);
       if (fd < 0) way.push(up);
     }
-    for (let next = way.pop(); next !== undefined; next = way.pop()) fd = this.#openIn(fd, next);
+    return this.#descend(fd, way);
+  }
+
+  /** Goes down from an open directory by `way`, its last element first. Only the last steps stay open. */
+  #descend(from: number, way: RealDir[]): number {
+    let fd = from;
+    let passing = -1;
+    try {
+      for (let next = way.pop(); next !== undefined; next = way.pop()) {
+        fd = this.#openIn(fd, next.name);
+        if (passing >= 0) sys.close(passing);
+        passing = way.length < STEPS_KEPT ? -1 : fd;
+        if (passing >= 0) continue;
+        this.#open.set(next, fd);
+        next.wasRead = false;
+      }
+    } catch (error) {
+      if (passing >= 0) sys.close(passing);
+      throw error;
+    }
     return fd;
   }
 
@@ -49,18 +89,20 @@ export class DirFds {
     return -1;
   }
 
-  #openIn(parent: number, dir: RealDir): number {
-    let fd = sys.openat(parent, dir.name, DIR_FLAGS);
-    if (fd === -sys.EACCES) fd = sys.openat(parent, dir.name, PATH_FLAGS);
-    this.#open.set(dir, must(fd, 'openat'));
-    dir.wasRead = false;
-    return fd;
+  #openIn(parent: number, name: string): number {
+    const fd = this.#openOnce(parent, name, DIR_FLAGS);
+    return must(fd === -sys.EACCES ? this.#openOnce(parent, name, PATH_FLAGS) : fd, 'openat');
+  }
+
+  #openOnce(parent: number, name: string, flags: number): number {
+    const fd = sys.openat(parent, name, flags);
+    return fd === -sys.EMFILE && this.#giveUp() ? sys.openat(parent, name, flags) : fd;
   }
 
   /** Shows `each` all names of `dir`, one after the other: see sys.listDirectory(). Throws FsError. */
   list(dir: RealDir, each: (found: sys.Dirent) => void): void {
     if (dir.parent === null) {
-      listAnew(dir.layer.root, each);
+      this.#listAnew(dir.layer.root, each);
       return;
     }
     const fd = this.fd(dir);
@@ -68,8 +110,20 @@ export class DirFds {
     dir.wasRead = true;
     const rc = sys.listDirectory(fd, each);
     // An O_PATH descriptor: it may not be read, unless by a second try with our own rights.
-    if (rc === -sys.EBADF) listAnew(fd, each);
+    if (rc === -sys.EBADF) this.#listAnew(fd, each);
     else must(rc, 'getdents64');
+  }
+
+  /** The names of the directory behind an O_PATH descriptor. */
+  #listAnew(path: number, each: (found: sys.Dirent) => void): void {
+    const fd = must(this.#openOnce(path, '.', DIR_FLAGS), 'openat');
+    try {
+      const rc = sys.listDirectory(fd, each);
+      // ENOENT: it was removed meanwhile.
+      if (rc !== -sys.ENOENT) must(rc, 'getdents64');
+    } finally {
+      sys.close(fd);
+    }
   }
 
   /** All names of `dir`. Throws FsError. */
@@ -84,20 +138,13 @@ export class DirFds {
     this.#open.delete(dir);
   }
 
+  /** Closes those used longest ago; returns how many. */
+  giveUpHalf(): number {
+    return dropHalf(this.#open, DIRS_IN_USE);
+  }
+
   clear(): void {
     this.#open.clear();
-  }
-}
-
-/** The names of the directory behind an O_PATH descriptor. */
-function listAnew(path: number, each: (found: sys.Dirent) => void): void {
-  const fd = must(sys.openat(path, '.', DIR_FLAGS), 'openat');
-  try {
-    const rc = sys.listDirectory(fd, each);
-    // ENOENT: it was removed meanwhile.
-    if (rc !== -sys.ENOENT) must(rc, 'getdents64');
-  } finally {
-    sys.close(fd);
   }
 }
 
@@ -114,8 +161,9 @@ export interface OpenFile {
 export class FileFds {
   readonly #open: LRUCache<Inode, OpenFile>;
 
+  /** `max`: how many descriptors to keep. */
   constructor(max: number) {
-    this.#open = new LRUCache({ max: Math.max(16, max), dispose: (file) => void sys.close(file.fd) });
+    this.#open = new LRUCache({ max, dispose: (file) => void sys.close(file.fd) });
   }
 
   get(inode: Inode): OpenFile | undefined {
@@ -136,6 +184,11 @@ export class FileFds {
 
   drop(inode: Inode): void {
     this.#open.delete(inode);
+  }
+
+  /** Closes those used longest ago; returns how many. */
+  giveUpHalf(): number {
+    return dropHalf(this.#open, FILES_IN_USE);
   }
 
   clear(): void {

@@ -3,7 +3,7 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import { copyUpDir, settle } from './copy-up.js';
-import { dirOf, type Inode, isMerge } from './inode.js';
+import { dirOf, type Inode, isMerge, type RealDir } from './inode.js';
 import { refuseRemoval } from './inode-flags.js';
 import { dropLink, startNlink } from './link-index.js';
 import { isOnLower } from './listing.js';
@@ -29,16 +29,18 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   refuseRemoval(ov, parent, inode);
   settle(ov, inode);
   const upper = copyUpDir(ov, parent);
-  const upperFd = ov.dirs.fd(upper);
   if (inode.index !== null) startNlink(ov, inode, parent, name);
   const below = showsThrough(ov, parent, name);
+  // Not before: a listing may close any descriptor.
+  const upperFd = ov.dirs.fd(upper);
   if (!inode.hasUpper) {
     whiteOutFree(ov, upper, name);
   } else {
-    keepOpen(inode, upperFd, name);
-    if (below) whiteOutFile(ov, upper, name);
-    // commit point
-    else must(sys.unlinkat(upperFd, name), 'unlinkat');
+    keepingOpen(ov, inode, upperFd, name, () => {
+      if (below) whiteOutFile(ov, upper, name);
+      // commit point
+      else must(sys.unlinkat(upperFd, name), 'unlinkat');
+    });
   }
   dirOf(parent).listing?.remove(name, below);
   removeName(inode, parent, name);
@@ -46,12 +48,29 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
 }
 
 /**
- * Takes a descriptor of an upper object whose last known name is about to go: whoever has it open must still reach
- * it, and under zero-message opens nobody tells us about them.
+ * Does `remove`, by which the last known name of an upper object goes, with a descriptor of the object taken before:
+ * whoever has it open must still reach it, and under zero-message opens nobody tells us about them. What could not be
+ * removed has its name and needs none.
  */
-export function keepOpen(inode: Inode, upperFd: number, name: Name): void {
-  if (inode.orphan >= 0 || inode.index !== null || inode.aliases !== null || inode.nlookup === 0) return;
-  inode.orphan = must(sys.openat(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+export function keepingOpen(
+  ov: Overlay,
+  inode: Inode,
+  upperFd: number,
+  name: Name,
+  remove: () => void,
+): void {
+  if (inode.orphan >= 0 || inode.index !== null || inode.aliases !== null || inode.nlookup === 0) {
+    remove();
+    return;
+  }
+  inode.orphan = must(ov.open(upperFd, name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+  try {
+    remove();
+  } catch (error) {
+    sys.close(inode.orphan);
+    inode.orphan = -1;
+    throw error;
+  }
 }
 
 /** Whether a directory shows no names; whiteouts don't count. */
@@ -71,17 +90,21 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   if (!(isPure && !below) && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
   const upper = copyUpDir(ov, parent);
   const upperFd = ov.dirs.fd(upper);
-  if (inode.hasUpper) keepOpen(inode, upperFd, name);
-  if (!inode.hasUpper) whiteOutFree(ov, upper, name);
-  else if (below) whiteOutDirectory(ov, upper, name);
-  else removePure(ov, inode, upperFd, name);
+  if (!inode.hasUpper) {
+    whiteOutFree(ov, upper, name);
+  } else {
+    keepingOpen(ov, inode, upperFd, name, () => {
+      if (below) whiteOutDirectory(ov, upper, name);
+      else removePure(ov, inode, upper, name);
+    });
+  }
   dirOf(parent).listing?.remove(name, below);
   buryDirectory(ov, inode, parent, name);
 }
 
-function removePure(ov: Overlay, inode: Inode, upperFd: number, name: Name): void {
+function removePure(ov: Overlay, inode: Inode, upper: RealDir, name: Name): void {
   // commit point
-  const rc = sys.unlinkat(upperFd, name, sys.AT_REMOVEDIR);
+  const rc = sys.unlinkat(ov.dirs.fd(upper), name, sys.AT_REMOVEDIR);
   if (rc !== -sys.ENOTEMPTY && rc !== -sys.EEXIST) {
     must(rc, 'unlinkat');
     return;
@@ -89,7 +112,7 @@ function removePure(ov: Overlay, inode: Inode, upperFd: number, name: Name): voi
   if (!isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
   const temp = tempName(ov);
   // commit point
-  must(sys.renameat2(upperFd, name, ov.work, temp), 'renameat2');
+  must(sys.renameat2(ov.dirs.fd(upper), name, ov.work, temp), 'renameat2');
   discard(ov, temp, true);
 }
 

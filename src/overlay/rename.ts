@@ -12,7 +12,7 @@ import { hasOrigin, markImpure, markOpaque } from './marks.js';
 import { listingOf } from './merge.js';
 import { addName, removeName } from './names.js';
 import { checkRedirectable, setRedirect } from './redirect-up.js';
-import { buryDirectory, isEmpty, keepOpen, showsThrough } from './remove.js';
+import { buryDirectory, isEmpty, keepingOpen, showsThrough } from './remove.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 import {
@@ -114,27 +114,29 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const isDir = inode.dir !== null;
   if (to.inode !== null) checkEmpty(ov, to.inode);
   if (to.inode !== null && to.inode.index !== null) startNlink(ov, to.inode, to.parent, to.name);
-  const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
-  const toDir = dirOf(to.parent).upper!;
-  const toFd = ov.dirs.fd(toDir);
   const leavesWhiteout = showsThrough(ov, from.parent, from.name);
   const target = to.inode;
   const onto = target === null ? whiteoutThere(ov, to) : 'none';
-  if (target?.hasUpper) {
-    keepOpen(target, toFd, to.name);
-    if (target.dir !== null) clearTarget(ov, target, toDir, to.name);
-  }
-  if (leavesWhiteout) {
-    const place = { dir: dirOf(from.parent).upper!, name: from.name };
-    moveLeavingWhiteout(ov, place, { dir: toDir, name: to.name }, onto);
-  } else if (onto === 'at name' && isDir) {
-    // commit point
-    must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
-    ov.bestEffort('remove whiteout', sys.unlinkat(fromFd, from.name));
-  } else {
-    // commit point
-    must(sys.renameat2(fromFd, from.name, toFd, to.name), 'renameat2');
-  }
+  // Not before: a listing may close any descriptor.
+  const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
+  const toDir = dirOf(to.parent).upper!;
+  const toFd = ov.dirs.fd(toDir);
+  const replace = (): void => {
+    if (target?.hasUpper && target.dir !== null) clearTarget(ov, target, toDir, to.name);
+    if (leavesWhiteout) {
+      const place = { dir: dirOf(from.parent).upper!, name: from.name };
+      moveLeavingWhiteout(ov, place, { dir: toDir, name: to.name }, onto);
+    } else if (onto === 'at name' && isDir) {
+      // commit point
+      must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
+      ov.bestEffort('remove whiteout', sys.unlinkat(fromFd, from.name));
+    } else {
+      // commit point
+      must(sys.renameat2(fromFd, from.name, toFd, to.name), 'renameat2');
+    }
+  };
+  if (target?.hasUpper) keepingOpen(ov, target, toFd, to.name, replace);
+  else replace();
   clearBeside(ov, toDir, to.name);
   record(ov, from, to, leavesWhiteout);
 }
@@ -152,7 +154,7 @@ function whiteoutThere(ov: Overlay, side: Side): WhiteoutPlace {
  */
 function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void {
   const upper = dirOf(target).upper!;
-  const fd = sys.openat(ov.dirs.fd(upper), '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
+  const fd = ov.open(ov.dirs.fd(upper), '.', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC);
   must(fd, 'openat');
   const left = sys.readDirectory(fd);
   sys.close(fd);
@@ -166,8 +168,13 @@ function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void
   ov.credentials.self();
   const temp = tempName(ov);
   must(sys.mkdirat(ov.work, temp, 0o755), 'mkdirat');
-  markOpaque(ov, ov.work, temp);
-  must(sys.renameat2(ov.work, temp, ov.dirs.fd(dir), name, sys.RENAME_EXCHANGE), 'renameat2');
+  try {
+    markOpaque(ov, ov.work, temp);
+    must(sys.renameat2(ov.work, temp, ov.dirs.fd(dir), name, sys.RENAME_EXCHANGE), 'renameat2');
+  } catch (error) {
+    discard(ov, temp, true);
+    throw error;
+  }
   ov.dirs.drop(upper);
   discard(ov, temp, true);
 }

@@ -9,6 +9,7 @@ import { CACHE_COUNTS } from './cache-counts.js';
 import type { Layer, OpenedLayers, OverlayOptions, OverlayServices } from './config.js';
 import { copyFlushOf, WriteOuts } from './copy-flush.js';
 import { Credentials } from './credentials.js';
+import { descriptorBudget } from './descriptor-budget.js';
 import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
 import { Listings } from './listings.js';
@@ -19,14 +20,6 @@ import { type Owners, ownersOf } from './owners.js';
 import { DirFds, FileFds } from './real.js';
 import { Walkers } from './walkers.js';
 import { Writeback } from './writeback.js';
-
-/** Limits of what is kept open. */
-const MAX_DIR_FDS = 4096;
-const MAX_FILE_FDS = 1024;
-/** What else a mount has open, with much to spare. */
-const OTHER_FDS = 512;
-/** How many descriptors a mount may come to hold, where the limit allows it. */
-export const MAX_FDS = MAX_DIR_FDS + MAX_FILE_FDS + OTHER_FDS;
 
 /** A running overlay: its layers, its inodes, and what is kept in memory or open for them. */
 export class Overlay {
@@ -92,6 +85,7 @@ export class Overlay {
   /** Bytes for xattr values and lists on the side; any call may overwrite it. */
   readonly scratch = Buffer.alloc(sys.XATTR_SIZE_MAX);
 
+  /** `maxFds`: how many descriptors the process may have. Throws a UserError when they are too few. */
   constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
     const { options } = opened;
     this.options = options;
@@ -109,8 +103,9 @@ export class Overlay {
     this.mountPoints = MountPoints.of(opened.layers, opened.work);
     this.credentials = new Credentials(opened.privileged, this.owners);
     this.counts = services.cacheCounts ?? new Float64Array(CACHE_COUNTS);
-    this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)), this.counts);
-    this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(maxFds / 4)));
+    const budget = descriptorBudget(maxFds, opened.descriptors.length);
+    this.dirs = new DirFds(budget.dirs, this.counts, () => this.#giveUpDescriptors());
+    this.files = new FileFds(budget.files);
   }
 
   /** The inode of a nodeid. ESTALE for a number that we did not hand out or that was forgotten. */
@@ -128,6 +123,27 @@ export class Overlay {
   #stale(id: NodeId): never {
     this.services.log.warn({ node: id }, 'unknown nodeid');
     return fail(sys.ESTALE, 'nodeid');
+  }
+
+  /**
+   * openat(2) for whatever is opened while serving. When this process may have no more open (EMFILE), half of the
+   * descriptors that are kept are given up, those used last not among them, and it is tried once more.
+   */
+  open(dirfd: number, name: string, flags: number, mode = 0): number {
+    const fd = sys.openat(dirfd, name, flags, mode);
+    return fd === -sys.EMFILE && this.#giveUpDescriptors() ? sys.openat(dirfd, name, flags, mode) : fd;
+  }
+
+  /** A second descriptor for the same open file, in the same manner. */
+  dup(fd: number): number {
+    const second = sys.dup(fd);
+    return second === -sys.EMFILE && this.#giveUpDescriptors() ? sys.dup(fd) : second;
+  }
+
+  #giveUpDescriptors(): boolean {
+    const count = this.dirs.giveUpHalf() + this.files.giveUpHalf();
+    this.services.log.debug({ count }, 'out of descriptors: gave some up');
+    return count > 0;
   }
 
   /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */

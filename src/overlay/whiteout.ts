@@ -102,6 +102,13 @@ function makeBeside(ov: Overlay, upperFd: number, name: string): void {
   if (rc !== -sys.EEXIST) must(rc, 'mknodat');
 }
 
+/** Moves a whiteout from work to a name; one that finds no place there is removed. */
+function placeWhiteout(ov: Overlay, made: string, upperFd: number, name: string, flags: number): void {
+  const rc = sys.renameat2(ov.work, made, upperFd, name, flags);
+  if (rc < 0) discard(ov, made, false);
+  must(rc, 'renameat2');
+}
+
 /**
  * Whites out `name` in an upper directory, where nothing stands at the name yet: one call that is the commit point.
  */
@@ -121,7 +128,7 @@ export function whiteOutFree(ov: Overlay, upper: RealDir, name: string): void {
   }
   const made = makeWhiteout(ov);
   // commit point
-  must(sys.renameat2(ov.work, made, upperFd, name, sys.RENAME_NOREPLACE), 'renameat2');
+  placeWhiteout(ov, made, upperFd, name, sys.RENAME_NOREPLACE);
 }
 
 /**
@@ -139,7 +146,7 @@ export function whiteOutFile(ov: Overlay, upper: RealDir, name: string): void {
   announce(ov, upper);
   const made = makeWhiteout(ov);
   // commit point
-  must(sys.renameat2(ov.work, made, upperFd, name), 'renameat2');
+  placeWhiteout(ov, made, upperFd, name, 0);
 }
 
 /** The whiteout takes a directory's place, and the directory, with the whiteouts in it, goes from work. */
@@ -198,7 +205,7 @@ export function moveLeavingWhiteout(
   }
   // Without RENAME_WHITEOUT: a whiteout takes the old name as the object leaves it for work, then it gets the new one.
   const made = makeWhiteout(ov);
-  must(sys.renameat2(ov.work, made, fromFd, from.name, sys.RENAME_EXCHANGE), 'renameat2');
+  placeWhiteout(ov, made, fromFd, from.name, sys.RENAME_EXCHANGE);
   // commit point
   const rc = sys.renameat2(ov.work, made, toFd, to.name);
   if (rc < 0) {

@@ -6,7 +6,7 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
 import type { Layer } from './config.js';
-import { copyUp } from './copy-up.js';
+import { copyUp, settle } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { PROTECTED, refuse } from './inode-flags.js';
 import { layerOf, locate, statAt } from './locate.js';
@@ -95,6 +95,7 @@ export function setxattr(
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   const stored = storedName(ov, name, ov.owners === null ? null : ov.upperLayer);
   refuse(ov, inode, PROTECTED);
+  settle(ov, inode);
   copyUpInode(ov, inode);
   locate(ov, inode);
   if (name === sys.XATTR_NAME_CAPS) inode.lacksCapability = false;
@@ -120,6 +121,7 @@ export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
   refuse(ov, inode, PROTECTED);
+  settle(ov, inode);
   locate(ov, inode);
   const there = storedName(ov, name, overrider(ov, inode));
   must(sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0), 'removexattr');

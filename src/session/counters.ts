@@ -41,7 +41,7 @@ export interface Stats {
   readonly parked: number;
   /** Jobs given to helper threads. */
   readonly jobs: number;
-  /** Objects copied up, directories included, and the bytes of data that went with them. */
+  /** Objects copied up, directories included (a metacopy once more when its data comes), and the bytes of their data. */
   readonly copyUps: number;
   readonly copiedBytes: number;
   /** Bytes read from and written to the device. */

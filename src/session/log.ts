@@ -28,6 +28,8 @@ type Write = (level: Level, fields: object, text: string) => void;
 function jsonWriter(target: LogTarget): Write {
   const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino');
   const destination = pino.destination({ fd: target.fd, sync: true });
+  // A log that can't be written (full disk) does not disturb the mount: without a listener each line would throw.
+  destination.on('error', () => {});
   const logger = pino({ level: target.level, base: { pid: process.pid } }, destination);
   return (level, fields, text) => logger[level](fields, text);
 }
@@ -53,6 +55,11 @@ export function writeLine(fd: number, text: string): void {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
   }
+}
+
+/** The stack of something thrown, for a log. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 const SILENT: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };

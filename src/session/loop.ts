@@ -19,6 +19,7 @@ import type { Counters } from './counters.js';
 import { AGAIN, type Device, isUnwanted } from './device.js';
 import type { HelperJobs } from './jobs.js';
 import { GRACE, KeepAwake } from './keep-awake.js';
+import { stackOf } from './log.js';
 import type { SessionEnd } from './protocol.js';
 import { CALM, Reclaimer } from './reclaim.js';
 import { Spin } from './spin.js';
@@ -108,7 +109,10 @@ export class SessionLoop {
     this.#poller = new sys.Poller([parts.device.fd, parts.jobs.wake, parts.events.fd]);
   }
 
-  /** Returns when the mount is gone and no job is outstanding; or null, to be called again after a turn of events. */
+  /**
+   * Returns when the mount is gone and no job is outstanding; or null, to be called again after a turn of events. Throws
+   * only by a bug that is in no request; it may be called again then, too.
+   */
   run(): SessionEnd | null {
     const { jobs } = this.#parts;
     for (;;) {
@@ -122,12 +126,18 @@ export class SessionLoop {
         if (!this.#poller.ready(DEVICE)) continue;
       }
       const length = this.#read();
+      this.#served++;
       if (length > 0) this.#serve(this.#request, length);
       if (this.#reclaimer.due && this.#isQuiet(CALM)) this.#reclaimer.collect();
       if (length <= 0 && length !== AGAIN) return this.#end(length);
       if (this.#failed !== null) return this.#end(0);
-      if (++this.#served % REQUESTS_BETWEEN_EVENTS === 0) this.#lookForEvents();
+      if (this.#served % REQUESTS_BETWEEN_EVENTS === 0) this.#lookForEvents();
     }
+  }
+
+  /** How many times a request was read or waited for. */
+  get served(): number {
+    return this.#served;
   }
 
   /** Waits for a request, a finished job, or something for the event loop to do. */
@@ -173,9 +183,22 @@ export class SessionLoop {
     if (opcode === INIT && !this.#ready) this.#initialised();
   }
 
+  /** The handler answers every failure itself; this is the net below it. */
   #dispatch(request: Buffer, length: number, arrived: number): void {
-    const { counters } = this.#parts;
-    const answer = this.#handle(request, length);
+    try {
+      this.#answer(request, length, arrived);
+    } catch (error) {
+      const { counters, device, handler, log } = this.#parts;
+      counters.bug();
+      log.error({ opcode: request[OPCODE_AT], stack: stackOf(error) }, 'a request failed by a bug');
+      // If it was answered before, the kernel says so to this.
+      device.write(handler.reply, this.#errorReply(request, sys.EIO));
+    }
+  }
+
+  #answer(request: Buffer, length: number, arrived: number): void {
+    const { counters, handler } = this.#parts;
+    const answer = handler.handle(request, length);
     if (answer === PARKED) {
       this.#park(request, length, arrived);
       return;
@@ -195,18 +218,6 @@ export class SessionLoop {
     const opcode = request[OPCODE_AT]!;
     log.error({ opcode, length: answer, errno: sys.errnoName(rc) }, 'the kernel refused a reply');
     device.write(handler.reply, this.#errorReply(request, sys.EIO));
-  }
-
-  /** The handler answers every failure itself; this is the net below it. */
-  #handle(request: Buffer, length: number): number {
-    try {
-      return this.#parts.handler.handle(request, length);
-    } catch (error) {
-      this.#parts.counters.bug();
-      const stack = error instanceof Error ? error.stack : String(error);
-      this.#parts.log.error({ opcode: request[OPCODE_AT], stack }, 'a request failed by a bug');
-      return this.#errorReply(request, sys.EIO);
-    }
   }
 
   #errorReply(request: Buffer, errno: number): number {

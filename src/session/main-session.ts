@@ -11,7 +11,7 @@ import { createOverlay } from '../overlay/overlay.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { Counters, type Stats } from './counters.js';
-import type { MountSession, SessionEnd, StartMessage } from './protocol.js';
+import type { FileSystemFactory, MountSession, SessionEnd, StartMessage } from './protocol.js';
 import { refusal, Serving } from './serving.js';
 import { waiting } from './waiting.js';
 
@@ -20,6 +20,12 @@ export class MainSession implements MountSession {
   readonly #counters = new Counters();
   readonly #ready = waiting<void>();
   readonly #closed = waiting<SessionEnd>();
+  readonly #createOverlay: FileSystemFactory;
+
+  /** `factory`: what to serve, for tests. */
+  constructor(factory: FileSystemFactory = createOverlay) {
+    this.#createOverlay = factory;
+  }
 
   get ready(): Promise<void> {
     return this.#ready.promise;
@@ -38,7 +44,7 @@ export class MainSession implements MountSession {
     try {
       this.#turn(
         new Serving(message, {
-          createOverlay,
+          createOverlay: this.#createOverlay,
           counters: this.#counters,
           events: new sys.EventLoop(),
           onReady: () => this.#ready.resolve(),

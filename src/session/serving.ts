@@ -9,7 +9,7 @@ import type { Notifier } from '../vfs/notify.js';
 import type { Counters } from './counters.js';
 import { Device } from './device.js';
 import { HelperJobs } from './jobs.js';
-import { openLog, writeLine } from './log.js';
+import { openLog, stackOf, writeLine } from './log.js';
 import { type Events, SessionLoop } from './loop.js';
 import type { FileSystemFactory, SessionEnd, StartMessage } from './protocol.js';
 
@@ -47,12 +47,22 @@ function notifier(device: Device): Notifier {
   };
 }
 
+/** How often in a row the loop may fail by a bug. */
+const MAX_FAILURES = 100;
+const STUCK: SessionEnd = {
+  reason: 'failed',
+  text: 'The session failed by a bug, again and again: see the log.',
+};
+
 /** One mount being served. */
 export class Serving {
   readonly #log: Log;
   readonly #jobs: HelperJobs;
   readonly #fs: FileSystem;
   readonly #loop: SessionLoop;
+  readonly #counters: Counters;
+  #failures = 0;
+  #servedAtFailure = -1;
 
   /** Makes the filesystem; throws what that throws. */
   constructor(start: StartMessage, host: Host) {
@@ -60,6 +70,7 @@ export class Serving {
     becomeSessionThread(log);
     sys.niceOtherThreads(BACKGROUND_NICE);
     const { counters } = host;
+    this.#counters = counters;
     const jobs = new HelperJobs(counters, log);
     const device = new Device(start.fd);
     try {
@@ -104,23 +115,52 @@ export class Serving {
     });
   }
 
-  /** Serves until the mount ends, or (null) until the event loop must have a turn. */
+  /**
+   * Serves until the mount ends, or (null) until the event loop must have a turn. A bug that is in no request is logged,
+   * and the mount lives on; but not when it comes again and again with nothing served in between.
+   */
   run(): SessionEnd | null {
-    const end = this.#loop.run();
-    if (end === null) {
-      this.#fs.rest();
-      return null;
+    let end: SessionEnd | null = null;
+    try {
+      end = this.#loop.run();
+    } catch (error) {
+      this.#bug(error);
+      end = this.#isStuck() ? STUCK : null;
     }
+    this.#surviving(() => (end === null ? this.#fs.rest() : this.#close(end)));
+    return end;
+  }
+
+  #close(end: SessionEnd): void {
     this.#log.debug({ ...end }, 'the session ended');
     this.#fs.destroy();
     this.#jobs.close();
-    return end;
+  }
+
+  #surviving(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#bug(error);
+    }
+  }
+
+  #bug(error: unknown): void {
+    this.#counters.bug();
+    this.#log.error({ stack: stackOf(error) }, 'a bug in the session');
+  }
+
+  /** Whether the loop has failed too often without having served anything. */
+  #isStuck(): boolean {
+    const { served } = this.#loop;
+    this.#failures = served === this.#servedAtFailure ? this.#failures + 1 : 1;
+    this.#servedAtFailure = served;
+    return this.#failures > MAX_FAILURES;
   }
 }
 
 /** What to tell about a session that could not begin: a sentence for the user, or the stack of a bug. */
 export function refusal(error: unknown): { text: string; isUserError: boolean } {
   if (error instanceof UserError) return { text: error.message, isUserError: true };
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { text, isUserError: false };
+  return { text: stackOf(error), isUserError: false };
 }

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Counters } from './counters.js';
 import { NO_EVENTS } from './loop.js';
-import type { FileSystemFactory, SessionData, SessionMessage, StartMessage } from './protocol.js';
+import type { FileSystemFactory, SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
 import { refusal, Serving } from './serving.js';
 
 const data = workerData as SessionData;
@@ -26,7 +26,11 @@ port.once('message', async (start: StartMessage | null) => {
       events: NO_EVENTS,
       onReady: () => tell({ kind: 'ready' }),
     });
-    tell({ kind: 'ended', end: serving.run()! });
+    let end: SessionEnd | null;
+    // null: after a bug. There are no events.
+    do end = serving.run();
+    while (end === null);
+    tell({ kind: 'ended', end });
   } catch (error) {
     tell({ kind: 'refused', ...refusal(error) });
   }

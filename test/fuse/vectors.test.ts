@@ -735,6 +735,16 @@ test('offsets that a double can not name: EFBIG, not another byte', () => {
   assert.equal(f.errno(truncate), EFBIG);
 });
 
+test('LSEEK beyond what a double can name: ENXIO, for no data is there', () => {
+  const { f } = fixture();
+  for (const offset of [2n ** 53n, 2n ** 62n, 2n ** 63n - 2n]) {
+    for (const whence of [3, 4]) {
+      const seek = request({ opcode: 46, nodeid: 3 }, u64(0), u64(offset), u32(whence), u32(0));
+      assert.equal(f.errno(seek), 6, `${offset} ${whence}`);
+    }
+  }
+});
+
 test('OPEN with O_TRUNC clears set-id bits first, when the kernel asks for it', () => {
   const fs = tree();
   const f = new Fixture(fs, { dataMode: 'passthrough' }).init();

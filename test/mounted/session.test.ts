@@ -93,6 +93,23 @@ describe('a session', () => {
     assert.match(server.log, /a bug, on purpose/);
   });
 
+  const oneThread = { PLYFS_TEST_ONE_THREAD: '1', PLYFS_TEST_RESTLESS: '1' };
+  withServer(
+    'lives on after a bug that is in no request',
+    async (server) => {
+      for (let i = 0; i < 3; i++) {
+        // Between requests, for the signal, it goes to rest.
+        server.signal('SIGUSR1');
+        await server.says('stats');
+        assert.equal(await must('cat', [`${server.mountpoint}/hello`]), 'hello, world\n');
+      }
+      assert.match(server.log, /no rest, on purpose/);
+      server.signal('SIGUSR2');
+      assert.equal(await server.exited, 0);
+    },
+    () => oneThread,
+  );
+
   withServer('that crashes takes its mount away', async (server) => {
     const crash = await run('cat', [`${server.mountpoint}/crash`]);
     assert.notEqual(crash.code, 0);

@@ -12,7 +12,7 @@ it('a listing that fails in its midst keeps no descriptor open', () => {
   const root = sys.openat(sys.AT_FDCWD, tmpdir(), sys.O_PATH | sys.O_DIRECTORY);
   const made = `plyfs-test-${process.pid}`;
   assert.equal(sys.mkdirat(root, made, 0o700), 0);
-  const dirs = new DirFds(16, new Float64Array(CACHE_COUNTS));
+  const dirs = new DirFds(16, new Float64Array(CACHE_COUNTS), () => false);
   const top = new RealDir({ root } as Layer, null, '');
   try {
     const before = readdirSync('/proc/self/fd').length;

@@ -130,7 +130,9 @@ export function createOverlay(_: OpenedLayers, services: OverlayServices): FileS
     listxattr: () => 0,
     statfs() {},
     syncfs() {},
-    rest() {},
+    rest() {
+      if (process.env['PLYFS_TEST_RESTLESS'] !== undefined) throw new Error('no rest, on purpose');
+    },
     destroy() {},
   };
   return new Proxy(methods as FileSystem, {

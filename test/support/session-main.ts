@@ -5,9 +5,11 @@
 import { startMount } from '../../src/mount.js';
 import type { OpenedLayers, OverlayOptions } from '../../src/overlay/config.js';
 import { openLog } from '../../src/session/log.js';
+import { MainSession } from '../../src/session/main-session.js';
 import { parseMountOptions } from '../../src/session/mount-options.js';
 import type { MountPlan } from '../../src/session/plan.js';
 import { Session } from '../../src/session/session.js';
+import { createOverlay } from './session-fs.js';
 
 const words = (process.argv[3] ?? '').split(',').filter((word) => word !== '');
 const plan: MountPlan = {
@@ -22,7 +24,10 @@ const plan: MountPlan = {
   openLayers: (options) => ({ options, warnings: [], descriptors: [] }) as unknown as OpenedLayers,
 };
 
-const session = new Session(new URL('./session-fs.js', import.meta.url).href);
+const session =
+  process.env['PLYFS_TEST_ONE_THREAD'] === undefined
+    ? new Session(new URL('./session-fs.js', import.meta.url).href)
+    : new MainSession(createOverlay);
 const log = openLog(plan.log);
 try {
   const mount = await startMount(plan, session);

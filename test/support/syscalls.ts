@@ -1,5 +1,7 @@
 /** System calls that only tests make; in the conventions of src/sys: `>= 0` or `-errno`, names as latin1. */
+
 import { native, nativeSyscall, path, result, TOO_LONG } from '../../src/sys/ffi.js';
+import { AT_FDCWD, close, O_CLOEXEC, O_RDONLY, openat } from '../../src/sys/index.js';
 
 const fcntlCall = native('int', 'fcntl', ['int', 'int', 'void *']);
 const setgroupsCall = nativeSyscall(['uint64', 'void *']);
@@ -11,10 +13,14 @@ const fromMemory = native('int64', 'memcpy', ['void *', 'int64', 'uint64']);
 const toMemory = native('int64', 'memcpy', ['int64', 'void *', 'uint64']);
 const faccessatCall = nativeSyscall(['int', 'void *', 'int', 'int']);
 
+const getrlimitCall = native('int', 'getrlimit', ['int', 'void *']);
+const setrlimitCall = native('int', 'setrlimit', ['int', 'void *']);
+
 const SYS_SETGROUPS = process.arch === 'arm64' ? 159 : 116;
 const SYS_FACCESSAT2 = 439;
 const F_OFD_SETLK = 37;
 const MAP_SHARED = 1;
+const RLIMIT_NOFILE = 7;
 
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
@@ -70,4 +76,26 @@ export function peek(address: number, length: number): string {
 
 export function poke(address: number, text: string): void {
   toMemory(address, Buffer.from(text, 'latin1'), text.length);
+}
+
+/** Does `action` while this process may open `free` more descriptors and no more. */
+export function withFreeDescriptors(free: number, action: () => void): void {
+  const limit = Buffer.alloc(16);
+  getrlimitCall(RLIMIT_NOFILE, limit);
+  const low = Buffer.from(limit);
+  low.writeBigUInt64LE(512n, 0);
+  const held: number[] = [];
+  try {
+    setrlimitCall(RLIMIT_NOFILE, low);
+    for (;;) {
+      const fd = openat(AT_FDCWD, '/dev/null', O_RDONLY | O_CLOEXEC);
+      if (fd < 0) break;
+      held.push(fd);
+    }
+    for (const fd of held.splice(0, free)) close(fd);
+    action();
+  } finally {
+    for (const fd of held) close(fd);
+    setrlimitCall(RLIMIT_NOFILE, limit);
+  }
 }

@@ -1,0 +1,109 @@
+/** How many descriptors are kept, and what happens when there are no more. */
+import assert from 'node:assert/strict';
+import { readdirSync, rmSync } from 'node:fs';
+import { test } from 'node:test';
+import { descriptorBudget } from '../../src/overlay/descriptor-budget.js';
+import { UserError } from '../../src/overlay/user-error.js';
+import { Entry, ROOT_ID } from '../../src/vfs/types.js';
+import { withFreeDescriptors } from '../support/syscalls.js';
+import { Core, errno, it, makeDirectory } from './core-fixture.js';
+
+test('what layers have open and what else is opened is left out of what may be kept', () => {
+  assert.deepEqual(descriptorBudget(65536, 10), { dirs: 4096, files: 1024 });
+  assert.deepEqual(descriptorBudget(1024, 0), { dirs: 512, files: 256 });
+  for (let limit = 120; limit < 2000; limit += 9) {
+    for (const taken of [3, limit >> 2, limit >> 1, limit - 60]) {
+      const { dirs, files } = descriptorBudget(limit, taken);
+      assert.ok(taken + dirs + files + 40 <= limit, `${taken} of ${limit}: ${dirs} and ${files}`);
+      assert.ok(dirs >= 16 && files >= 4, `${taken} of ${limit}: ${dirs} and ${files}`);
+    }
+    assert.throws(() => descriptorBudget(limit, limit - 59), UserError);
+  }
+});
+
+it('when no more can be opened, some that are only kept make room', (t) => {
+  const core = new Core(t, (p) => {
+    for (let i = 0; i < 40; i++) p.file(`lower/d${i}/f`, 'below');
+    p.file('upper/f', 'above');
+  });
+  for (let i = 0; i < 40; i++) core.node(`d${i}/f`);
+  const [one, other, above] = [core.node('d0/f')!, core.node('d1/f')!, core.node('f')!];
+  withFreeDescriptors(0, () => {
+    assert.equal(core.read(one), 'below');
+    core.write(other, 0, 'B');
+    assert.equal(core.read(other), 'Below');
+    assert.ok(core.list(ROOT_ID).names.includes('d39'));
+    for (let i = 0; i < 40; i++) assert.deepEqual(core.list(core.node(`d${i}`)!).names, ['.', '..', 'f']);
+    makeDirectory(core, core.node('d2')!, 'new');
+    core.fs.unlink(ROOT_ID, 'f');
+    assert.equal(core.read(above), 'above');
+  });
+});
+
+it('but when nothing is kept, that is told', (t) => {
+  const core = new Core(t, (p) => p.file('upper/f', 'above'));
+  const f = core.node('f')!;
+  withFreeDescriptors(0, () =>
+    assert.equal(
+      errno(() => core.read(f)),
+      'EMFILE',
+    ),
+  );
+  assert.equal(core.read(f), 'above');
+});
+
+/** A merge of more directories than descriptors are kept, of which the upper one has the files `f` and `g`. */
+function manyLayers(t: Parameters<Parameters<typeof it>[1]>[0]): Core {
+  const lowerdir = Array.from({ length: 30 }, (_, i) => `l${i}`);
+  const fill = (p: Core['place']): void => {
+    for (const layer of lowerdir) p.file(`${layer}/d/${layer}`);
+    p.dirs('upper/d/sub', 'upper/other');
+    p.file('upper/d/f', 'f');
+    p.file('upper/d/g', 'g');
+  };
+  const core = new Core(t, fill, { lowerdir }, { fewDescriptors: true });
+  for (const path of ['d/f', 'd/g', 'd/sub', 'other']) core.node(path);
+  return core;
+}
+
+/** Has the overlay drop its listing of `d`: a name in it is another thing than before. */
+function dropListing(core: Core): void {
+  rmSync(core.place.at('upper/d/sub'), { recursive: true });
+  core.place.file('upper/d/sub');
+  core.list(core.node('d')!);
+}
+
+it('a name is removed from the directory that it is in, also when that is listed anew and by that closed', (t) => {
+  const core = manyLayers(t);
+  dropListing(core);
+  core.fs.unlink(core.node('d')!, 'f');
+  assert.deepEqual(readdirSync(core.place.at('upper/d')).sort(), ['g', 'sub']);
+});
+
+it('and moved from it and into it', (t) => {
+  const core = manyLayers(t);
+  const [d, other] = [core.node('d')!, core.node('other')!];
+  dropListing(core);
+  core.fs.rename({ parent: d, name: 'f' }, { parent: other, name: 'f' }, 0);
+  core.list(d);
+  core.fs.rename({ parent: other, name: 'f' }, { parent: d, name: 'back' }, 0);
+  assert.deepEqual(readdirSync(core.place.at('upper/d')).sort(), ['back', 'g', 'sub']);
+  assert.deepEqual(readdirSync(core.place.at('upper/other')), []);
+});
+
+it('a way down that is longer than descriptors are kept closes none that is in use', (t) => {
+  const deep = 'x/'.repeat(40);
+  const fill = (p: Core['place']): void => {
+    p.file(`upper/${deep}f`);
+    p.dirs('upper/a');
+    for (let i = 0; i < 30; i++) p.file(`upper/b${i}/f`);
+  };
+  const core = new Core(t, fill, {}, { fewDescriptors: true });
+  const f = core.node(`${deep}f`)!;
+  const a = core.node('a')!;
+  const link = (name: string): void => core.fs.link(f, a, name, new Entry());
+  link('one');
+  for (let i = 0; i < 30; i++) core.node(`b${i}/f`);
+  link('two');
+  assert.deepEqual(readdirSync(core.place.at('upper/a')).sort(), ['one', 'two']);
+});

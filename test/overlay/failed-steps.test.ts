@@ -1,0 +1,157 @@
+/** Changes that fail halfway: nothing of them stays in work, and nothing stays open. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import type { TestContext } from 'node:test';
+import * as sys from '../../src/sys/index.js';
+import { fail } from '../../src/vfs/errors.js';
+import { Caller, Entry, type NodeId, OpenReply, ROOT_ID } from '../../src/vfs/types.js';
+import { withFreeDescriptors } from '../support/syscalls.js';
+import { Core, errno, it, makeDirectory, move } from './core-fixture.js';
+import { descriptorCount } from './layer-fixture.js';
+
+/** Does `action` while `upper` is immutable behind the overlay's back: names in it can't be changed. */
+function whileFrozen(t: TestContext, core: Core, action: () => void): void {
+  const upper = core.place.at('upper');
+  if (spawnSync('chattr', ['+i', upper]).status !== 0) {
+    t.skip('chattr +i is not to be had here');
+    return;
+  }
+  try {
+    action();
+  } finally {
+    execFileSync('chattr', ['-i', upper]);
+  }
+}
+
+/** The one thing that may be in work: the whiteout of which others are links. */
+const SHARED = 1;
+
+function inWork(core: Core): number {
+  return readdirSync(core.place.at('work/work')).length;
+}
+
+it('a whiteout that finds no place does not stay in work', (t) => {
+  const core = new Core(t, (p) => p.file('lower/f'));
+  core.node('f');
+  core.place.file('upper/f', 'put there by somebody else');
+  assert.equal(
+    errno(() => core.fs.unlink(ROOT_ID, 'f')),
+    'EEXIST',
+  );
+  assert.equal(inWork(core), SHARED);
+});
+
+it('nor one that can not take the place of a file', (t) => {
+  const core = new Core(t, (p) => {
+    p.file('lower/f');
+    p.file('upper/f');
+  });
+  core.node('f');
+  whileFrozen(t, core, () => {
+    assert.equal(
+      errno(() => core.fs.unlink(ROOT_ID, 'f')),
+      'EPERM',
+    );
+    assert.equal(inWork(core), SHARED);
+  });
+});
+
+it('nor one that was to be left where something is moved away', (t) => {
+  const fill = (p: Core['place']): void => {
+    p.file('lower/f');
+    p.file('upper/f');
+  };
+  const core = new Core(t, fill, {}, { lacks: ['renameWhiteout'] });
+  core.node('f');
+  whileFrozen(t, core, () => {
+    assert.equal(
+      errno(() => move(core, 'f', 'g')),
+      'EPERM',
+    );
+    assert.equal(inWork(core), SHARED);
+  });
+});
+
+it('nor the directory that was to take the place of one with whiteouts', (t) => {
+  const core = new Core(t, (p) => p.file('lower/d/f'));
+  core.fs.unlink(core.node('d')!, 'f');
+  makeDirectory(core, ROOT_ID, 'n');
+  whileFrozen(t, core, () => {
+    assert.equal(
+      errno(() => move(core, 'n', 'd')),
+      'EPERM',
+    );
+    assert.equal(inWork(core), SHARED);
+  });
+});
+
+/** A caller whose creations fail when their owner is to be recorded, as on a full disk. */
+function unrecordable(): Caller {
+  return Object.defineProperty(new Caller(), 'uid', { get: () => fail(sys.ENOSPC, 'setxattr') });
+}
+
+it('an unnamed file whose owner can not be recorded does not stay open', (t) => {
+  const core = new Core(t, () => {}, { xattrPermissions: 2 });
+  const mode = { flags: sys.O_RDWR, mode: 0o644 };
+  const make = (): void => core.fs.tmpfile(ROOT_ID, mode, unrecordable(), new Entry(), new OpenReply());
+  const before = descriptorCount();
+  assert.equal(errno(make), 'ENOSPC');
+  assert.equal(descriptorCount(), before);
+});
+
+it('nor one of which no second descriptor is to be had, and the inode goes as well', (t) => {
+  const core = new Core(t, () => {}, {}, { services: { dataMode: 'passthrough' } });
+  const mode = { flags: sys.O_RDWR, mode: 0o644 };
+  const entry = new Entry();
+  const make = (): void => core.fs.tmpfile(ROOT_ID, mode, core.caller, entry, new OpenReply());
+  make();
+  const before = descriptorCount();
+  withFreeDescriptors(1, () => assert.equal(errno(make), 'EMFILE'));
+  assert.equal(descriptorCount(), before);
+  const next = (entry.node + 1) as NodeId;
+  assert.equal(
+    errno(() => core.attr(next)),
+    'ESTALE',
+  );
+});
+
+it('a file whose owner can not be recorded does not stay open', (t) => {
+  const core = new Core(t, () => {}, { xattrPermissions: 2 }, { services: { dataMode: 'passthrough' } });
+  const mode = { flags: sys.O_RDWR, mode: 0o644 };
+  const make = (): void => core.fs.create(ROOT_ID, 'f', mode, unrecordable(), new Entry(), new OpenReply());
+  const before = descriptorCount();
+  assert.equal(errno(make), 'ENOSPC');
+  assert.equal(descriptorCount(), before);
+  assert.equal(core.node('f'), null);
+});
+
+it('what could not be removed is not kept open', (t) => {
+  const core = new Core(t, (p) => {
+    p.file('upper/f');
+    p.file('upper/d/f');
+    p.dirs('upper/e', 'upper/empty');
+  });
+  core.node('f');
+  // Whose descriptors are kept for being used.
+  for (const path of ['d', 'e', 'empty']) core.list(core.node(path)!);
+  const before = descriptorCount();
+  assert.equal(
+    errno(() => core.fs.rmdir(ROOT_ID, 'd')),
+    'ENOTEMPTY',
+  );
+  assert.equal(
+    errno(() => move(core, 'e', 'd')),
+    'ENOTEMPTY',
+  );
+  whileFrozen(t, core, () => {
+    for (const remove of [
+      () => core.fs.unlink(ROOT_ID, 'f'),
+      () => core.fs.rmdir(ROOT_ID, 'empty'),
+      () => move(core, 'e', 'empty'),
+    ]) {
+      assert.equal(errno(remove), 'EPERM');
+    }
+  });
+  assert.equal(descriptorCount(), before);
+});
