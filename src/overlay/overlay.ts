@@ -41,7 +41,7 @@ import * as xattrs from './xattrs.js';
 
 /** Builds the filesystem over opened layers. Called on the thread that will serve it. */
 export function createOverlay(opened: OpenedLayers, services: OverlayServices): FileSystem {
-  const overlay = new Overlay(opened, services, sys.maxDescriptors());
+  const overlay = new Overlay(opened, services, sys.freeDescriptors());
   makeRoot(overlay);
   return new OverlayFileSystem(overlay);
 }

@@ -115,7 +115,7 @@ export class Overlay {
   readonly hasLabels = existsSync('/sys/fs/selinux/enforce');
   tempCounter = 0;
 
-  constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
+  constructor(opened: OpenedLayers, services: OverlayServices, freeFds: number) {
     const { options } = opened;
     this.options = options;
     this.services = services;
@@ -132,8 +132,8 @@ export class Overlay {
     this.mountPoints = MountPoints.of(opened.layers, opened.work);
     this.credentials = new Credentials(opened.privileged, this.owners);
     this.counts = services.cacheCounts ?? new Float64Array(CACHE_COUNTS);
-    this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(maxFds / 2)), this.counts);
-    this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(maxFds / 4)));
+    this.dirs = new DirFds(Math.min(MAX_DIR_FDS, Math.floor(freeFds / 2)), this.counts);
+    this.files = new FileFds(Math.min(MAX_FILE_FDS, Math.floor(freeFds / 4)));
   }
 
   /** The inode of a nodeid. ESTALE for a number that we did not hand out or that was forgotten. */
