@@ -1,11 +1,12 @@
 /** The named commands and the help, by yargs. */
 import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
-import { escapeValue } from '../overlay/option-text.js';
+import { escapeValue, splitOptions } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
 import { runMount } from './run-mount.js';
 import { type Parsed, text, texts } from './tools/command.js';
+import { asClause } from './yargs-text.js';
 
 const USAGE = `plyfs: a union filesystem with the semantics and on-disk format of the kernel's overlayfs
 
@@ -42,26 +43,33 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Options of every way to mount. */
+/** Options of every way to mount, and of no other command. */
 function serverOptions(y: Argv): Argv {
+  const mine = { global: false } as const;
   return y
     .option('o', {
+      ...mine,
       type: 'string',
       array: false,
       describe: 'mount options, comma-separated; may be repeated',
     })
     .option('transport', {
+      ...mine,
       choices: ['kernel', 'fuse-native'],
       describe: 'how requests travel: by the protocol of /dev/fuse, or by libfuse 2 through fuse-native',
     })
-    .option('f', { alias: 'foreground', type: 'boolean', describe: 'stay in the foreground' })
-    .option('d', { alias: 'debug', type: 'boolean', describe: 'trace each request (implies -f)' })
-    .option('log-level', { type: 'string', describe: 'trace, debug, info, warn, error or silent' })
-    .option('log-file', { type: 'string', describe: 'append the log to a file, as JSON lines' });
+    .option('f', { ...mine, alias: 'foreground', type: 'boolean', describe: 'stay in the foreground' })
+    .option('d', { ...mine, alias: 'debug', type: 'boolean', describe: 'trace each request (implies -f)' })
+    .option('log-level', {
+      ...mine,
+      type: 'string',
+      describe: 'trace, debug, info, warn, error or silent',
+    })
+    .option('log-file', { ...mine, type: 'string', describe: 'append the log to a file, as JSON lines' });
 }
 
 function mountOptions(y: Argv): Argv {
-  return y
+  return serverOptions(y)
     .positional('mountpoint', { type: 'string', demandOption: true, describe: 'an existing directory' })
     .option('lower', {
       type: 'string',
@@ -76,6 +84,8 @@ function mountOptions(y: Argv): Argv {
     .option('data', { choices: ['cached', 'passthrough', 'auto'], describe: 'how file data travels' });
 }
 
+const LOWERS = /^(lowerdir|lowerdir\+|datadir\+)$/;
+
 /** `--lower` and friends as option strings. */
 function optionStrings(parsed: Parsed): string[] {
   const one = (key: string, option: string): string[] => {
@@ -83,6 +93,9 @@ function optionStrings(parsed: Parsed): string[] {
     return value === null ? [] : [`${key}=${escapeValue(value)}`];
   };
   const lowers = texts(parsed['lower']).map(escapeValue);
+  const typed = texts(parsed['o']);
+  if (lowers.length > 0 && typed.flatMap(splitOptions).some(({ name }) => LOWERS.test(name)))
+    throw new UsageError('lower directories are given by --lower and by -o; give all one way.');
   return [
     ...(lowers.length > 0 ? [`lowerdir=${lowers.join(':')}`] : []),
     ...one('upperdir', 'upper'),
@@ -90,7 +103,7 @@ function optionStrings(parsed: Parsed): string[] {
     ...one('data', 'data'),
     ...one('transport', 'transport'),
     ...(parsed['readOnly'] === true ? ['ro'] : []),
-    ...texts(parsed['o']),
+    ...typed,
   ];
 }
 
@@ -118,7 +131,7 @@ async function umountCommand(parsed: Parsed): Promise<number> {
 /** A complaint of yargs in the style of ours. */
 function sentence(message: string): string {
   if (message.startsWith('Not enough non-option')) return "no mount point is given; see 'plyfs --help'.";
-  return `${message.charAt(0).toLowerCase()}${message.slice(1)}; see 'plyfs --help'.`;
+  return `${asClause(message)}; see 'plyfs --help'.`;
 }
 
 /** Runs a named command, or prints help or version. Resolves to the exit code. */
@@ -137,7 +150,7 @@ export async function runCommand(args: readonly string[], caller: Caller | null)
       'unmount',
       (y) =>
         y
-          .positional('mountpoint', { type: 'string', demandOption: true })
+          .positional('mountpoint', { type: 'string', demandOption: true, describe: 'where it is mounted' })
           .option('lazy', { alias: 'l', type: 'boolean', describe: 'detach it even when it is busy' }),
       async (parsed) => {
         code = await umountCommand(parsed);

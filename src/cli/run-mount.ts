@@ -42,5 +42,6 @@ export function sourceAndMountpoint(positionals: readonly string[]): [string | n
   if (positionals.length > 2) {
     throw new UsageError(`one source and one mount point are enough: '${positionals[0]}' is too much.`);
   }
-  return [positionals.length === 2 ? positionals[0]! : null, mountpoint];
+  // An empty source is what mount(8) makes of `plyfs#`; the kernel takes none.
+  return [(positionals.length === 2 && positionals[0]) || null, mountpoint];
 }

@@ -3,6 +3,7 @@ import type { Argv } from 'yargs';
 import { UsageError } from './arguments.js';
 import { printError } from './print.js';
 import type { ToolCommand } from './tools/command.js';
+import { asClause, asParagraphs } from './yargs-text.js';
 
 const UNDERSTOOD = "; 2 the command line can't be understood.";
 
@@ -33,9 +34,10 @@ export async function runTool(args: readonly string[]): Promise<number> {
 }
 
 /** What yargs says, in one line. */
-function sentence(message: string): string {
+function sentence(message: string, tool: ToolCommand): string {
   if (/^Not enough non-option arguments/.test(message)) return 'an argument is missing';
-  return message.replace(/\s*\n\s*/g, ' ');
+  const hint = /^Unknown argument/.test(message) ? (tool.unknownHint ?? '') : '';
+  return `${asClause(message)}${hint}`;
 }
 
 async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<number> {
@@ -46,6 +48,7 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
   const build = (y: Argv): Argv => {
     const built = tool.options(y).option('json', { type: 'boolean', describe: 'print JSON' });
     for (const [line, text] of tool.examples) built.example(line, text);
+    if (tool.usage !== undefined) built.usage(`${tool.usage}\n\n${asParagraphs(tool.describe)}`);
     return built.epilogue(`Exit codes: ${tool.exitCodes}${tool.failureCode ? '.' : UNDERSTOOD}`);
   };
   const { default: yargs } = await import('yargs');
@@ -53,7 +56,7 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     .scriptName('plyfs')
     .locale('en')
     .parserConfiguration({ 'populate--': true, 'duplicate-arguments-array': true })
-    .command(tool.syntax, tool.describe, build, run)
+    .command(tool.syntax, asParagraphs(tool.describe), build, run)
     .version(false)
     .help()
     .alias('help', 'h')
@@ -61,7 +64,7 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     .wrap(110)
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(`${sentence(message)}; see 'plyfs ${args[0]} --help'.`);
+      throw error ?? new UsageError(`${sentence(message, tool)}; see 'plyfs ${args[0]} --help'.`);
     })
     .parseAsync();
   return code;

@@ -37,20 +37,34 @@ export interface MountReport {
   readonly descriptors: number;
 }
 
-/** Where this process may listen, the better place first. Root of a user namespace may not write /run. */
+/**
+ * Where this process may listen, the better place first. Root of a user namespace may not write /run. A user's directory
+ * is there whenever that user is logged in, but su, cron and the like do not name it.
+ */
 function ownDirectories(): string[] {
-  const runtime = process.env['XDG_RUNTIME_DIR'];
-  const own = runtime === undefined || runtime === '' ? [] : [`${runtime}/plyfs`];
-  return process.geteuid!() === 0 ? [SYSTEM, ...own] : own;
+  const uid = process.geteuid!();
+  const runtime = process.env['XDG_RUNTIME_DIR'] || (uid === 0 ? '' : `/run/user/${uid}`);
+  const own = runtime === '' ? [] : [`${runtime}/plyfs`];
+  return uid === 0 ? [SYSTEM, ...own] : own;
 }
 
 function socketName(device: string): string {
   return `${device.replace(':', '-')}.sock`;
 }
 
+/** What is at a path; null where nothing is, or nothing that this user may see. */
+function statOf(path: string): Stats | null {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return null;
+    throw error;
+  }
+}
+
 /** Whether a directory is one that only `uids` can have put sockets into. */
 function isPrivate(directory: string, uids: readonly number[]): boolean {
-  const stat = lstatSync(directory, { throwIfNoEntry: false });
+  const stat = statOf(directory);
   return stat?.isDirectory() === true && uids.includes(stat.uid) && (stat.mode & 0o022) === 0;
 }
 
@@ -153,7 +167,7 @@ function candidates(): [string, readonly number[]][] {
   const found: [string, readonly number[]][] = [[SYSTEM, [0]]];
   for (const own of ownDirectories()) if (own !== SYSTEM) found.push([own, [uid]]);
   if (uid !== 0) return found;
-  const users = lstatSync('/run/user', { throwIfNoEntry: false }) ? readdirSync('/run/user') : [];
+  const users = statOf('/run/user') !== null ? readdirSync('/run/user') : [];
   for (const user of users) found.push([`/run/user/${user}/plyfs`, [Number(user)]]);
   return found;
 }
@@ -188,7 +202,7 @@ export async function askMount(device: string): Promise<MountReport | null> {
     if (!isPrivate(directory, uids)) continue;
     if (uids.includes(own)) await removeStaleSockets(directory);
     const path = `${directory}/${socketName(device)}`;
-    if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) continue;
+    if (statOf(path)?.isSocket() !== true) continue;
     const answer = await ask(path);
     if (answer !== null) return answer;
   }

@@ -41,6 +41,8 @@ export class MainSession implements MountSession {
 
   /** Answers INIT before it returns. */
   start(message: StartMessage): void {
+    // This thread is going to have a directory of its own; the others would keep the one we were started in busy.
+    process.chdir('/');
     try {
       this.#turn(
         new Serving(message, {

@@ -1,4 +1,5 @@
 /** Limits of this process. */
+import { readdirSync } from 'node:fs';
 import { F_DUPFD_CLOEXEC } from './consts.js';
 import { native, nativeElsewhere } from './ffi.js';
 import { close } from './file.js';
@@ -20,6 +21,11 @@ export function maxDescriptors(): number {
   if (soft >= wanted) return Math.min(Number(soft), ENOUGH);
   raw.writeBigUInt64LE(wanted, 0);
   return setrlimitCall(RLIMIT_NOFILE, raw) < 0 ? Number(soft) : Number(wanted);
+}
+
+/** How many more descriptors may be open, once the limit is raised. */
+export function freeDescriptors(): number {
+  return Math.max(0, maxDescriptors() - readdirSync('/proc/self/fd').length);
 }
 
 /**

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { removeTree } from '../overlay/remove-tree.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
+import { refuseInside } from './output.js';
 import { check, type PathLike, pathBytes, quoted } from './text.js';
 import { openSub, openTop } from './tree.js';
 
@@ -61,20 +62,31 @@ export interface NewPlace {
   readonly name: string;
 }
 
-/** Opens the place of `path` (latin1), which must not be there or be an empty directory: that one is taken away. */
-export function openPlace(path: string): NewPlace {
+/**
+ * Opens the place of `path` (latin1), which must not be there or be an empty directory: that one is taken away. `read`:
+ * directories in which it may not lie.
+ */
+export function openPlace(path: string, read: readonly number[] = []): NewPlace {
   const [parentPath, name] = splitPath(path);
   const parent = openTop(Buffer.from(parentPath, 'latin1'), 'directory');
-  const rc = sys.unlinkat(parent, name, sys.AT_REMOVEDIR);
-  if (rc >= 0 || rc === -sys.ENOENT) return { parent, name };
-  sys.close(parent);
-  throw new UserError(`'${quoted(path)}' is there and no empty directory; name a new one.`);
+  try {
+    refuseInside(parent, read, path);
+    const rc = sys.unlinkat(parent, name, sys.AT_REMOVEDIR);
+    if (rc >= 0 || rc === -sys.ENOENT) return { parent, name };
+    throw new UserError(`'${quoted(path)}' is there and no empty directory; name a new one.`);
+  } catch (error) {
+    sys.close(parent);
+    throw error;
+  }
 }
 
-/** Makes the directory `path`, which must not be there or be empty, by `fill`. A failure leaves nothing. */
-export function buildDirectory<T>(path: PathLike, fill: (top: number) => T): T {
+/**
+ * Makes the directory `path`, which must not be there or be empty, by `fill`, from what is in the open directories `read`.
+ * A failure leaves nothing.
+ */
+export function buildDirectory<T>(path: PathLike, read: readonly number[], fill: (top: number) => T): T {
   const directory = pathBytes(path);
-  const { parent, name } = openPlace(directory);
+  const { parent, name } = openPlace(directory, read);
   try {
     using aside = new Aside(parent, directory);
     const result = fill(aside.top);

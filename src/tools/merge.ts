@@ -94,7 +94,8 @@ class Merger {
 /** Copies what a mount of the layers would show into a new directory. Throws a UserError; then there is none. */
 export function merge(options: MergeOptions): MergeResult {
   using view = View.open(options);
-  return buildDirectory(options.output, (top) => {
+  const layers = view.layers.map(({ root }) => root);
+  return buildDirectory(options.output, layers, (top) => {
     const merger = new Merger(view, top, options.onProgress);
     merger.run();
     return { objects: merger.objects, bytes: merger.bytes };

@@ -208,7 +208,8 @@ export function squash(options: SquashOptions): MergeResult {
   const parts: Part[] = [];
   try {
     for (const [i, layer] of layers.entries()) parts.push(openPart(openTop(layer, 'layer'), i, '.'));
-    return buildDirectory(output, (top) => {
+    const read = parts.map(({ fd }) => fd);
+    return buildDirectory(output, read, (top) => {
       const squasher = new Squasher(top, own, onProgress);
       if (squasher.directory(parts, top, '')) check(setMark(top, '', own.opaque), 'mark', '.');
       const stat = new sys.Stat();

@@ -73,7 +73,7 @@ export class View {
 
   private constructor(opened: OpenedLayers) {
     this.#opened = opened;
-    this.ov = new Overlay(opened, NO_SERVICES, sys.maxDescriptors());
+    this.ov = new Overlay(opened, NO_SERVICES, sys.freeDescriptors() + opened.descriptors.length);
     this.root = makeRoot(this.ov);
   }
 

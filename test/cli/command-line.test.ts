@@ -65,6 +65,9 @@ describe('plyfs', () => {
     'too many words': ['-o', 'lowerdir=l1', 'a', 'b', 'mnt'],
     'an unknown option': ['--frobnicate', 'mnt'],
     'a command without its mount point': ['mount', '--lower', 'l1'],
+    'lowers that are given in two ways': ['mount', '--lower', 'l1', '-o', 'ro,lowerdir=l2', 'mnt'],
+    'a choice that there is not': ['mount', '--lower', 'l1', '--data', 'loud', 'mnt'],
+    'an option of mount at umount': ['umount', '--log-level', 'info', 'mnt'],
     'a bad log level': ['--log-level', 'loud', '-o', 'lowerdir=l1', 'mnt'],
   };
   for (const [name, args] of Object.entries(usage)) {
@@ -123,6 +126,12 @@ describe('a mount that fails', () => {
 });
 
 describe('a mount in the background', () => {
+  mounting('has a name in the mount table even when it is given an empty one', async (mnt) => {
+    const result = await command(['-o', 'lowerdir=l1:l2', '', mnt]);
+    assert.equal(result.code, 0, result.stderr);
+    assert.match(readFileSync('/proc/self/mountinfo', 'latin1'), / - fuse\.plyfs plyfs /);
+  });
+
   mounting('answers when the command has ended, and shows in mountinfo', async (mnt) => {
     const result = await command(['-o', WRITABLE, '-o', 'nosuid,noatime', 'source', mnt]);
     assert.deepEqual([result.code, result.stdout, result.stderr], [0, '', '']);

@@ -50,6 +50,7 @@ describe('mistakes on the command line of a tool', () => {
     ['import l d --max-size much', 2, /--max-size takes a number with K, M, G or T behind it, not 'much'/],
     ['stats nope', 1, /it does not exist/],
     ['run', 125, /no command is given/],
+    ['run true', 125, /unknown argument: true; write the command behind '--'/],
     ['run --lower nope -- true', 125, /can't use the lower 'nope': it does not exist/],
     ['run --read-only --commit -- true', 125, /mutually exclusive/],
   ];
@@ -62,5 +63,18 @@ describe('mistakes on the command line of a tool', () => {
       assert.match(result.stderr, /^plyfs: [^\n]+\.\n$/);
       assert.equal(result.stdout, '');
     });
+  }
+});
+
+/** Help is wrapped once, at the width of the help, and not where a line of the source ended. */
+it('help of the tools has their descriptions, as paragraphs', async () => {
+  for (const [command, text] of [
+    ['run', /^plyfs run \[options\] -- command\.\.\.\n\nRuns a command over this machine's root/],
+    ['import', /^plyfs import <source> <directory>\n\n(\S.{80,109}\n){2}/],
+    ['merge', /Positionals:\n +output .*\n +mount /],
+  ] as const) {
+    const { code, stdout } = await tool([command, '--help']);
+    assert.equal(code, 0);
+    assert.match(stdout, text);
   }
 });

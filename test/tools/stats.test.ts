@@ -11,6 +11,7 @@ import * as api from '../../src/index.js';
 import type { MountReport } from '../../src/session/control.js';
 import { Counters } from '../../src/session/counters.js';
 import { plyfs } from '../support/drivers.js';
+import { run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { CLI, cannotMount, changed, shell, stackDirs, tool, toolJson } from './support.js';
 
@@ -139,6 +140,23 @@ describe('plyfs stats', () => {
     assert.match(none.stderr, /^plyfs: '.*' is on no plyfs mount\.\n$/);
   });
 
+  it("tells another user that a mount is not that user's to ask", async (t) => {
+    if (reason !== null) return t.skip(reason);
+    if (process.geteuid!() !== 0) return t.skip('needs two users');
+    const asNobody = ['--reuid=65534', '--clear-groups', process.execPath, CLI];
+    if ((await run('setpriv', [...asNobody, '--version'])).code !== 0)
+      return t.skip('nobody may not read this checkout');
+    const dirs = stackDirs(scratch);
+    const whileMounted = async (): Promise<void> => {
+      for (const command of ['stats', 'diff', 'inspect', 'layers']) {
+        const result = await run('setpriv', [...asNobody, command, dirs.merged]);
+        assert.equal(result.code, 1);
+        assert.match(result.stderr, /^plyfs: the plyfs mount at '.*' does not answer this user[^\n]*\.\n$/);
+      }
+    };
+    await changed(dirs, 'true', { driver: plyfs, whileMounted });
+  });
+
   it('says that a server is gone', async (t) => {
     if (reason !== null) return t.skip(reason);
     const { lower, merged } = stackDirs(scratch);
@@ -147,9 +165,10 @@ describe('plyfs stats', () => {
       while ls ${merged} 2>/dev/null; do sleep 0.1; done
       ${process.execPath} ${CLI} stats ${merged} || echo "code $?"
       ${process.execPath} ${CLI} diff ${merged} || echo "code $?"
+      ${process.execPath} ${CLI} inspect ${merged} || echo "code $?"
       umount ${merged}`;
     const said = `plyfs: can't use '${merged}': the server of this mount is gone; take it away with plyfs umount.\ncode 1\n`;
-    assert.equal(await shell(`(${script}) 2>&1`), said + said);
+    assert.equal(await shell(`(${script}) 2>&1`), said.repeat(3));
   });
 
   it('takes away the sockets of servers that were killed, and no other', async (t) => {

@@ -9,6 +9,10 @@ export type Parsed = Readonly<Record<string, unknown>>;
 export interface ToolCommand {
   /** Name and positionals, as yargs takes them. */
   readonly syntax: string;
+  /** What help shows in place of the syntax, where yargs can't say it. */
+  readonly usage?: string;
+  /** Said of a word that has no place; begins with a semicolon. */
+  readonly unknownHint?: string;
   readonly describe: string;
   readonly examples: readonly (readonly [string, string])[];
   /** Without code 2, which is the same everywhere. */

@@ -3,6 +3,7 @@ import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { UserError } from '../../overlay/user-error.js';
 import { type InspectOptions, type InspectResult, inspect, type LayerFinding } from '../../tools/inspect.js';
 import { columns, sizeText, tried } from '../../tools/text.js';
+import { canonical } from '../canonical.js';
 import { type Parsed, path, print, printJson, type ToolCommand, text } from './command.js';
 import { givenLayers, mountedLayers, stackOptions } from './layer-options.js';
 import { layersAt } from './stack.js';
@@ -43,17 +44,22 @@ async function nearestMount(given: string): Promise<Awaited<ReturnType<typeof la
   return { layers: at.layers, inside: [at.inside, ...rest].filter((part) => part !== '').join('/') };
 }
 
-/** What is not there, or can't be reached, may still be asked for. */
-function ifMissing(error: unknown): null {
-  if (error instanceof UserError) return null;
-  throw error;
+/** Whether a path leads to something. What is not there, or can't be reached, may still be asked for. */
+function leadsSomewhere(target: string): boolean {
+  try {
+    canonical(target);
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }
 
 async function asked(parsed: Parsed): Promise<Asked> {
   const given = givenLayers(parsed);
   if (given !== null) return { options: { ...given, path: path(parsed['path']) }, live: null };
   const target = text(parsed['path'])!.replace(/(?<=.)\/+$/, '');
-  const mount = await layersAt(target).catch(ifMissing);
+  const mount = leadsSomewhere(target) ? await layersAt(target) : null;
   const isRoot = mount !== null && mount.inside === '';
   const at = isRoot ? mount : await nearestMount(target);
   if (at === null) {

@@ -35,7 +35,7 @@ Hard links, xattrs, ACLs, capabilities, owners, times and holes are kept.`,
   ],
   exitCodes: USUAL_CODES,
   options: (y) =>
-    mountOrStack(y).positional('output', { type: 'string', demandOption: true, describe: 'a new directory' }),
+    mountOrStack(y.positional('output', { type: 'string', demandOption: true, describe: 'a new directory' })),
   run: async (parsed) => {
     const { lower, data, upper, userxattr } = await layersOf(parsed);
     const output = path(parsed['output']);

@@ -44,6 +44,8 @@ function isToBeAsked(parsed: Parsed): boolean {
 
 export const runCommand: ToolCommand = {
   syntax: 'run',
+  usage: 'plyfs run [options] -- command...',
+  unknownHint: "; write the command behind '--'",
   describe: `Runs a command over this machine's root, or over any layers, and shows what it changed; the changes are dropped unless they
 are kept or committed; on a terminal it asks. It has a mount, process, IPC and (without --net) network namespace of its own, /dev with harmless nodes, /sys
 read-only, and an empty /run. The changes are printed on standard error.`,
@@ -58,7 +60,6 @@ read-only, and an empty /run. The changes are printed on standard error.`,
   failureCode: () => 125,
   options: (y) =>
     y
-      .usage('plyfs run [options] -- command...')
       .option('lower', {
         type: 'string',
         array: true,

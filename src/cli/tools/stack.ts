@@ -72,7 +72,9 @@ export async function reportOf(path: string): Promise<MountReport> {
   if (report !== null) return report;
   // Says so when nobody serves the mount any more.
   tried('use', path, () => statfsSync(Buffer.from(mount.mountPoint, 'latin1')));
-  throw new UserError(`the plyfs mount at '${mount.mountPoint}' does not answer this user.`);
+  throw new UserError(
+    `the plyfs mount at '${mount.mountPoint}' does not answer this user: it answers its owner and root, and an owner other than root only with XDG_RUNTIME_DIR.`,
+  );
 }
 
 /** The mount that `path` is on, and its path inside, when it is an overlay whose layers can be known; else null. */

@@ -1,10 +1,10 @@
 /** `plyfs export`: a layer directory as an OCI layer. */
-import { createWriteStream } from 'node:fs';
-import { rename } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
+import { splitPath } from '../build.js';
+import { OutputFile, refuseInside } from '../output.js';
 import { type PathLike, pathBytes, tried } from '../text.js';
 import { openTop } from '../tree.js';
 import { usesUserXattrs, View } from '../view.js';
@@ -63,6 +63,17 @@ async function send(
   return [plain, packed];
 }
 
+function refuseOutputInside(top: number, path: string): void {
+  const parent = sys.openat(sys.AT_FDCWD, splitPath(path)[0], sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC);
+  // Who opens the file says why.
+  if (parent < 0) return;
+  try {
+    refuseInside(parent, [top], path);
+  } finally {
+    sys.close(parent);
+  }
+}
+
 /** Writes a layer as a tar. Throws a UserError; then no output file is left. */
 export async function exportLayer(options: ExportOptions): Promise<ExportResult> {
   const { compression = 'gzip', output, lower = [] } = options;
@@ -70,21 +81,23 @@ export async function exportLayer(options: ExportOptions): Promise<ExportResult>
   const writer = new TarWriter();
   using view = lower.length === 0 ? null : View.open({ upper: options.layer, lower, userxattr });
   const top = openTop(options.layer, 'layer');
-  const path =
-    typeof output === 'string' || Buffer.isBuffer(output) ? Buffer.from(pathBytes(output), 'latin1') : null;
-  const temporary = path === null ? null : Buffer.concat([path, Buffer.from(`.${process.pid}.tmp`)]);
+  const path = typeof output === 'string' || Buffer.isBuffer(output) ? pathBytes(output) : null;
+  let file: OutputFile | null = null;
   try {
+    if (path !== null) {
+      refuseOutputInside(top, path);
+      file = new OutputFile(path);
+    }
     const reader = new LayerReader(writer, view, {
       top,
       userxattr,
       maxTime: options.maxTime,
       onProgress: options.onProgress,
     });
-    const to = temporary === null ? (output as Writable) : createWriteStream(temporary, { flags: 'wx' });
+    const to = file === null ? (output as Writable) : file.stream();
     const work = reader.run().then(() => writer.finish());
     const [plain, packed] = await send(writer, work, to, compression);
-    // commit point
-    if (path !== null && temporary !== null) await rename(temporary, path);
+    file?.commit();
     return {
       mediaType: MEDIA[compression],
       digest: packed.digest(),
@@ -95,10 +108,10 @@ export async function exportLayer(options: ExportOptions): Promise<ExportResult>
       warnings: reader.warnings,
     };
   } catch (error) {
-    if (temporary !== null) sys.unlinkat(sys.AT_FDCWD, temporary.latin1Slice());
+    file?.discard();
     if (path === null && error instanceof Error && 'code' in error)
       throw new UserError(`can't write the tar: ${String(error.code)}.`);
-    return tried('write', path?.latin1Slice() ?? '', () => {
+    return tried('write', path ?? '', () => {
       throw error;
     });
   } finally {

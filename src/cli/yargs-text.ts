@@ -1,0 +1,11 @@
+/** Text from yargs, and text for it. */
+
+/** A complaint of yargs as a part of a sentence. */
+export function asClause(message: string): string {
+  return `${message.charAt(0).toLowerCase()}${message.slice(1).replace(/\s*\n\s*/g, ' ')}`;
+}
+
+/** A description for yargs, which wraps lines: of the source's own breaks only empty lines are kept. */
+export function asParagraphs(text: string): string {
+  return text.replace(/(?<!\n)\n(?!\n)/g, ' ');
+}

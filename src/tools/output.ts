@@ -1,0 +1,72 @@
+/** Where tools write to. */
+import { createWriteStream, lstatSync, realpathSync, renameSync, statSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { UserError } from '../overlay/user-error.js';
+import * as sys from '../sys/index.js';
+import { check, quoted, tried } from './text.js';
+import { inodeKey } from './tree.js';
+
+const UP = sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC;
+
+/** A directory within its filesystem. */
+function identity(fd: number, path: string): { readonly device: string; readonly key: number } {
+  const stat = new sys.Stat();
+  check(sys.fstatx(fd, stat), 'read', path);
+  return { device: `${stat.devMajor}:${stat.devMinor}`, key: inodeKey(stat) };
+}
+
+/**
+ * Throws a UserError when the open directory `parent` is one of `tops` or lies in one: what is made in it would be read as
+ * a part of the layer. What is mounted inside a layer is no part of it.
+ */
+export function refuseInside(parent: number, tops: readonly number[], path: string): void {
+  const layers = tops.map((top) => identity(top, path));
+  let at = check(sys.openat(parent, '.', UP), 'open', path);
+  try {
+    const { device } = identity(at, path);
+    for (let before = -1; ; ) {
+      const here = identity(at, path);
+      if (here.device !== device || here.key === before) return;
+      if (layers.some((layer) => layer.device === device && layer.key === here.key))
+        throw new UserError(`'${quoted(path)}' lies in a layer that is read; choose another place.`);
+      before = here.key;
+      const up = check(sys.openat(at, '..', UP), 'open', path);
+      sys.close(at);
+      at = up;
+    }
+  } finally {
+    sys.close(at);
+  }
+}
+
+/** A file that a tool writes, open or not yet: it is there only when it is whole. */
+export class OutputFile {
+  readonly #path: Buffer;
+  /** Where it is written first; null for what can't be replaced: a device, a pipe, a symlink to what is not there. */
+  readonly #temporary: Buffer | null;
+
+  /** `path`: latin1. Symlinks are followed. */
+  constructor(path: string) {
+    const bytes = Buffer.from(path, 'latin1');
+    const there = tried('write', path, () => statSync(bytes, { throwIfNoEntry: false }));
+    const isNew = there === undefined && lstatSync(bytes, { throwIfNoEntry: false }) === undefined;
+    this.#path = there?.isFile() === true ? realpathSync(bytes, { encoding: 'buffer' }) : bytes;
+    const isReplaced = isNew || there?.isFile() === true;
+    this.#temporary = isReplaced ? Buffer.concat([this.#path, Buffer.from(`.${process.pid}.tmp`)]) : null;
+  }
+
+  stream(): Writable {
+    return this.#temporary === null
+      ? createWriteStream(this.#path)
+      : createWriteStream(this.#temporary, { flags: 'wx' });
+  }
+
+  commit(): void {
+    // commit point
+    if (this.#temporary !== null) renameSync(this.#temporary, this.#path);
+  }
+
+  discard(): void {
+    if (this.#temporary !== null) sys.unlinkat(sys.AT_FDCWD, this.#temporary.latin1Slice());
+  }
+}

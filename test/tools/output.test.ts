@@ -1,0 +1,66 @@
+/** Where the tools write to: places that are no new file of their own. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { after, describe, it } from 'node:test';
+import { isRoot, Scratch } from '../support/scratch.js';
+import { CLI, shell, tool } from './support.js';
+
+const scratch = new Scratch();
+after(() => scratch.dispose());
+
+function layer(name: string): string {
+  const path = scratch.directory(name);
+  mkdirSync(`${path}/sub`);
+  writeFileSync(`${path}/file`, 'text');
+  return path;
+}
+
+describe('plyfs export -o', () => {
+  it('writes to a device as to any other, and does not put a file in its place', async (t) => {
+    if (!isRoot) return t.skip('makes a device node as root');
+    const path = layer('device');
+    await shell(`mknod ${scratch.path}/null c 1 3; mknod ${scratch.path}/full c 1 7`);
+    const result = await tool(['export', path, '-o', `${scratch.path}/null`]);
+    assert.equal(result.code, 0, result.stderr);
+    const full = await tool(['export', path, '-o', `${scratch.path}/full`]);
+    assert.equal(full.code, 1);
+    assert.match(full.stderr, /no space is left/);
+    assert.equal(
+      await shell(`cd ${scratch.path}; stat -c %F null full`),
+      'character special file\n'.repeat(2),
+    );
+  });
+
+  it('writes through a symlink and into a fifo', async () => {
+    const path = layer('through');
+    const there =
+      await shell(`cd ${scratch.path}; mkdir links; cd links; : > target; ln -s target link; ln -s fresh dangling; mkfifo fifo
+      ( tar -tf fifo > listed ) & ${process.execPath} ${CLI} export ${path} --compression none -o fifo >/dev/null; wait; cat listed
+      for o in link dangling; do ${process.execPath} ${CLI} export ${path} --compression none -o $o >/dev/null; done
+      stat -c '%n %F' link dangling fifo; tar -tf target; tar -tf fresh; ls`);
+    const names = './\nfile\nsub/\n';
+    assert.equal(
+      there,
+      `${names}link symbolic link\ndangling symbolic link\nfifo fifo\n${names}${names}dangling\nfifo\nfresh\nlink\nlisted\ntarget\n`,
+    );
+  });
+});
+
+describe('an output inside of what is read', () => {
+  for (const command of [
+    'merge sub/out --lower .',
+    'squash sub/out .',
+    'export . -o sub/out',
+    'export . -o out',
+  ]) {
+    it(`plyfs ${command}`, async () => {
+      const path = layer(command.replace(/\W/g, '-'));
+      const result = await tool(command.split(' '), { cwd: path });
+      assert.equal(result.code, 1);
+      assert.match(result.stderr, /^plyfs: '\S*out' lies in a layer that is read[^\n]*\.\n$/);
+      assert.deepEqual(readdirSync(path).sort(), ['file', 'sub']);
+      assert.deepEqual(readdirSync(`${path}/sub`), []);
+      assert.equal(readFileSync(`${path}/file`, 'utf8'), 'text');
+    });
+  }
+});
