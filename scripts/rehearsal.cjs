@@ -120,6 +120,7 @@ exports.rehearse = async (loadParts) => {
       btime: false,
       maxWrite: 1 << 20,
       awakeFd: -1,
+      hasTwoCpus: true,
       log,
       trace: false,
     };

@@ -6,6 +6,7 @@
  *
  * Whatever fails on the way to "ready" leaves nothing mounted.
  */
+import { availableParallelism } from 'node:os';
 import type { OverlayOptions } from './overlay/config.js';
 import { MAX_FDS } from './overlay/descriptor-budget.js';
 import { closeLayers } from './overlay/layers.js';
@@ -79,6 +80,8 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   const opened = plan.openLayers(plan.overlay);
   const warnings = [...plan.kernel.warnings, ...opened.warnings];
   const awakeFd = openKeepAwake(plan.kernel.keepAwake, (text) => warnings.push(text));
+  // Asked before the mount is there, which may cover what libuv reads for it.
+  const hasTwoCpus = availableParallelism() > 1;
   const close = (): void => {
     if (awakeFd >= 0) sys.close(awakeFd);
     closeLayers(opened);
@@ -104,6 +107,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
     btime: plan.kernel.btime,
     maxWrite: MAX_WRITE,
     awakeFd,
+    hasTwoCpus,
     log: plan.log,
     trace: plan.trace,
   });

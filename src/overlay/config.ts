@@ -136,6 +136,8 @@ export interface OpenedLayers {
   readonly canOpenByHandle: boolean;
   /** This process may take other identities (CAP_SETUID and friends). */
   readonly privileged: boolean;
+  /** The kernel runs SELinux: files may be asked for their labels. */
+  readonly hasLabels: boolean;
   /** Every descriptor that was opened, those that only hold a clone or a lock included: see closeLayers(). */
   readonly descriptors: readonly number[];
 }

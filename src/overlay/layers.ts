@@ -3,7 +3,7 @@
  * {@link UserError}; nothing is written before every check has passed.
  */
 
-import { readlinkSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import {
   CAP_CHOWN,
   CAP_DAC_OVERRIDE,
@@ -197,6 +197,7 @@ function openChecked(
     xinoBits: xinoBits(sources, options.xino),
     canOpenByHandle: layers.some((layer) => layer.handleFd >= 0),
     privileged: powers.privileged,
+    hasLabels: existsSync('/sys/fs/selinux/enforce'),
     descriptors: [...held.list()],
   };
 }

@@ -1,5 +1,4 @@
 /** What the running overlay knows: one object that every part of the core is given. */
-import { existsSync } from 'node:fs';
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import type { CopyFlush } from '../vfs/jobs.js';
@@ -43,8 +42,6 @@ export class Overlay {
   /** Mounts inside layers are possible; null: every layer is a clone of its own mount. */
   readonly mountPoints: MountPoints | null;
   readonly copyFlush: CopyFlush;
-  /** The kernel runs SELinux: files may be asked for their labels. */
-  readonly hasLabels = existsSync('/sys/fs/selinux/enforce');
 
   // What is known and open while it runs.
   /** nodeid 1; set by makeRoot(). */

@@ -55,7 +55,7 @@ export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array
   locate(ov, inode);
   const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name, overrider(ov, inode)), into, size);
   // ls asks for a label of each file until it hears that there are none here.
-  if (rc === -sys.ENODATA && name === LABEL && !ov.hasLabels) return -sys.EOPNOTSUPP;
+  if (rc === -sys.ENODATA && name === LABEL && !ov.opened.hasLabels) return -sys.EOPNOTSUPP;
   if (rc === -sys.ENODATA && name === sys.XATTR_NAME_CAPS) inode.lacksCapability = true;
   return rc;
 }

@@ -65,6 +65,11 @@ export function resolveMountpoint(given: string): string {
     if (!statSync(Buffer.from(real, 'latin1')).isDirectory()) {
       throw new UserError(`the mount point ${given} is not a directory.`);
     }
+    if (`${real}/`.startsWith('/proc/')) {
+      throw new UserError(
+        `the mount point ${given} is in /proc, which the server itself needs; choose another place.`,
+      );
+    }
     if (sys.mountAt(real)?.fsType === FS_TYPE)
       throw new UserError(`the mount point ${given} has a plyfs mount already.`);
     return real;

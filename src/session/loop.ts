@@ -11,7 +11,6 @@
  * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
  */
 
-import { availableParallelism } from 'node:os';
 import { PARKED } from '../fuse/server.js';
 import * as sys from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
@@ -74,6 +73,8 @@ export interface LoopParts {
   readonly maxWrite: number;
   /** Of openKeepAwake(). */
   readonly awakeFd: number;
+  /** There is a CPU for the caller beside ours. */
+  readonly hasTwoCpus: boolean;
   readonly events: Events;
   /** Called once, when INIT was answered. */
   readonly onReady: () => void;
@@ -91,7 +92,7 @@ export class SessionLoop {
   readonly #request: Buffer;
   /** Requests by the job that they wait for, in order of arrival. */
   readonly #parked = new Map<number, ParkedRequest[]>();
-  readonly #spin = new Spin(availableParallelism() > 1);
+  readonly #spin: Spin;
   readonly #reclaimer = new Reclaimer();
   readonly #awake: KeepAwake;
   readonly #poller: sys.Poller;
@@ -105,6 +106,7 @@ export class SessionLoop {
   constructor(parts: LoopParts) {
     this.#parts = parts;
     this.#request = Buffer.alloc(parts.maxWrite + REQUEST_OVERHEAD);
+    this.#spin = new Spin(parts.hasTwoCpus);
     this.#awake = new KeepAwake(parts.awakeFd);
     this.#poller = new sys.Poller([parts.device.fd, parts.jobs.wake, parts.events.fd]);
   }

@@ -26,6 +26,8 @@ export interface StartMessage {
   readonly maxWrite: number;
   /** Of openKeepAwake(). */
   readonly awakeFd: number;
+  /** There is a CPU for the caller beside ours. */
+  readonly hasTwoCpus: boolean;
   readonly log: LogTarget;
   /** Log each request and its answer in one line. */
   readonly trace: boolean;

@@ -101,7 +101,7 @@ export class Serving {
     this.#log = log;
     this.#jobs = jobs;
     const { events, onReady } = host;
-    const { maxWrite, awakeFd } = start;
+    const { maxWrite, awakeFd, hasTwoCpus } = start;
     this.#loop = new SessionLoop({
       device,
       handler,
@@ -110,6 +110,7 @@ export class Serving {
       log,
       maxWrite,
       awakeFd,
+      hasTwoCpus,
       events,
       onReady,
     });

@@ -89,6 +89,10 @@ describe('a mount that fails', () => {
     'a missing lower': [['-o', 'lowerdir=l1:l9', 'mnt'], /l9.*does not exist/],
     'a missing mount point': [['-o', 'lowerdir=l1:l2', 'nowhere'], /mount point nowhere does not exist/],
     'a mount point that is a file': [['-o', 'lowerdir=l1:l2', 'file'], /file is not a directory/],
+    'a mount point in /proc': [
+      ['-o', 'lowerdir=l1', '/proc'],
+      /the mount point \/proc is in \/proc, which the server itself needs/,
+    ],
     'an upper without work': [['-o', 'lowerdir=l1,upperdir=up', 'mnt'], /workdir/],
     'a log file that can not be made': [
       ['--log-file', 'nowhere/log', '-o', 'lowerdir=l1:l2', 'mnt'],
