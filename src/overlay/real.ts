@@ -46,29 +46,36 @@ export class DirFds {
 
   /** Descriptor of `dir`. Throws FsError, ENOENT when it is gone. */
   fd(dir: RealDir): number {
-    let fd = this.#known(dir);
+    const fd = this.#known(dir);
     if (fd >= 0) return fd;
-    // The way down from the nearest open ancestor, last step first. It may be longer than a stack has room for.
+    const above = this.#known(dir.parent!);
+    return above >= 0 ? this.#keep(dir, this.#openIn(above, dir.name)) : this.#descend(dir);
+  }
+
+  #keep(dir: RealDir, fd: number): number {
+    this.#open.set(dir, fd);
+    dir.wasRead = false;
+    return fd;
+  }
+
+  /**
+   * Goes down to `dir` from its nearest open ancestor; by a loop, since the way may be longer than a stack has room for.
+   * Only the last steps stay open.
+   */
+  #descend(dir: RealDir): number {
     const way = [dir];
+    let fd = -1;
     for (let up = dir.parent!; fd < 0; up = up.parent!) {
       fd = this.#known(up);
       if (fd < 0) way.push(up);
     }
-    return this.#descend(fd, way);
-  }
-
-  /** Goes down from an open directory by `way`, its last element first. Only the last steps stay open. */
-  #descend(from: number, way: RealDir[]): number {
-    let fd = from;
     let passing = -1;
     try {
       for (let next = way.pop(); next !== undefined; next = way.pop()) {
         fd = this.#openIn(fd, next.name);
         if (passing >= 0) sys.close(passing);
         passing = way.length < STEPS_KEPT ? -1 : fd;
-        if (passing >= 0) continue;
-        this.#open.set(next, fd);
-        next.wasRead = false;
+        if (passing < 0) this.#keep(next, fd);
       }
     } catch (error) {
       if (passing >= 0) sys.close(passing);
