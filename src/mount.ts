@@ -80,8 +80,9 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   const opened = plan.openLayers(plan.overlay);
   const warnings = [...plan.kernel.warnings, ...opened.warnings];
   const awakeFd = openKeepAwake(plan.kernel.keepAwake, (text) => warnings.push(text));
-  // Asked before the mount is there, which may cover what libuv reads for it.
+  // Both before the mount is there, which may cover what they read: /sys, /etc/localtime.
   const hasTwoCpus = availableParallelism() > 1;
+  const startedAt = new Date().toISOString();
   const close = (): void => {
     if (awakeFd >= 0) sys.close(awakeFd);
     closeLayers(opened);
@@ -93,7 +94,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
     close();
     throw error;
   }
-  const mount = new LiveMount(attachment, session, opened.options, () => {
+  const mount = new LiveMount(attachment, session, { options: opened.options, startedAt }, () => {
     sys.close(attachment.fd);
     close();
   });
@@ -142,10 +143,23 @@ async function startNativeMount(plan: MountPlan): Promise<Mount> {
   }
   const attachment = attachedAt(target);
   if (attachment === null) throw new UserError('the mount ended before it was ready.');
-  const mount = new LiveMount(attachment, session, plan.overlay, () => {});
+  const mount = new LiveMount(
+    attachment,
+    session,
+    { options: plan.overlay, startedAt: new Date().toISOString() },
+    () => {},
+  );
   mount.warnings.push(...plan.kernel.warnings, ...warnings);
   mount.answer();
   return mount;
+}
+
+/** What tools are told of a mount. */
+interface MountFacts {
+  /** Those in force. */
+  readonly options: OverlayOptions;
+  /** ISO 8601. */
+  readonly startedAt: string;
 }
 
 /** What {@link LiveMount} needs of a session of either transport. */
@@ -161,18 +175,18 @@ class LiveMount implements Mount {
   readonly closed: Promise<SessionEnd>;
   readonly #attachment: Attachment;
   readonly #session: SessionView;
-  readonly #options: OverlayOptions;
+  readonly #facts: MountFacts;
   readonly #release: () => void;
   #control: Control | null = null;
   #answering: Promise<void> = Promise.resolve();
   #ended = false;
 
-  /** `options`: those in force. `release` gives up what the mount was made of. */
-  constructor(attachment: Attachment, session: SessionView, options: OverlayOptions, release: () => void) {
+  /** `release` gives up what the mount was made of. */
+  constructor(attachment: Attachment, session: SessionView, facts: MountFacts, release: () => void) {
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
     this.#attachment = attachment;
     this.#session = session;
-    this.#options = options;
+    this.#facts = facts;
     this.#release = release;
     this.closed = session.closed.then((end) => this.#finish(end));
   }
@@ -202,7 +216,7 @@ class LiveMount implements Mount {
     const { openControl } = await import('./session/control.js');
     const control = await openControl(this.#attachment.device, {
       mountpoint: this.#attachment.target,
-      options: this.#options,
+      ...this.#facts,
       stats: () => this.stats(),
     });
     if (this.#ended) control?.close();

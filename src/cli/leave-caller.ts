@@ -9,7 +9,7 @@ import type { Caller } from './daemon.js';
  */
 export function leaveCaller(caller: Caller, nowhere: number): void {
   setsid(); // EPERM: we lead a session already
-  process.chdir('/');
+  process.chdir('/'); // a session on this thread has done it already
   for (const fd of inheritedDescriptors()) {
     if (fd !== caller.fd) close(fd);
   }

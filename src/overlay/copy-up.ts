@@ -8,7 +8,7 @@ import { copyAttributes } from './copy-attributes.js';
 import { dirOf, type Inode, type LowerData, RealDir, type RealFile } from './inode.js';
 import { install } from './install.js';
 import { linkUp, linkUpFirst } from './link-index.js';
-import { locate, locateDir, statAt, statInode } from './locate.js';
+import { locate, locateDir, openTopmost, statAt, statInode } from './locate.js';
 import { markMetacopy, unmarkMetacopy } from './marks.js';
 import {
   abandon,
@@ -265,7 +265,7 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
 function startDataCopy(ov: Overlay, inode: Inode, data: CopyUpData): NewFile {
   statInode(ov, inode);
   const length = sys.getxattr(ov.atFd, ov.atName, sys.XATTR_NAME_CAPS, ov.scratch, ov.scratch.length);
-  const fd = must(ov.open(ov.atFd, ov.atName, sys.O_RDWR | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
+  const fd = openTopmost(ov, inode, sys.O_RDWR);
   let source: number;
   try {
     source = openData(ov, inode);

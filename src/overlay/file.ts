@@ -7,7 +7,7 @@ import { FILE_HIT, FILE_MISS } from './cache-counts.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { APPEND_ONLY, IMMUTABLE, refuse } from './inode-flags.js';
-import { locate } from './locate.js';
+import { OPEN_FLAGS, openTopmost } from './locate.js';
 import type { Overlay } from './state.js';
 
 /** Most bytes that one copy_file_range takes: callers go on from a short count, others are served in between. */
@@ -33,8 +33,6 @@ export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   return ov.files.set(inode, openReal(ov, inode, write), write).fd;
 }
 
-const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
-
 /** Opens the inode's data anew; the caller owns the descriptor. */
 export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
   if (inode.type !== sys.S_IFREG && inode.dir === null) fail(sys.EINVAL, 'data of a special file');
@@ -42,15 +40,6 @@ export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
     return must(ov.open(ov.dirs.fd(inode.data.dir), inode.data.name, sys.O_RDONLY | OPEN_FLAGS), 'openat');
   }
   return openTopmost(ov, inode, write ? sys.O_RDWR : sys.O_RDONLY);
-}
-
-/** Opens the inode's topmost object, which of a metacopy is not where the data is. */
-function openTopmost(ov: Overlay, inode: Inode, access: number): number {
-  const flags = access | OPEN_FLAGS;
-  locate(ov, inode);
-  if (ov.atName === '')
-    return must(ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
-  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
 }
 
 /** Reads at most `size` bytes at `offset` into the start of `into`. Returns bytes read, 0 at the end. */

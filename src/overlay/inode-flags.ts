@@ -100,7 +100,10 @@ export function ioctl(ov: Overlay, inode: Inode, command: number, data: Buffer):
   data.writeUInt32LE(shown >>> 0, 0);
 }
 
-/** On the real file, but for the two that are kept apart on upper (ovl_fileattr_set()). */
+/**
+ * On the real file, but for the two that are kept apart on upper (ovl_fileattr_set()). The real ones first, which a filesystem may
+ * refuse: else the mark would stay.
+ */
 function setFlags(ov: Overlay, inode: Inode, command: number, data: Buffer, as: typeof AS_FLAGS): void {
   copyUp(ov, inode, 'all');
   const wanted = data.readUInt32LE(0);

@@ -155,7 +155,7 @@ export class Inode {
     if (to !== null || this.#rare !== null) this.#makeRare().data = to;
   }
 
-  /** O_PATH descriptor of an upper object without a name; -1: it is reached by its name. Owned. */
+  /** Descriptor of an upper object whose known names are gone, or were; -1: it is reached by its name. Owned. */
   get orphan(): number {
     return this.#rare === null ? -1 : this.#rare.orphan;
   }

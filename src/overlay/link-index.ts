@@ -183,7 +183,13 @@ export function dropLink(ov: Overlay, inode: Inode): void {
     return;
   }
   if (inode.nlookup > 0 && inode.orphan < 0) {
-    inode.orphan = ov.open(ov.indexDir, entry.name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+    const fd = ov.open(ov.indexDir, entry.name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+    // It stays in the index then, for who has it open; the next mount takes it away.
+    if (fd < 0) {
+      ov.bestEffort('keep an indexed file open', fd);
+      return;
+    }
+    inode.orphan = fd;
   }
   ov.bestEffort('remove index', sys.unlinkat(ov.indexDir, entry.name));
   leaveIndex(ov, inode);

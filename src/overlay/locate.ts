@@ -113,3 +113,17 @@ export function fillEntry(ov: Overlay, inode: Inode, out: Entry): void {
   out.keepName = inode.index === null || ov.upperLayer === null;
   fillAttr(ov, inode, out.attr);
 }
+
+/** What an object of a layer is opened with. */
+export const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
+
+/**
+ * Opens the inode's topmost object, which of a metacopy is not where the data is; the caller owns the descriptor. Throws FsError.
+ */
+export function openTopmost(ov: Overlay, inode: Inode, access: number): number {
+  const flags = access | OPEN_FLAGS;
+  locate(ov, inode);
+  if (ov.atName === '')
+    return must(ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
+  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
+}

@@ -1,5 +1,7 @@
 /** st_ino of what was copied up: that of the lower object it came from, remembered in the `origin` xattr. */
+
 import * as sys from '../sys/index.js';
+import { fail } from '../vfs/errors.js';
 import { claim } from './claims.js';
 import type { Layer } from './config.js';
 import type { Target } from './copy-attributes.js';
@@ -19,7 +21,7 @@ export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode
   const origin = blob === null ? null : decodeOrigin(blob);
   if (origin === null) return;
   const layer = ov.opened.canOpenByHandle
-    ? statOrigin(ov.opened.layers, origin, ov.probe)
+    ? statOrigin(ov.opened.layers, origin, ov.probe, (fd, handle, flags) => openHandle(ov, fd, handle, flags))
     : statNamesake(ov, parent, name, origin);
   if (layer === null || (ov.probe.mode & sys.S_IFMT) !== inode.type) return;
   const { nlink, inoLo, inoHi } = ov.probe;
@@ -29,11 +31,25 @@ export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode
   if (!isIndexed) claim(ov, inode);
 }
 
-/** Attributes of an origin into `out`. Returns its layer, or null when it can't be found (ovl_check_origin_fh()). */
-export function statOrigin(layers: readonly Layer[], origin: Origin, out: sys.Stat): Layer | null {
+/** Where no descriptor is left nothing is known of an origin: that is no answer. */
+function openHandle(ov: Overlay, mountFd: number, handle: sys.FileHandle, flags: number): number {
+  const fd = ov.openByHandle(mountFd, handle, flags);
+  return fd === -sys.EMFILE || fd === -sys.ENFILE ? fail(-fd, 'open_by_handle_at') : fd;
+}
+
+/**
+ * Attributes of an origin into `out`. Returns its layer, or null when it can't be found (ovl_check_origin_fh()). Throws what
+ * `open` throws.
+ */
+export function statOrigin(
+  layers: readonly Layer[],
+  origin: Origin,
+  out: sys.Stat,
+  open: typeof sys.openByHandle = sys.openByHandle,
+): Layer | null {
   for (const layer of layers) {
     if (layer.kind !== 'lower' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
-    const fd = sys.openByHandle(layer.handleFd, origin.handle, sys.O_PATH | sys.O_CLOEXEC);
+    const fd = open(layer.handleFd, origin.handle, sys.O_PATH | sys.O_CLOEXEC);
     if (fd < 0) continue;
     const rc = sys.fstatx(fd, out);
     sys.close(fd);

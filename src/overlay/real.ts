@@ -59,13 +59,13 @@ export class DirFds {
   }
 
   /**
-   * Goes down to `dir` from its nearest open ancestor; by a loop, since the way may be longer than a stack has room for.
+   * Goes down to `dir` from its nearest open ancestor, which is not its parent; by a loop, since the way may be longer than a stack has room for.
    * Only the last steps stay open.
    */
   #descend(dir: RealDir): number {
-    const way = [dir];
+    const way = [dir, dir.parent!];
     let fd = -1;
-    for (let up = dir.parent!; fd < 0; up = up.parent!) {
+    for (let up = dir.parent!.parent!; fd < 0; up = up.parent!) {
       fd = this.#known(up);
       if (fd < 0) way.push(up);
     }

@@ -2,6 +2,8 @@
 import * as sys from '../sys/index.js';
 
 const DIR_FLAGS = sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
+/** Deeper ones were made to exhaust the stack. */
+const MAX_DEPTH = 1000;
 const BENEATH = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS | sys.RESOLVE_NO_XDEV;
 
 /** Descriptor of the directory `name` itself, or -errno. `access`: O_PATH or O_RDONLY. */
@@ -27,9 +29,9 @@ function makeOurs(fd: number): number {
 
 /**
  * Removes `name` and all below it, as far as that can be done. Returns 0, also when nothing is there, or -errno; -EINVAL for
- * the directory itself and its parent, which no name out of a layer may reach.
+ * the directory itself and its parent, which no name out of a layer may reach; -ELOOP below more than 1000 directories.
  */
-export function removeTree(parent: number, name: string): number {
+export function removeTree(parent: number, name: string, depth = 0): number {
   if (name === '.' || name === '..') return -sys.EINVAL;
   const rc = sys.unlinkat(parent, name);
   if (rc === 0 || rc === -sys.ENOENT) return 0;
@@ -38,20 +40,20 @@ export function removeTree(parent: number, name: string): number {
   if (emptied !== -sys.ENOTEMPTY && emptied !== -sys.EEXIST) return emptied === -sys.ENOTDIR ? rc : emptied;
   const fd = openForListing(parent, name);
   if (fd < 0) return fd;
-  const failure = removeContents(fd);
+  const failure = depth < MAX_DEPTH ? removeContents(fd, depth + 1) : -sys.ELOOP;
   sys.close(fd);
   return failure < 0 ? failure : sys.unlinkat(parent, name, sys.AT_REMOVEDIR);
 }
 
 /** Empties an open directory in the same way. */
-export function removeContents(fd: number): number {
+export function removeContents(fd: number, depth = 0): number {
   const entries = sys.readDirectory(fd);
   if (typeof entries === 'number') return entries;
   let failure = 0;
   for (const { name } of entries) {
-    let rc = removeTree(fd, name);
+    let rc = removeTree(fd, name, depth);
     // A directory that may be read but not changed, by a process that modes bind.
-    if (rc === -sys.EACCES && makeOurs(fd) === 0) rc = removeTree(fd, name);
+    if (rc === -sys.EACCES && makeOurs(fd) === 0) rc = removeTree(fd, name, depth);
     if (rc < 0) failure = rc;
   }
   return failure;

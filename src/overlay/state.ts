@@ -85,6 +85,7 @@ export class Overlay {
   /** `maxFds`: how many descriptors the process may have. Throws a UserError when they are too few. */
   constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
     const { options } = opened;
+    const budget = descriptorBudget(maxFds, opened.descriptors.length);
     this.options = options;
     this.services = services;
     this.opened = opened;
@@ -100,7 +101,6 @@ export class Overlay {
     this.mountPoints = MountPoints.of(opened.layers, opened.work);
     this.credentials = new Credentials(opened.privileged, this.owners);
     this.counts = services.cacheCounts ?? new Float64Array(CACHE_COUNTS);
-    const budget = descriptorBudget(maxFds, opened.descriptors.length);
     this.dirs = new DirFds(budget.dirs, this.counts, () => this.#giveUpDescriptors());
     this.files = new FileFds(budget.files);
   }
@@ -135,6 +135,12 @@ export class Overlay {
   dup(fd: number): number {
     const second = sys.dup(fd);
     return second === -sys.EMFILE && this.#giveUpDescriptors() ? sys.dup(fd) : second;
+  }
+
+  /** open_by_handle_at(2), in the same manner. */
+  openByHandle(mountFd: number, handle: sys.FileHandle, flags: number): number {
+    const fd = sys.openByHandle(mountFd, handle, flags);
+    return fd === -sys.EMFILE && this.#giveUpDescriptors() ? sys.openByHandle(mountFd, handle, flags) : fd;
   }
 
   #giveUpDescriptors(): boolean {

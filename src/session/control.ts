@@ -73,9 +73,11 @@ export interface Reported {
   readonly mountpoint: string;
   readonly options: OverlayOptions;
   readonly stats: () => Counts;
+  /** ISO 8601. */
+  readonly startedAt: string;
 }
 
-function report(of: Reported, startedAt: string): MountReport {
+function report(of: Reported): MountReport {
   const { lowerdir, datadir, upperdir, workdir, userxattr } = of.options;
   const { rss, heapUsed, external } = process.memoryUsage();
   const stats = of.stats();
@@ -86,7 +88,7 @@ function report(of: Reported, startedAt: string): MountReport {
     version: 1,
     pid: process.pid,
     mountpoint: of.mountpoint,
-    startedAt,
+    startedAt: of.startedAt,
     options: { lowerdir, datadir, upperdir, workdir, userxattr },
     optionText: printOptions(of.options),
     stats,
@@ -143,10 +145,9 @@ export async function openControl(device: string, of: Reported): Promise<Control
   const path = `${place}/${socketName(device)}`;
   // The device number is ours as long as we are mounted: what stands here is a dead server's.
   rmSync(path, { force: true });
-  const startedAt = new Date().toISOString();
   const server: Server = createServer((connection) => {
     connection.on('error', () => connection.destroy());
-    connection.end(`${JSON.stringify(report(of, startedAt))}\n`);
+    connection.end(`${JSON.stringify(report(of))}\n`);
   });
   server.on('error', () => {});
   server.listen(path);

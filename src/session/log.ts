@@ -25,9 +25,12 @@ export const NO_LOG: LogTarget = { fd: -1, level: 'silent', format: 'text' };
 type Level = 'debug' | 'info' | 'warn' | 'error';
 type Write = (level: Level, fields: object, text: string) => void;
 
+/** Bytes of the log that wait for a full disk to have room; further lines are dropped meanwhile. */
+const MOST_UNWRITTEN = 1 << 20;
+
 function jsonWriter(target: LogTarget): Write {
   const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino');
-  const destination = pino.destination({ fd: target.fd, sync: true });
+  const destination = pino.destination({ fd: target.fd, sync: true, maxLength: MOST_UNWRITTEN });
   // A log that can't be written (full disk) does not disturb the mount: without a listener each line would throw.
   destination.on('error', () => {});
   const logger = pino({ level: target.level, base: { pid: process.pid } }, destination);

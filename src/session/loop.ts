@@ -128,8 +128,10 @@ export class SessionLoop {
         if (!this.#poller.ready(DEVICE)) continue;
       }
       const length = this.#read();
-      this.#served++;
-      if (length > 0) this.#serve(this.#request, length);
+      if (length > 0) {
+        this.#served++;
+        this.#serve(this.#request, length);
+      }
       if (this.#reclaimer.due && this.#isQuiet(CALM)) this.#reclaimer.collect();
       if (length <= 0 && length !== AGAIN) return this.#end(length);
       if (this.#failed !== null) return this.#end(0);
@@ -137,7 +139,7 @@ export class SessionLoop {
     }
   }
 
-  /** How many times a request was read or waited for. */
+  /** How many requests were read. */
   get served(): number {
     return this.#served;
   }

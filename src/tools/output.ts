@@ -1,11 +1,14 @@
 /** Where tools write to. */
-import { createWriteStream, lstatSync, realpathSync, renameSync, statSync } from 'node:fs';
+import { createWriteStream, lstatSync, readlinkSync, realpathSync, renameSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { check, quoted, tried } from './text.js';
 import { inodeKey } from './tree.js';
 
+/** As many as the kernel follows. */
+const MOST_LINKS = 40;
 const UP = sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC;
 
 /** A directory within its filesystem. */
@@ -39,8 +42,21 @@ export function refuseInside(parent: number, tops: readonly number[], path: stri
   }
 }
 
+/** What a path leads to when nothing is there yet: symlinks in its last part are followed. */
+function followed(path: string): string {
+  let at = path;
+  for (let steps = 0; steps < MOST_LINKS; steps++) {
+    const bytes = Buffer.from(at, 'latin1');
+    if (lstatSync(bytes, { throwIfNoEntry: false })?.isSymbolicLink() !== true) break;
+    at = resolve(dirname(at), readlinkSync(bytes, 'buffer').latin1Slice());
+  }
+  return at;
+}
+
 /** A file that a tool writes, open or not yet: it is there only when it is whole. */
 export class OutputFile {
+  /** Where the bytes go to in the end, symlinks followed; latin1. */
+  readonly target: string;
   readonly #path: Buffer;
   /** Where it is written first; null for what can't be replaced: a device, a pipe, a symlink to what is not there. */
   readonly #temporary: Buffer | null;
@@ -51,6 +67,7 @@ export class OutputFile {
     const there = tried('write', path, () => statSync(bytes, { throwIfNoEntry: false }));
     const isNew = there === undefined && lstatSync(bytes, { throwIfNoEntry: false }) === undefined;
     this.#path = there?.isFile() === true ? realpathSync(bytes, { encoding: 'buffer' }) : bytes;
+    this.target = there === undefined ? followed(path) : this.#path.latin1Slice();
     const isReplaced = isNew || there?.isFile() === true;
     this.#temporary = isReplaced ? Buffer.concat([this.#path, Buffer.from(`.${process.pid}.tmp`)]) : null;
   }

@@ -93,7 +93,12 @@ export class View {
       metacopy: !userxattr,
       redirectDir: userxattr ? 'nofollow' : 'on',
     });
-    return new View(opened);
+    try {
+      return new View(opened);
+    } catch (error) {
+      closeLayers(opened);
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

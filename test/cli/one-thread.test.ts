@@ -51,7 +51,7 @@ it('a signal unmounts although the kernel still has mapped data to write back', 
   assert.equal(readFileSync(`${home}/up/file`, 'latin1'), 'b'.repeat(1 << 20));
 });
 
-for (const covered of ['/dev', '/run', '/sys']) {
+for (const covered of ['/dev', '/run', '/sys', '/etc']) {
   it(`a mount that covers ${covered} answers and ends`, async (t) => {
     if (reason !== null) return t.skip(reason);
     const { code, stderr } = await inNamespace(`

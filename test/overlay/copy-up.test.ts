@@ -101,3 +101,15 @@ it('one that a change of owner takes away meanwhile stays away; and times that w
   assert.equal(core.fs.getxattr(f, CAPABILITY, core.caller, Buffer.alloc(20), 20), -sys.ENODATA);
   assert.equal(lstatSync(core.place.at('upper/f')).mtimeMs, 1_000_000);
 });
+
+it('the data of a metacopy comes also when its last name is gone', (t) => {
+  const core = new Core(t, (p) => p.file('lower/f', 'data'), { metacopy: true, redirectDir: 'on' });
+  const f = core.node('f')!;
+  const change = new SetAttr();
+  change.mode = 0o600;
+  core.fs.setattr(f, change, core.caller, new Attr());
+  core.fs.unlink(ROOT_ID, 'f');
+  core.write(f, 4, ' and more');
+  assert.equal(core.read(f), 'data and more');
+  assert.equal(core.attr(f).nlink, 0);
+});

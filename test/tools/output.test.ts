@@ -1,6 +1,6 @@
 /** Where the tools write to: places that are no new file of their own. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { isRoot, Scratch } from '../support/scratch.js';
 import { CLI, shell, tool } from './support.js';
@@ -63,4 +63,17 @@ describe('an output inside of what is read', () => {
       assert.equal(readFileSync(`${path}/file`, 'utf8'), 'text');
     });
   }
+});
+
+it('plyfs export through a symlink into what is read', async () => {
+  const path = layer('by-symlink');
+  const outside = scratch.directory('links');
+  for (const target of ['file', 'fresh']) {
+    symlinkSync(`${path}/${target}`, `${outside}/${target}`);
+    const result = await tool(['export', path, '-o', `${outside}/${target}`]);
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, /lies in a layer that is read/);
+  }
+  assert.deepEqual(readdirSync(path).sort(), ['file', 'sub']);
+  assert.equal(readFileSync(`${path}/file`, 'utf8'), 'text');
 });

@@ -73,7 +73,7 @@ export async function reportOf(path: string): Promise<MountReport> {
   // Says so when nobody serves the mount any more.
   tried('use', path, () => statfsSync(Buffer.from(mount.mountPoint, 'latin1')));
   throw new UserError(
-    `the plyfs mount at '${mount.mountPoint}' does not answer this user: it answers its owner and root, and an owner other than root only with XDG_RUNTIME_DIR.`,
+    `the plyfs mount at '${mount.mountPoint}' does not answer this user: it answers its owner and root, and an owner other than root only where there is a runtime directory (XDG_RUNTIME_DIR or /run/user/UID).`,
   );
 }
 

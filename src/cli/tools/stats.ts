@@ -69,7 +69,7 @@ export const statsCommand: ToolCommand = {
   syntax: 'stats <mount>',
   describe: `Live numbers of a plyfs mount: requests by kind with their times, uses of caches, copy-ups, jobs,
 bytes, memory. Times are from a request's arrival until its answer, in buckets of powers of two. They are read from the mount's
-socket in /run/plyfs (or $XDG_RUNTIME_DIR/plyfs), which answers its own user and root.`,
+socket in /run/plyfs, for a user's mount in $XDG_RUNTIME_DIR/plyfs (/run/user/UID/plyfs); it answers its own user and root.`,
   examples: [
     ['plyfs stats /merged', 'since it was mounted'],
     ['plyfs stats /merged --watch', 'each second, what happened in it; --watch 10: each ten seconds'],

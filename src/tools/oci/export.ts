@@ -85,8 +85,8 @@ export async function exportLayer(options: ExportOptions): Promise<ExportResult>
   let file: OutputFile | null = null;
   try {
     if (path !== null) {
-      refuseOutputInside(top, path);
       file = new OutputFile(path);
+      refuseOutputInside(top, file.target);
     }
     const reader = new LayerReader(writer, view, {
       top,
