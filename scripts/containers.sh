@@ -66,6 +66,9 @@ cleanup() {
   for program in "${programs[@]}"; do
     [ -d "$base/$program/store" ] && as "$program" podman rm -fa -t 0 >/dev/null 2>&1
   done
+  # podman leaves a process behind that holds a plain user's namespaces.
+  local pause=$base/xdg/libpod/tmp/pause.pid
+  [ ! -r "$pause" ] || kill -KILL "$(cat "$pause")"
   if [ -n "${PLYFS_CONTAINERS_KEEP:-}" ]; then
     echo "kept: $base"
   else
