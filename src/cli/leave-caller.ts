@@ -9,7 +9,7 @@ import type { Caller } from './daemon.js';
  */
 export function leaveCaller(caller: Caller, nowhere: number): void {
   setsid(); // EPERM: we lead a session already
-  process.chdir('/'); // a session on this thread has done it already
+  process.chdir('/'); // for a mount that another process serves; a session on this thread has done it
   for (const fd of inheritedDescriptors()) {
     if (fd !== caller.fd) close(fd);
   }

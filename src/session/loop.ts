@@ -135,7 +135,7 @@ export class SessionLoop {
       if (this.#reclaimer.due && this.#isQuiet(CALM)) this.#reclaimer.collect();
       if (length <= 0 && length !== AGAIN) return this.#end(length);
       if (this.#failed !== null) return this.#end(0);
-      if (this.#served % REQUESTS_BETWEEN_EVENTS === 0) this.#lookForEvents();
+      if (length > 0 && this.#served % REQUESTS_BETWEEN_EVENTS === 0) this.#lookForEvents();
     }
   }
 

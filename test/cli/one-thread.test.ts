@@ -2,34 +2,20 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { plyfs } from '../support/drivers.js';
-import { type RunResult, run } from '../support/exec.js';
+import { run } from '../support/exec.js';
+import { COMMAND, inNamespace, unavailable } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 const scratch = new Scratch();
 const home = scratch.directory('home');
 let reason: string | null = null;
 
 before(async () => {
-  reason = (await plyfs.unavailable()) ?? (process.geteuid!() === 0 ? null : 'not root');
+  reason = await unavailable();
   for (const name of ['l', 'up', 'work', 'mnt']) mkdirSync(`${home}/${name}`);
   writeFileSync(`${home}/l/file`, 'a'.repeat(1 << 20));
 });
 after(() => scratch.dispose());
-
-/** A script in a mount namespace of its own; killed after a minute, for a deadlock would last. */
-function inNamespace(script: string): Promise<RunResult> {
-  return run(
-    'timeout',
-    ['-s', 'KILL', '60', 'unshare', '-m', '--propagation', 'private', 'sh', '-ec', script],
-    {
-      cwd: home,
-      timeout: 90_000,
-    },
-  );
-}
 
 const MAP_AND_WRITE = `
 import mmap, os
@@ -41,12 +27,15 @@ os._exit(0)
 
 it('a signal unmounts although the kernel still has mapped data to write back', async (t) => {
   if (reason !== null) return t.skip(reason);
-  const { code, stderr } = await inNamespace(`
+  const { code, stderr } = await inNamespace(
+    home,
+    `
     '${COMMAND}' -f -o lowerdir=l,upperdir=up,workdir=work mnt &
     until mountpoint -q mnt; do sleep 0.05; done
     python3 -c '${MAP_AND_WRITE}'
     kill -TERM $!
-    wait $!`);
+    wait $!`,
+  );
   assert.equal(code, 0, stderr);
   assert.equal(readFileSync(`${home}/up/file`, 'latin1'), 'b'.repeat(1 << 20));
 });
@@ -54,19 +43,24 @@ it('a signal unmounts although the kernel still has mapped data to write back', 
 for (const covered of ['/dev', '/run', '/sys', '/etc']) {
   it(`a mount that covers ${covered} answers and ends`, async (t) => {
     if (reason !== null) return t.skip(reason);
-    const { code, stderr } = await inNamespace(`
+    const { code, stderr } = await inNamespace(
+      home,
+      `
       '${COMMAND}' -o lowerdir=${covered}:l ${covered}
       test -e ${covered}/file
       kill -TERM $(pgrep -f '^node.* -o lowerdir=${covered}:l ')
       # Not by a look into the mount, which would be busy then and stay.
-      while grep -q ' ${covered} fuse.plyfs ' /proc/mounts; do sleep 0.05; done`);
+      while grep -q ' ${covered} fuse.plyfs ' /proc/mounts; do sleep 0.05; done`,
+    );
     assert.equal(code, 0, stderr);
   });
 }
 
 it('what the thread does between requests it does as itself, not as the last caller', async (t) => {
   if (reason !== null) return t.skip(reason);
-  const { code, stdout, stderr } = await inNamespace(`
+  const { code, stdout, stderr } = await inNamespace(
+    home,
+    `
     '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work mnt
     server=$(pgrep -f '^node.* -o lowerdir=l,upperdir=up,workdir=work mnt')
     chmod 777 mnt
@@ -77,7 +71,8 @@ it('what the thread does between requests it does as itself, not as the last cal
     done
     '${COMMAND}' stats mnt >/dev/null
     identity
-    umount mnt`);
+    umount mnt`,
+  );
   assert.equal(code, 0, stderr);
   assert.equal(stdout, '0\n');
 });
@@ -86,18 +81,23 @@ it('has room for its descriptors before it needs them: to make room means to wai
   if (reason !== null) return t.skip(reason);
   const limit = (await run('sh', ['-c', 'ulimit -Hn'])).stdout.trim();
   if (Number(limit) < 4096) return t.skip(`only ${limit} descriptors are allowed here`);
-  const { code, stderr } = await inNamespace(`
+  const { code, stderr } = await inNamespace(
+    home,
+    `
     '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work mnt
     server=$(pgrep -f '^node.* -o lowerdir=l,upperdir=up,workdir=work mnt')
     until [ "$(awk '/^FDSize:/ { print $2 }' /proc/$server/status)" -ge 4096 ]; do sleep 0.05; done
-    umount mnt`);
+    umount mnt`,
+  );
   assert.equal(code, 0, stderr);
 });
 
 it('reads a directory to its end although signals come meanwhile', async (t) => {
   if (reason !== null) return t.skip(reason);
   // A signal makes getdents64(2) return with what it has so far.
-  const { code, stdout, stderr } = await inNamespace(`
+  const { code, stdout, stderr } = await inNamespace(
+    home,
+    `
     mkdir -p big/d; (cd big/d; seq 20000 | xargs touch)
     '${COMMAND}' -o lowerdir=big mnt
     server=$(pgrep -f '^node.* -o lowerdir=big mnt')
@@ -110,7 +110,8 @@ while True:
     until test -e begun; do sleep 0.05; done
     find mnt/d -mindepth 1 | wc -l
     kill $signals
-    umount mnt`);
+    umount mnt`,
+  );
   assert.equal(code, 0, stderr);
   assert.equal(stdout, '20000\n');
 });

@@ -1,13 +1,11 @@
 /** What a listing alone tells, and what it costs: names are given without looking at the objects (walkers.ts). */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
 import { must } from '../support/exec.js';
 import { Fixture, type Layers } from '../support/fixture.js';
+import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
-
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 
 async function withFixture(layers: Layers, body: (fixture: Fixture) => Promise<void>): Promise<void> {
   const scratch = new Scratch();

@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
 import { type RunResult, run } from '../support/exec.js';
+import { COMMAND } from '../support/namespace.js';
 import { hasTool } from '../support/table.js';
 
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 let reason: string | null = null;
 /** The path must be short: a runroot may have 50 characters. */
 let base = '';

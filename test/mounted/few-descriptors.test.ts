@@ -2,19 +2,17 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { plyfs } from '../support/drivers.js';
-import { type RunResult, run } from '../support/exec.js';
+import type { RunResult } from '../support/exec.js';
+import { COMMAND, inNamespace, unavailable } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 const LAYERS = 60;
 const scratch = new Scratch();
 const home = scratch.directory('home');
 let reason: string | null = null;
 
 before(async () => {
-  reason = (await plyfs.unavailable()) ?? (process.geteuid!() === 0 ? null : 'not root');
+  reason = await unavailable();
   for (const name of ['up', 'work', 'mnt']) mkdirSync(`${home}/${name}`);
   for (let i = 0; i < LAYERS; i++) {
     mkdirSync(`${home}/l${i}/own${i}/deep`, { recursive: true });
@@ -29,8 +27,7 @@ after(() => scratch.dispose());
 function withLimit(limit: number, script: string): Promise<RunResult> {
   const lower = Array.from({ length: LAYERS }, (_, i) => `l${i}`).join(':');
   const mount = `(ulimit -n ${limit}; '${COMMAND}' -o lowerdir=${lower},upperdir=up,workdir=work mnt)`;
-  const all = ['-m', '--propagation', 'private', 'sh', '-ec', `${mount}\n${script}`];
-  return run('timeout', ['-s', 'KILL', '60', 'unshare', ...all], { cwd: home, timeout: 90_000 });
+  return inNamespace(home, `${mount}\n${script}`);
 }
 
 it('finds, reads, copies up and removes in all layers', async (t) => {

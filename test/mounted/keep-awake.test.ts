@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
 import { type RunResult, run } from '../support/exec.js';
+import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 import { isMounted } from '../support/session-server.js';
 
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 const DEVICE = '/dev/cpu_dma_latency';
 
 /** Why the wish can't be seen here; null: it can. */

@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
 import { type RunResult, run, sh } from '../support/exec.js';
+import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 import { hasTool } from '../support/table.js';
 
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 const scratch = new Scratch();
 let reason: string | null = null;
 

@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
 import { type RunResult, run, sh } from '../support/exec.js';
+import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 import { missingTools } from '../support/table.js';
 
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 /** Nobody else has this number; the name is known only in the namespaces made here. */
 const USER = 54321;
 const AS_USER = `setpriv --reuid ${USER} --regid ${USER} --clear-groups`;

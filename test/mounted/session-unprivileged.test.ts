@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { plyfs } from '../support/drivers.js';
 import { type RunResult, run } from '../support/exec.js';
+import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 import { isMounted } from '../support/session-server.js';
 
-const COMMAND = fileURLToPath(new URL('../../../scripts/plyfs', import.meta.url));
 const NOBODY = 65534;
 const AS_NOBODY = ['--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'];
 
