@@ -134,8 +134,12 @@ export interface DataAt {
   readonly offset: number;
 }
 
-/** copy_file_range(2), `to` after copy-up. Returns bytes copied, which may be fewer than `length`; 0 at the end. */
+/**
+ * copy_file_range(2), `to` after copy-up. Returns bytes copied, which may be fewer than `length`; 0 at the end. EPERM for
+ * an append-only `to`: the kernel refuses to open such a file without O_APPEND, and to copy with it.
+ */
 export function copyFileRange(ov: Overlay, from: DataAt, to: DataAt, length: number): number {
+  refuse(ov, to.inode, APPEND_ONLY);
   const toFd = dataFd(ov, to.inode, true);
   const fromFd = dataFd(ov, from.inode, false);
   const size = Math.min(length, COPY_MAX);

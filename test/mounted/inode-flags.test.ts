@@ -133,3 +133,19 @@ for (const driver of [kernel, plyfs]) {
       }));
   });
 }
+
+describe(`append-only on ${plyfs.name}, where such a file can be opened for writing`, () => {
+  it('copy_file_range(2) overwrites nothing', (t) =>
+    withFixture(t, plyfs, async (fixture) => {
+      await must('chattr', ['+a', `${fixture.lower[0]}/a`]);
+      await fixture.mount();
+      await play(fixture, [
+        'lazyopen from free => ok',
+        'lazyopen to a WRONLY => ok',
+        'copyrange from 0 to 0 1 => EPERM',
+        'copyrange from 0 to 4 1 => EPERM',
+        'cat a => "text"',
+      ]);
+      assert.deepEqual(fixture.lowerChanges(), []);
+    }));
+});
