@@ -61,8 +61,11 @@ function pathOf(_ov: Overlay, inode: Inode): string | null {
   return inode.parent === null ? null : `${realPath(inode.parent.dir!.upper!)}/${inode.name}`;
 }
 
+/** By a loop: the way up may be longer than a stack has room for. */
 function realPath(real: RealDir): string {
-  return real.parent === null ? real.layer.path : `${realPath(real.parent)}/${real.name}`;
+  let path = '';
+  for (let at = real; at.parent !== null; at = at.parent) path = `/${at.name}${path}`;
+  return real.layer.path + path;
 }
 
 /** Whether the paths of this process mean the same to a caller, who is one of those to be told. */

@@ -45,6 +45,21 @@ describe('virtual xattrs', () => {
     });
   });
 
+  it('tells the path of what is deeper than a stack', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const deep = `import os
+for _ in range(12000): os.mkdir("d"); os.chdir("d")`;
+    const length = `import os
+for _ in range(12000): os.chdir("d")
+print(len(os.getxattr(".","user.plyfs.path")))`;
+    await shell(`mkdir ${dirs.lower}/deep; cd ${dirs.lower}/deep; python3 -c '${deep}'`);
+    await mounted('true', async () => {
+      const said = await shell(`cd ${dirs.merged}/deep; python3 -c '${length}'`);
+      assert.equal(said, `${dirs.lower.length + '/deep'.length + 2 * 12000}\n`);
+    });
+    await shell(`rm -rf ${dirs.lower}/deep`);
+  });
+
   it('is in no list, so that copies do not have it, and nothing can be stored there', async (t) => {
     if (reason !== null) return t.skip(reason);
     await mounted('true', async () => {
