@@ -5,7 +5,7 @@ import type { OwnXattrs } from '../overlay/own-xattrs.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { shown } from './text.js';
-import { inodeKey, isWhiteoutAt, openAgain, rawXattr, walkTree } from './tree.js';
+import { checkDepth, inodeKey, isWhiteoutAt, openAgain, rawXattr, walkTree } from './tree.js';
 import { type Stack, View } from './view.js';
 
 /** A file and what it takes on disk. */
@@ -85,7 +85,9 @@ class Visible {
     for (const { index } of view.layers) this.used.set(index, new Set());
   }
 
+  /** Everything below a directory. `path`: from the root, with a slash at the end unless it is the root. */
   directory(inode: Inode, path: string, into: Node): void {
+    checkDepth(path);
     for (const name of this.#view.names(inode, path)) {
       const child = this.#view.find(inode, name, path + name);
       if (child === null) continue;

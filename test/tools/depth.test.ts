@@ -1,12 +1,14 @@
 /** Trees that are nested absurdly deep: each tool refuses them in one sentence, and leaves nothing behind. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { pack } from 'tar-stream';
 import { apply } from '../../src/tools/apply.js';
 import { check } from '../../src/tools/check/check.js';
 import { diff } from '../../src/tools/diff.js';
+import { layers } from '../../src/tools/layers.js';
 import { merge } from '../../src/tools/merge.js';
 import { exportLayer } from '../../src/tools/oci/export.js';
 import { importLayers } from '../../src/tools/oci/import.js';
@@ -17,11 +19,22 @@ const DEEP = 'd/'.repeat(1100);
 const REFUSED = { name: 'UserError', message: /^'d\/d\/.*' is nested more than 1000 directories deep\.$/ };
 
 const scratch = new Scratch();
-after(() => scratch.dispose());
+after(() => {
+  execFileSync('rm', ['-rf', deeper]);
+  scratch.dispose();
+});
 const deep = scratch.directory('deep');
 const deepToo = scratch.directory('deep-too');
 for (const layer of [deep, deepToo]) mkdirSync(`${layer}/${DEEP}`, { recursive: true });
 writeFileSync(`${deep}/${DEEP}f`, 'x');
+/** As deep as a stack has no room for: built from its bottom up, since no path may name it. */
+const deeper = scratch.directory('deeper');
+for (let times = 0; times < 10; times++) {
+  const above = scratch.directory('above');
+  mkdirSync(`${above}/${DEEP}`, { recursive: true });
+  renameSync(deeper, `${above}/${DEEP}d`);
+  renameSync(above, deeper);
+}
 const results = scratch.directory('results');
 const output = `${results}/out`;
 
@@ -32,6 +45,7 @@ const TOOLS: Readonly<Record<string, () => unknown>> = {
   squash: () => squash({ layers: [deep, deepToo], output }),
   apply: () => apply({ upper: deep, to: scratch.directory('to') }),
   check: () => check({ lower: [deep] }),
+  layers: () => layers({ lower: [deeper] }),
   export: () => exportLayer({ layer: deep, output }),
   import: async () => {
     const archive = pack();
