@@ -4,7 +4,7 @@
  * belongs to the mount and is handed on.
  */
 
-import { readlinkSync } from 'node:fs';
+import { absolutePath, workingDirectory } from './absolute-path.js';
 import type { OverlayOptions } from './config.js';
 import { escapeValue, type Option, splitLowers, splitOptions, unescapeValue } from './option-text.js';
 import { UserError } from './user-error.js';
@@ -169,10 +169,6 @@ function only(name: string, values: string, accepted: string, why: string): Row 
   };
 }
 
-function absolute(draft: Draft, path: string): string {
-  return path.startsWith('/') ? path : `${draft.cwd.replace(/\/$/, '')}/${path}`;
-}
-
 /** A writable directory: `upperdir` or `workdir`. */
 function writableDir(name: 'upperdir' | 'workdir'): Row {
   return {
@@ -180,7 +176,7 @@ function writableDir(name: 'upperdir' | 'workdir'): Row {
     value: 'DIR',
     read: (draft, value) => {
       if (value === '') return false;
-      draft[name] = absolute(draft, unescapeValue(value));
+      draft[name] = absolutePath(unescapeValue(value), draft.cwd);
       return true;
     },
     print: (options) => (options[name] === null ? [] : [escapeValue(options[name])]),
@@ -199,7 +195,7 @@ function appendDir(name: 'lowerdir+' | 'datadir+', key: 'lowerdir' | 'datadir'):
       if (name === 'lowerdir+' && draft.datadir.length > 0) {
         throw new UserError('lowerdir+= can not follow datadir+=; data-only directories are the last.');
       }
-      draft[key].push(absolute(draft, unescapeValue(value)));
+      draft[key].push(absolutePath(unescapeValue(value), draft.cwd));
       return true;
     },
   };
@@ -210,8 +206,8 @@ const lowerdir: Row = {
   value: 'DIR[:DIR...][::DATADIR...]',
   read: (draft, value) => {
     const { lower, data } = splitLowers(value);
-    draft.lowerdir = lower.map((path) => absolute(draft, path));
-    draft.datadir = data.map((path) => absolute(draft, path));
+    draft.lowerdir = lower.map((path) => absolutePath(path, draft.cwd));
+    draft.datadir = data.map((path) => absolutePath(path, draft.cwd));
     draft.lowersClosed = lower.length > 0;
     return true;
   },
@@ -310,11 +306,6 @@ const BY_NAME: ReadonlyMap<string, Row> = new Map(TABLE.map((row) => [row.name, 
 /** The row of an option. With a value `sync` is not mount(8)'s word but fuse-overlayfs's other one for `fsync`. */
 function rowOf({ name, value }: Option): Row | undefined {
   return BY_NAME.get(name === 'sync' && value !== null ? 'fsync' : name);
-}
-
-/** Bytes of the working directory's path, which need not be UTF-8. */
-function workingDirectory(): string {
-  return readlinkSync('/proc/self/cwd', 'latin1');
 }
 
 /** How an option is written, for a message. */

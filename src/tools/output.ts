@@ -1,6 +1,6 @@
 /** Where tools write to. */
 import { createWriteStream, lstatSync, readlinkSync, realpathSync, renameSync, statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
@@ -42,13 +42,17 @@ export function refuseInside(parent: number, tops: readonly number[], path: stri
   }
 }
 
-/** What a path leads to when nothing is there yet: symlinks in its last part are followed. */
+/**
+ * What a path leads to when nothing is there yet: symlinks in its last part are followed. The way to it is left to the
+ * kernel: what `..` means behind a symlink no text tells.
+ */
 function followed(path: string): string {
   let at = path;
   for (let steps = 0; steps < MOST_LINKS; steps++) {
     const bytes = Buffer.from(at, 'latin1');
     if (lstatSync(bytes, { throwIfNoEntry: false })?.isSymbolicLink() !== true) break;
-    at = resolve(dirname(at), readlinkSync(bytes, 'buffer').latin1Slice());
+    const target = readlinkSync(bytes, 'buffer').latin1Slice();
+    at = target.startsWith('/') ? target : `${dirname(at)}/${target}`;
   }
   return at;
 }

@@ -1,4 +1,5 @@
 /** A stack of layers opened for reading: the merged view, by the very code that serves mounts. */
+import { absolutePath } from '../overlay/absolute-path.js';
 import type { Layer, OpenedLayers } from '../overlay/config.js';
 import { dataFd } from '../overlay/file.js';
 import type { Inode } from '../overlay/inode.js';
@@ -40,11 +41,9 @@ const NO_SERVICES = {
   dataMode: 'cached',
 } as const;
 
-/** A path from the root; `..` and symlinks in it are the user's business. */
+/** A path from the root; latin1. */
 export function absolute(path: PathLike): string {
-  const bytes = pathBytes(path);
-  if (bytes.startsWith('/')) return bytes;
-  return `${Buffer.from(process.cwd()).latin1Slice().replace(/\/$/, '')}/${bytes}`;
+  return absolutePath(pathBytes(path));
 }
 
 /** Whether the root of a layer carries marks of one namespace. */

@@ -77,3 +77,20 @@ it('plyfs export through a symlink into what is read', async () => {
   assert.deepEqual(readdirSync(path).sort(), ['file', 'sub']);
   assert.equal(readFileSync(`${path}/file`, 'utf8'), 'text');
 });
+
+it('plyfs export through a relative symlink into what is read, by a way that names do not tell', async () => {
+  const path = layer('by-relative-symlink');
+  const home = scratch.directory('h\u00fct');
+  const said =
+    await shell(`cd ${home}; mkdir -p ${path}/sub/inner; ln -s ${path}/sub/inner way; ln -s ../fresh way/link
+    ${process.execPath} ${CLI} export ${path} -o way/link 2>&1 || echo $?; ls ${path}/sub`);
+  assert.match(said, /lies in a layer that is read[^\n]*\n1\ninner\n$/);
+});
+
+it('relative paths in a directory whose name is no UTF-8', async () => {
+  const said =
+    await shell(`cd ${scratch.path}; mkdir $(printf 'caf\\351'); cd caf*; mkdir l u; echo a > l/f; echo b > u/f
+    for o in 'diff u --lower l' 'layers --upper u --lower l' 'merge out --upper u --lower l' 'check --upper u --lower l'; do
+      ${process.execPath} ${CLI} $o >&2; done; cat out/f`);
+  assert.equal(said, 'b\n');
+});
