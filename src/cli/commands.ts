@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { escapeValue, splitOptions } from '../overlay/option-text.js';
 import { UsageError } from './arguments.js';
-import type { Caller } from './daemon.js';
-import { runMount } from './run-mount.js';
+import { runMount, type Start } from './run-mount.js';
 import { type Parsed, text, texts } from './tools/command.js';
 import { asClause } from './yargs-text.js';
 
@@ -39,8 +38,8 @@ Exit codes: 0 the mount answers (in the foreground: it was unmounted); 1 it fail
 2 the command line can't be understood.`;
 
 function version(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
+  const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
 }
 
 /** Options of every way to mount, and of no other command. */
@@ -107,7 +106,7 @@ function optionStrings(parsed: Parsed): string[] {
   ];
 }
 
-async function mountCommand(parsed: Parsed, args: readonly string[], caller: Caller | null): Promise<number> {
+async function mountCommand(parsed: Parsed, start: Start): Promise<number> {
   return await runMount(
     {
       options: optionStrings(parsed),
@@ -118,7 +117,7 @@ async function mountCommand(parsed: Parsed, args: readonly string[], caller: Cal
       logLevel: text(parsed['logLevel']),
       logFile: text(parsed['logFile']),
     },
-    { args, caller },
+    start,
   );
 }
 
@@ -135,15 +134,15 @@ function sentence(message: string): string {
 }
 
 /** Runs a named command, or prints help or version. Resolves to the exit code. */
-export async function runCommand(args: readonly string[], caller: Caller | null): Promise<number> {
+export async function runCommand(start: Start): Promise<number> {
   const { default: yargs } = await import('yargs');
   let code = 0;
-  const parser = serverOptions(yargs([...args]) as Argv)
+  const parser = serverOptions(yargs([...start.args]) as Argv)
     .scriptName('plyfs')
     .locale('en')
     .usage(USAGE)
     .command('mount <mountpoint>', 'mount', mountOptions, async (parsed) => {
-      code = await mountCommand(parsed, args, caller);
+      code = await mountCommand(parsed, start);
     })
     .command(
       ['umount <mountpoint>', 'unmount'],

@@ -8,7 +8,7 @@ import { argumentBytes } from './argv.js';
 import { Caller, passedArguments } from './daemon.js';
 import { printError } from './print.js';
 import { runMount, type Start, sourceAndMountpoint } from './run-mount.js';
-import { TOOL_NAMES } from './tool-names.js';
+import { isToolName } from './tool-names.js';
 
 /** Exit codes: see --help. */
 const FAILED = 1;
@@ -16,17 +16,18 @@ const NOT_UNDERSTOOD = 2;
 
 const COMMANDS = new Set(['mount', 'umount', 'unmount']);
 
-async function runNamed(args: readonly string[], caller: Caller | null): Promise<number> {
+async function runNamed(start: Start): Promise<number> {
   const { runCommand } = await import('./commands.js');
-  return await runCommand(args, caller);
+  return await runCommand(start);
 }
 
 async function run(start: Start): Promise<number> {
-  if (COMMANDS.has(start.args[0] ?? '')) return await runNamed(start.args, start.caller);
-  if (TOOL_NAMES.has(start.args[0] ?? '')) return await (await import('./tools.js')).runTool(start.args);
+  const [command] = start.args;
+  if (command !== undefined && COMMANDS.has(command)) return await runNamed(start);
+  if (isToolName(command)) return await (await import('./tools.js')).runTool(command, start.args);
   const line = parseDropIn(start.args);
-  if (line.help || start.args.length === 0) return await runNamed(['--help'], null);
-  if (line.version) return await runNamed(['--version'], null);
+  if (line.help || start.args.length === 0) return await runNamed({ args: ['--help'], caller: null });
+  if (line.version) return await runNamed({ args: ['--version'], caller: null });
   const [source, mountpoint] = sourceAndMountpoint(line.positionals);
   return await runMount({ ...line, source, mountpoint }, start);
 }

@@ -1,5 +1,5 @@
 /** Names of the commands that work with layers, without their code. */
-export const TOOL_NAMES: ReadonlySet<string> = new Set([
+export const TOOL_NAMES = [
   'diff',
   'inspect',
   'layers',
@@ -10,4 +10,10 @@ export const TOOL_NAMES: ReadonlySet<string> = new Set([
   'merge',
   'squash',
   'stats',
-]);
+] as const;
+export type ToolName = (typeof TOOL_NAMES)[number];
+
+/** Whether a word is one of these names. */
+export function isToolName(word: string | undefined): word is ToolName {
+  return TOOL_NAMES.some((name) => name === word);
+}

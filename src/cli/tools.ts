@@ -2,13 +2,13 @@
 import type { Argv } from 'yargs';
 import { UsageError } from './arguments.js';
 import { printError } from './print.js';
+import type { ToolName } from './tool-names.js';
 import type { ToolCommand } from './tools/command.js';
 import { asClause, asParagraphs } from './yargs-text.js';
 
 const UNDERSTOOD = "; 2 the command line can't be understood.";
 
-/** Name -> its command. */
-const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
+const TOOLS: Readonly<Record<ToolName, () => Promise<ToolCommand>>> = {
   diff: async () => (await import('./tools/diff.js')).diffCommand,
   inspect: async () => (await import('./tools/inspect.js')).inspectCommand,
   check: async () => (await import('./tools/check.js')).checkCommand,
@@ -21,9 +21,9 @@ const TOOLS: Readonly<Record<string, () => Promise<ToolCommand>>> = {
   stats: async () => (await import('./tools/stats.js')).statsCommand,
 };
 
-/** Runs the command `args[0]` with the rest of `args`. Resolves to the exit code. */
-export async function runTool(args: readonly string[]): Promise<number> {
-  const tool = await TOOLS[args[0]!]!();
+/** Runs the command `name`, the first of `args`, with the rest of them. Resolves to the exit code. */
+export async function runTool(name: ToolName, args: readonly string[]): Promise<number> {
+  const tool = await TOOLS[name]();
   try {
     return await parseAndRun(tool, args);
   } catch (error) {
