@@ -1,4 +1,4 @@
-/** Jobs on helper threads, seen from the session thread, which has no event loop turns. */
+/** Jobs on helper threads, seen from the session thread: it fetches results, since within a request it serves no events. */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';

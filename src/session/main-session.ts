@@ -12,7 +12,8 @@ import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { Counters, type Stats } from './counters.js';
 import type { FileSystemFactory, MountSession, SessionEnd, StartMessage } from './protocol.js';
-import { refusal, Serving } from './serving.js';
+import { errorOf, refusalOf } from './refusal.js';
+import { Serving } from './serving.js';
 import { waiting } from './waiting.js';
 
 /** {@link MountSession} on the thread that makes it. */
@@ -53,9 +54,9 @@ export class MainSession implements MountSession {
         }),
       );
     } catch (error) {
-      const { text, isUserError } = refusal(error);
-      this.#ready.reject(isUserError ? new UserError(text) : new Error(text));
-      this.#closed.resolve({ reason: 'failed', text });
+      const refusal = refusalOf(error);
+      this.#ready.reject(errorOf(refusal));
+      this.#closed.resolve({ reason: 'failed', text: refusal.text });
     }
   }
 

@@ -27,6 +27,7 @@ import { type LogTarget, openLog, writeLine } from './log.js';
 import type { NativeMessage, NativeStart } from './native-protocol.js';
 import type { WatchData, WatchMessage } from './native-watch.js';
 import type { SessionEnd } from './protocol.js';
+import { refusalOf } from './refusal.js';
 
 const STATS_EVERY_MS = 250;
 const JOBS_POLL_MS = 10;
@@ -206,13 +207,7 @@ class NativeServing {
 }
 
 async function refuse(error: unknown): Promise<void> {
-  const isUserError = error instanceof UserError;
-  const text = isUserError
-    ? error.message
-    : error instanceof Error
-      ? (error.stack ?? error.message)
-      : String(error);
-  await tell({ kind: 'refused', text, isUserError });
+  await tell({ kind: 'refused', ...refusalOf(error) });
   sys.exitNow(1);
 }
 

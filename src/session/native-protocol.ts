@@ -3,6 +3,7 @@ import type { OverlayOptions } from '../overlay/config.js';
 import type { Stats } from './counters.js';
 import type { LogTarget } from './log.js';
 import type { SessionEnd } from './protocol.js';
+import type { Refusal } from './refusal.js';
 
 /** To the serving process, once. Text is latin1, one char a byte. */
 export interface NativeStart {
@@ -22,6 +23,6 @@ export interface NativeStart {
 export type NativeMessage =
   /** INIT was answered: the mount works. */
   | { readonly kind: 'ready'; readonly warnings: readonly string[] }
-  | { readonly kind: 'refused'; readonly text: string; readonly isUserError: boolean }
+  | ({ readonly kind: 'refused' } & Refusal)
   | { readonly kind: 'stats'; readonly stats: Stats }
   | { readonly kind: 'ended'; readonly end: SessionEnd };

@@ -9,6 +9,7 @@ import type { KernelOptions } from './mount-options.js';
 import type { NativeMessage, NativeStart } from './native-protocol.js';
 import type { MountPlan } from './plan.js';
 import type { SessionEnd } from './protocol.js';
+import { errorOf, type Refusal } from './refusal.js';
 import { waiting } from './waiting.js';
 
 const MAIN = fileURLToPath(new URL('./native-main.js', import.meta.url));
@@ -126,7 +127,7 @@ export class NativeSession {
         this.#stats = message.stats;
         break;
       case 'refused':
-        this.#refused(message.text, message.isUserError);
+        this.#refused(message);
         break;
       case 'ended':
         this.#over(message.end.reason, message.end.text);
@@ -134,10 +135,10 @@ export class NativeSession {
     }
   }
 
-  #refused(text: string, isUserError: boolean): void {
+  #refused({ text, isUserError }: Refusal): void {
     const said = this.#complaint.trim().split('\n')[0] ?? '';
     const sentence = said === '' ? text : `${text} (${said})`;
-    this.#ready.reject(isUserError ? new UserError(sentence) : new Error(sentence));
+    this.#ready.reject(errorOf({ text: sentence, isUserError }));
     this.#over('failed', sentence);
   }
 

@@ -4,6 +4,7 @@ import type { FileSystem } from '../vfs/filesystem.js';
 import type { DataMode } from '../vfs/types.js';
 import type { Stats } from './counters.js';
 import type { LogTarget } from './log.js';
+import type { Refusal } from './refusal.js';
 
 /** Makes the filesystem that a session serves; called once, on the session thread. */
 export type FileSystemFactory = (opened: OpenedLayers, services: OverlayServices) => FileSystem;
@@ -66,6 +67,6 @@ export interface MountSession {
 export type SessionMessage =
   /** INIT was answered: the mount works. */
   | { readonly kind: 'ready' }
-  /** The filesystem could not be made; `text` is a sentence for the user or a stack. */
-  | { readonly kind: 'refused'; readonly text: string; readonly isUserError: boolean }
+  /** The filesystem could not be made. */
+  | ({ readonly kind: 'refused' } & Refusal)
   | { readonly kind: 'ended'; readonly end: SessionEnd };

@@ -1,7 +1,6 @@
 /** What a session is made of, on whichever thread it runs: the filesystem, the protocol server, the loop between them. */
 import { invalInode } from '../fuse/notify.js';
 import { Server } from '../fuse/server.js';
-import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import type { FileSystem } from '../vfs/filesystem.js';
 import type { Log } from '../vfs/log.js';
@@ -158,10 +157,4 @@ export class Serving {
     this.#servedAtFailure = served;
     return this.#failures > MAX_FAILURES;
   }
-}
-
-/** What to tell about a session that could not begin: a sentence for the user, or the stack of a bug. */
-export function refusal(error: unknown): { text: string; isUserError: boolean } {
-  if (error instanceof UserError) return { text: error.message, isUserError: true };
-  return { text: stackOf(error), isUserError: false };
 }

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
 import type { MountSession, SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
+import { errorOf } from './refusal.js';
 import { waiting } from './waiting.js';
 
 /** How long a thread that has said its last word may take to end, in milliseconds. */
@@ -73,7 +74,7 @@ export class Session implements MountSession {
         this.#ready.resolve();
         break;
       case 'refused':
-        this.#ready.reject(message.isUserError ? new UserError(message.text) : new Error(message.text));
+        this.#ready.reject(errorOf(message));
         this.#end('failed', message.text);
         break;
       case 'ended':

@@ -3,7 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Counters } from './counters.js';
 import { NO_EVENTS } from './loop.js';
 import type { FileSystemFactory, SessionData, SessionEnd, SessionMessage, StartMessage } from './protocol.js';
-import { refusal, Serving } from './serving.js';
+import { refusalOf } from './refusal.js';
+import { Serving } from './serving.js';
 
 const data = workerData as SessionData;
 const port = parentPort!;
@@ -32,7 +33,7 @@ port.once('message', async (start: StartMessage | null) => {
     while (end === null);
     tell({ kind: 'ended', end });
   } catch (error) {
-    tell({ kind: 'refused', ...refusal(error) });
+    tell({ kind: 'refused', ...refusalOf(error) });
   }
   // Ends this thread only, here where no native call is under way.
   process.exit();

@@ -1,0 +1,20 @@
+/** Why a session could not begin, in a form that passes between threads and processes. */
+import { UserError } from '../overlay/user-error.js';
+import { stackOf } from './log.js';
+
+export interface Refusal {
+  /** A sentence for the user, or the stack of a bug. */
+  readonly text: string;
+  readonly isUserError: boolean;
+}
+
+/** What to tell about what was thrown. */
+export function refusalOf(error: unknown): Refusal {
+  if (error instanceof UserError) return { text: error.message, isUserError: true };
+  return { text: stackOf(error), isUserError: false };
+}
+
+/** The reverse, on the other side: what to throw. */
+export function errorOf({ text, isUserError }: Refusal): Error {
+  return isUserError ? new UserError(text) : new Error(text);
+}
