@@ -20,7 +20,6 @@ import { copyUp, copyUpDir } from './copy-up.js';
 import { dirOf, type Inode, isMerge, type LinkEntry, type RealDir } from './inode.js';
 import { install } from './install.js';
 import { sourceOf } from './listing.js';
-import { linkKeyOf } from './lookup.js';
 import { readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { makeFirst } from './names.js';
@@ -87,7 +86,7 @@ export function attachLower(ov: Overlay, inode: Inode, where: RealDir, name: str
     inode.hasUpper = true;
     inode.data = marks?.metacopy ? data : null;
     inode.lowerDir = null;
-    inode.linkKey = linkKeyOf(stat);
+    inode.linkKey = sys.inodeNumber(stat);
     ov.upperLinks.set(inode.linkKey, inode);
   }
   inode.index = entry;
@@ -132,7 +131,7 @@ export function linkUpFirst(ov: Overlay, inode: Inode): void {
   storeNlink(ov, inode.index!, 'U');
   linkUp(ov, inode, inode.parent!, inode.name);
   if (sys.statx(ov.indexDir, inode.index!.name, ov.probe) < 0) return;
-  inode.linkKey = linkKeyOf(ov.probe);
+  inode.linkKey = sys.inodeNumber(ov.probe);
   ov.upperLinks.set(inode.linkKey, inode);
 }
 

@@ -8,7 +8,6 @@ import { dirOf, type Inode, type RealDir } from './inode.js';
 import { PROTECTED, refuse } from './inode-flags.js';
 import { startNlink } from './link-index.js';
 import { locate } from './locate.js';
-import { linkKeyOf } from './lookup.js';
 import { isImpure, markImpure } from './marks.js';
 import { addName } from './names.js';
 import { setRedirect } from './redirect-up.js';
@@ -38,7 +37,7 @@ export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void
   addName(inode, parent, name);
   must(sys.statx(upperFd, name, ov.stat), 'statx');
   if (inode.linkKey === 0 && ov.stat.nlink > 1) {
-    inode.linkKey = linkKeyOf(ov.stat);
+    inode.linkKey = sys.inodeNumber(ov.stat);
     ov.upperLinks.set(inode.linkKey, inode);
   }
 }

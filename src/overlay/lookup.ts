@@ -176,22 +176,17 @@ function orDrop(ov: Overlay, inode: Inode, step: () => void): void {
   }
 }
 
-/** Key of an upper file in `Overlay.upperLinks`; exact up to inode numbers of 2^53. */
-export function linkKeyOf(stat: sys.Stat): number {
-  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * sys.TWO_32;
-}
-
 /** The inode that has the upper object in `ov.stat` already, by another name. */
 function knownByLink(ov: Overlay, type: number): Inode | null {
   if (ov.upperLinks.size === 0) return null;
-  const linked = ov.upperLinks.get(linkKeyOf(ov.stat));
+  const linked = ov.upperLinks.get(sys.inodeNumber(ov.stat));
   if (linked?.type !== type) return null;
   // With one link left it is the same object if the other names are gone and its descriptor keeps the number from being used again.
   return ov.stat.nlink > 1 || (linked.parent === null && linked.orphan >= 0) ? linked : null;
 }
 
 function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): Inode {
-  const key = ov.stat.nlink > 1 ? linkKeyOf(ov.stat) : 0;
+  const key = ov.stat.nlink > 1 ? sys.inodeNumber(ov.stat) : 0;
   const linked = knownByLink(ov, type);
   if (linked !== null) {
     addName(linked, parent, name);

@@ -1,8 +1,8 @@
 /**
- * The identity under which this thread touches files. These calls go to the kernel raw or act on one thread only
+ * The identity under which this thread touches files, and what it may do. These calls go to the kernel raw or act on one thread only
  * (glibc's own setfsuid does), so the session thread can take a caller's identity without touching the process.
  */
-import { native, result } from './ffi.js';
+import { native, path, result, TOO_LONG } from './ffi.js';
 
 const setfsuidCall = native('int', 'setfsuid', ['uint']);
 const setfsgidCall = native('int', 'setfsgid', ['uint']);
@@ -40,4 +40,37 @@ export function keepCapabilities(): number {
   const bits = result(prctlCall(PR_GET_SECUREBITS, 0, 0, 0, 0));
   if (bits < 0) return bits;
   return result(prctlCall(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP, 0, 0, 0));
+}
+
+const faccessatCall = native('int', 'faccessat', ['int', 'void *', 'int', 'int']);
+const capgetCall = native('int', 'capget', ['void *', 'void *']);
+
+export const CAP_CHOWN = 0;
+export const CAP_DAC_OVERRIDE = 1;
+export const CAP_DAC_READ_SEARCH = 2;
+export const CAP_FOWNER = 3;
+export const CAP_SETGID = 6;
+export const CAP_SETUID = 7;
+export const CAP_SYS_ADMIN = 21;
+
+export const X_OK = 1;
+export const W_OK = 2;
+const AT_EACCESS = 0x200;
+
+/** Whether this process (by its effective ids) may access `name` so. Returns 0 or -errno. Symlinks are followed. */
+export function faccessat(dirfd: number, name: string, mode: number): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(faccessatCall(dirfd, p, mode, AT_EACCESS));
+}
+
+const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+const capHeader = Buffer.alloc(8);
+const capData = Buffer.alloc(24);
+
+/** Effective capabilities 0..31 of this thread in its user namespace, as a mask; 0 when they can't be read. */
+export function effectiveCapabilities(): number {
+  capHeader.writeUInt32LE(LINUX_CAPABILITY_VERSION_3, 0);
+  capHeader.writeUInt32LE(0, 4);
+  if (capgetCall(capHeader, capData) < 0) return 0;
+  return capData.readUInt32LE(0);
 }

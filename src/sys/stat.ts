@@ -1,6 +1,7 @@
-/** statx(2) and statfs(2), read without allocation. */
+/** What there is to know of files and filesystems: statx(2) and statfs(2), read without allocation, and uuids. */
 import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, AT_SYMLINK_NOFOLLOW, TWO_32 } from './consts.js';
 import { native, path, result, TOO_LONG } from './ffi.js';
+import { ioctl } from './file.js';
 
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_BTIME = 0x800;
@@ -81,6 +82,11 @@ function decode(out: Stat): void {
   out.mntId = u32[36]!;
 }
 
+/** Inode number as one double: exact up to 2^53. */
+export function inodeNumber({ inoLo, inoHi }: Stat): number {
+  return (inoLo >>> 0) + (inoHi >>> 0) * TWO_32;
+}
+
 let sync = 0;
 
 /** From now on {@link statx} and {@link fstatx} of this thread take what the kernel has cached and ask no server. */
@@ -149,5 +155,27 @@ export function fstatfs(fd: number, out: StatFs): number {
   out.namelen = at(8);
   out.frsize = at(9);
   out.flags = at(10);
+  return 0;
+}
+
+const FS_IOC_GETFSUUID = 0x80111500;
+const EXT4_IOC_GETFSUUID = 0x8008662c;
+const uuidRaw = Buffer.alloc(32);
+
+/** Uuid of the filesystem of `fd` (not O_PATH) into `into` (16 bytes). Returns 0, or -errno when it tells none. */
+export function fsUuid(fd: number, into: Uint8Array): number {
+  // struct fsuuid2: one byte of length, then the uuid. Linux 6.9.
+  uuidRaw.fill(0);
+  let rc = ioctl(fd, FS_IOC_GETFSUUID, uuidRaw);
+  let at = 1;
+  if (rc < 0) {
+    // struct fsuuid of ext4: length, flags, then the uuid. Linux 6.0.
+    uuidRaw.fill(0);
+    uuidRaw.writeUInt32LE(16, 0);
+    rc = ioctl(fd, EXT4_IOC_GETFSUUID, uuidRaw);
+    at = 8;
+  }
+  if (rc < 0) return rc;
+  into.set(uuidRaw.subarray(at, at + 16));
   return 0;
 }

@@ -10,7 +10,6 @@ import { check, type PathLike, quoted } from './text.js';
 import {
   checkDepth,
   hiddenBy,
-  inodeKey,
   isOpaqueDir,
   isWhiteoutAt,
   keepStat,
@@ -87,7 +86,7 @@ class Applier {
   #leaf(original: Original, to: number, name: string): void {
     const { path, stat } = original;
     removeTree(to, TEMPORARY);
-    const first = stat.nlink > 1 ? this.#links.get(inodeKey(stat)) : undefined;
+    const first = stat.nlink > 1 ? this.#links.get(sys.inodeNumber(stat)) : undefined;
     if (first === undefined) copyObject(original, to, TEMPORARY);
     else check(sys.linkat(this.#top, first, to, TEMPORARY), 'link', path);
     if (isDirectory(to, name)) check(removeTree(to, name), 'replace', path);
@@ -95,7 +94,7 @@ class Applier {
     check(sys.renameat2(to, TEMPORARY, to, name), 'replace', path);
     // Names of one file: rename(2) does nothing and leaves the temporary one.
     sys.unlinkat(to, TEMPORARY);
-    if (stat.nlink > 1 && first === undefined) this.#links.set(inodeKey(stat), path);
+    if (stat.nlink > 1 && first === undefined) this.#links.set(sys.inodeNumber(stat), path);
   }
 
   #directory(original: Original, from: number, to: number, name: string): void {

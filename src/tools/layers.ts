@@ -5,7 +5,7 @@ import type { OwnXattrs } from '../overlay/own-xattrs.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { shown } from './text.js';
-import { checkDepth, inodeKey, isWhiteoutAt, openAgain, rawXattr, walkTree } from './tree.js';
+import { checkDepth, isWhiteoutAt, openAgain, rawXattr, walkTree } from './tree.js';
 import { type Stack, View } from './view.js';
 
 /** A file and what it takes on disk. */
@@ -104,14 +104,14 @@ class Visible {
   #file(inode: Inode, name: string, into: Node): void {
     const { stat, layers } = this.#view;
     const top = inode.hasUpper ? layers[0]! : inode.lowerDir!.layer;
-    const isNew = this.#use(top, inodeKey(stat));
+    const isNew = this.#use(top, sys.inodeNumber(stat));
     if (inode.type !== sys.S_IFREG) return;
     this.files++;
     let layer = top;
     if (inode.data !== null) {
       layer = inode.data.dir.layer;
       if (sys.statx(this.#dirFd(inode.data.dir), inode.data.name, this.#stat) === 0)
-        this.#use(layer, inodeKey(this.#stat));
+        this.#use(layer, sys.inodeNumber(this.#stat));
     }
     if (!isNew) return;
     this.bytes += stat.size;
@@ -176,7 +176,7 @@ function measure(layer: Layer, used: ReadonlySet<number>, top: number, own: OwnX
       else if (type !== sys.S_IFREG) sums.others++;
       else {
         sums.files++;
-        const key = inodeKey(stat);
+        const key = sys.inodeNumber(stat);
         if (stat.nlink > 1 && seen.has(key)) return true;
         if (stat.nlink > 1) seen.add(key);
         // A metacopy has the size of its data but not the data.

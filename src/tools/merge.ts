@@ -4,7 +4,7 @@ import * as sys from '../sys/index.js';
 import { buildDirectory } from './build.js';
 import { copyAttributes, copyObject, type Original } from './copy.js';
 import { check, type PathLike } from './text.js';
-import { checkDepth, inodeKey, keepStat, openSub } from './tree.js';
+import { checkDepth, keepStat, openSub } from './tree.js';
 import { type Stack, View } from './view.js';
 
 export interface MergeOptions extends Stack {
@@ -82,7 +82,7 @@ class Merger {
   /** Makes a further name of a file that is there already. */
   #isLinked(stat: sys.Stat, dirfd: number, name: string, path: string): boolean {
     if (stat.nlink < 2) return false;
-    const key = `${stat.devMajor}:${stat.devMinor}:${inodeKey(stat)}`;
+    const key = `${stat.devMajor}:${stat.devMinor}:${sys.inodeNumber(stat)}`;
     const first = this.#links.get(key);
     if (first === undefined) this.#links.set(key, path);
     // The way to it is of directories that were made here.

@@ -5,7 +5,6 @@ import type { Writable } from 'node:stream';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { check, quoted, tried } from './text.js';
-import { inodeKey } from './tree.js';
 
 /** As many as the kernel follows. */
 const MOST_LINKS = 40;
@@ -15,7 +14,7 @@ const UP = sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC;
 function identity(fd: number, path: string): { readonly device: string; readonly key: number } {
   const stat = new sys.Stat();
   check(sys.fstatx(fd, stat), 'read', path);
-  return { device: `${stat.devMajor}:${stat.devMinor}`, key: inodeKey(stat) };
+  return { device: `${stat.devMajor}:${stat.devMinor}`, key: sys.inodeNumber(stat) };
 }
 
 /**

@@ -13,7 +13,6 @@ import { byBytes, check, type PathLike, quoted } from './text.js';
 import {
   checkDepth,
   hiddenBy,
-  inodeKey,
   isOpaqueDir,
   isWhiteoutAt,
   keepStat,
@@ -144,7 +143,7 @@ class Squasher {
     }
     this.#count();
     if (stat.nlink > 1) {
-      const key = `${part.layer}:${inodeKey(stat)}`;
+      const key = `${part.layer}:${sys.inodeNumber(stat)}`;
       const first = this.#links.get(key);
       if (first !== undefined) return void check(sys.linkat(this.#top, first, dirfd, name), 'link', path);
       this.#links.set(key, path);

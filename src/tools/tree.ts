@@ -133,8 +133,3 @@ export function isOpaqueDir(fd: number, own: OwnXattrs): boolean {
 export function keepStat(stat: sys.Stat): sys.Stat {
   return Object.assign(new sys.Stat(), stat);
 }
-
-/** Identity of a file within its filesystem, exact up to inode numbers of 2^53. */
-export function inodeKey(stat: sys.Stat): number {
-  return (stat.inoLo >>> 0) + (stat.inoHi >>> 0) * sys.TWO_32;
-}

@@ -5,16 +5,7 @@ import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { byBytes, check, quoted, shown } from '../text.js';
-import {
-  checkDepth,
-  inodeKey,
-  isWhiteoutAt,
-  keepStat,
-  listSorted,
-  OVERRIDES,
-  openSub,
-  rawXattrs,
-} from '../tree.js';
+import { checkDepth, isWhiteoutAt, keepStat, listSorted, OVERRIDES, openSub, rawXattrs } from '../tree.js';
 import type { View } from '../view.js';
 import type { TarObject, TarWriter } from './tar-writer.js';
 import { exportedName } from './xattrs.js';
@@ -196,7 +187,7 @@ export class LayerReader {
     const object = this.#object(source, type === sys.S_IFLNK ? source.linkname() : null);
     this.#options.onProgress?.(this.#writer.entries);
     if (type !== sys.S_IFDIR && stat.nlink > 1) {
-      const key = `${stat.devMajor}:${stat.devMinor}:${inodeKey(stat)}`;
+      const key = `${stat.devMajor}:${stat.devMinor}:${sys.inodeNumber(stat)}`;
       const first = this.#links.get(key);
       if (first !== undefined) {
         await this.#writer.add({ ...object, size: 0, xattrs: new Map(), linkname: first }, null, true);
