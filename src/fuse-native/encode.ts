@@ -1,5 +1,6 @@
 /** Attributes in the form of fuse-native's addon (populate_stat() and populate_statvfs() in fuse-native.c). */
 import { TWO_32 } from '../sys/consts.js';
+import { encodeDev } from '../sys/device-number.js';
 import { EOVERFLOW } from '../sys/errno.js';
 import { fail } from '../vfs/errors.js';
 import type { Attr, FsStat } from '../vfs/types.js';
@@ -41,11 +42,6 @@ function putTime(out: Uint32Array, at: number, sec: number, nsec: number): void 
   put64(out, at, Math.max(0, sec * 1000 + Math.floor(nsec / 1_000_000)));
 }
 
-/** makedev(3) of glibc, whose 32 low bits hold every device number that Linux has. */
-function deviceNumber(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;
-}
-
 export function statWords(attr: Attr, ino: Ino32): Uint32Array {
   const out = new Uint32Array(STAT_WORDS);
   out[0] = attr.mode;
@@ -54,7 +50,7 @@ export function statWords(attr: Attr, ino: Ino32): Uint32Array {
   put64(out, 3, attr.size);
   out[6] = attr.nlink;
   out[7] = ino.map(attr.inoLo, attr.inoHi);
-  out[8] = deviceNumber(attr.rdevMajor, attr.rdevMinor);
+  out[8] = encodeDev(attr.rdevMajor, attr.rdevMinor);
   out[9] = attr.blksize;
   put64(out, 10, attr.blocks);
   putTime(out, 12, attr.atime, attr.atimeNsec);

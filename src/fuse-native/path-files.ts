@@ -9,6 +9,7 @@
  * once, and the hidden name leads to the node only in this file (`#ghosts`) until libfuse unlinks it.
  */
 import { O_CREAT, O_EXCL, O_RDWR, S_ISGID, S_ISUID } from '../sys/consts.js';
+import { majorOf, minorOf } from '../sys/device-number.js';
 import { EBUSY, EOPNOTSUPP, EPERM } from '../sys/errno.js';
 import { fail } from '../vfs/errors.js';
 import type { FileSystem } from '../vfs/filesystem.js';
@@ -182,7 +183,7 @@ export class PathFiles {
   mknod(path: string, mode: number, device: number): void {
     this.#mayCreate(mode);
     const { bytes, parent, name } = this.#place(path);
-    const rdev = { major: (device >>> 8) & 0xfff, minor: (device & 0xff) | ((device >>> 12) & ~0xff) };
+    const rdev = { major: majorOf(device), minor: minorOf(device) };
     this.#fs.mknod(parent, name, mode, rdev, this.#caller, this.#entry);
     this.#names.add(bytes, this.#entry.node);
   }

@@ -49,7 +49,7 @@ export const FUSE_PASSTHROUGH = 1 << 5;
 /** Bit 38: file handles are not decoded; a nodeid means nothing after this mount. Linux 6.9. */
 export const FUSE_NO_EXPORT_SUPPORT = 1 << 6;
 
-/** struct fuse_init_out, in bytes: before 7.5, before 7.23, now. */
+/** struct fuse_init_out, in bytes: before 7.23, and now. */
 export const INIT_OUT_COMPAT_22 = 24;
 export const INIT_OUT = 64;
 
@@ -104,18 +104,3 @@ export const STATX_BTIME = 0x800;
 
 // Code of a message to the kernel: out_header.error with unique 0.
 export const FUSE_NOTIFY_INVAL_INODE = 2;
-
-/** The kernel's new_encode_dev(): minor's low byte, 12 bits of major, minor's upper bits. */
-export function encodeDev(major: number, minor: number): number {
-  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;
-}
-
-/** Major number in a new_encode_dev() value. */
-export function majorOf(dev: number): number {
-  return (dev >>> 8) & 0xfff;
-}
-
-/** Minor number in a new_encode_dev() value. */
-export function minorOf(dev: number): number {
-  return (dev & 0xff) | ((dev >>> 12) & 0xfff00);
-}

@@ -2,7 +2,7 @@
 import { EINVAL, ENOSYS } from '../sys/errno.js';
 import * as abi from './abi.js';
 import type { Exchange, Gift, OpRow } from './exchange.js';
-import type { Request } from './request.js';
+import { showRange } from './trace.js';
 
 const DIRECTORY: Gift = {
   undo: (x) => x.fs.releasedir(x.request.node, x.open.fh),
@@ -41,8 +41,6 @@ function fsyncdir(x: Exchange): number {
   x.fs.fsyncdir(r.node, r.fh(0), (r.u32(8) & abi.FUSE_FSYNC_FDATASYNC) !== 0);
   return 0;
 }
-
-const showRange = (r: Request): string => `fh ${r.u64(0)} offset ${r.u64(8)} size ${r.u32(16)}`;
 
 export const dirOps: readonly OpRow[] = [
   // Valid replies: open, errno. ENOSYS: opens need no message, and the kernel may cache listings.

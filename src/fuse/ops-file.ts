@@ -5,7 +5,7 @@ import * as abi from './abi.js';
 import type { Exchange, Gift, OpRow } from './exchange.js';
 import { ENTRY } from './ops-names.js';
 import { Malformed, type Request } from './request.js';
-import { quote } from './trace.js';
+import { quote, showRange } from './trace.js';
 
 /** struct fuse_open_out at `offset` for what the filesystem put in `x.open`. */
 function openOut(x: Exchange, offset: number, node: NodeId): number {
@@ -138,7 +138,7 @@ function copyFileRange64(x: Exchange): number {
 
 /** Largest argument of a flag ioctl is 28 bytes (struct fsxattr). */
 const IOCTL_DATA = 4096;
-/** Linux 5.14: some version earlier (vfs_fileattr_set()) the kernel began to check who asks. */
+/** Linux 5.14. The kernel checks who sets flags (vfs_fileattr_set()) since 5.13, which has the minor version of older ones. */
 const CHECKED_IOCTLS_MINOR = 34;
 
 /**
@@ -159,7 +159,6 @@ function ioctl(x: Exchange): number {
   return abi.IOCTL_OUT + outSize;
 }
 
-const showRange = (r: Request): string => `fh ${r.u64(0)} offset ${r.u64(8)} size ${r.u32(16)}`;
 const showCopy = (r: Request): string =>
   `offset ${r.u64(8)} to node ${r.nodeAt(16)} offset ${r.u64(32)} size ${r.u64(40)}`;
 

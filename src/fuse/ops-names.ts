@@ -1,6 +1,5 @@
 /** Rows of the op table that deal with names and nodes. */
-
-import { majorOf, minorOf } from './abi.js';
+import { majorOf, minorOf } from '../sys/device-number.js';
 import type { Exchange, Gift, OpRow } from './exchange.js';
 import { Malformed, type Request } from './request.js';
 import { quote } from './trace.js';

@@ -1,12 +1,12 @@
 /** The reply under construction, in one reusable buffer. */
 import { TWO_32 } from '../sys/consts.js';
+import { encodeDev } from '../sys/device-number.js';
 import type { Attr, Entry, FsStat, NodeId } from '../vfs/types.js';
 import {
   ATTR_HEAD,
   ATTR_OUT,
   ENTRY_HEAD,
   ENTRY_OUT,
-  encodeDev,
   OPEN_OUT,
   OUT_HEADER,
   STATFS_OUT,

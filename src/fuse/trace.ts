@@ -13,6 +13,11 @@ export function quote(name: string): string {
   return `"${plain}"`;
 }
 
+/** Arguments of what reads or writes a part of an open file or directory. */
+export function showRange(r: Request): string {
+  return `fh ${r.u64(0)} offset ${r.u64(8)} size ${r.u32(16)}`;
+}
+
 /** The kernel's number of the request; a set high half marks a resent one. */
 function numberOf(r: Request): string {
   return `#${r.uniqueHi === 0 ? r.uniqueLo : `${r.uniqueHi.toString(16)}:${r.uniqueLo.toString(16)}`}`;

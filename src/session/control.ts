@@ -7,10 +7,10 @@
 import { constants, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
-import { majorOf, minorOf } from '../fuse/abi.js';
 import { rowOf } from '../fuse/optable.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { printOptions } from '../overlay/options.js';
+import { majorOf, minorOf } from '../sys/index.js';
 import type { Stats as Counts } from './counters.js';
 import { removeStaleSockets } from './stale-sockets.js';
 

@@ -1,7 +1,7 @@
 /** Copying file data between descriptors, holes kept. */
 import { SEEK_DATA, SEEK_HOLE } from './consts.js';
 import { EINTR, EINVAL, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV } from './errno.js';
-import { copyFileRange, ftruncate, lseek, pread, pwrite } from './file.js';
+import { copyFileRange, ftruncate, lseek, pread, pwriteAll } from './file.js';
 
 /** One copy_file_range(2) call: long enough to be cheap, short enough to let other threads of this CPU run. */
 const PIECE = 4 << 20;
@@ -14,25 +14,13 @@ function cannotCopyInKernel(rc: number): boolean {
 
 let block: Buffer | null = null;
 
-/** Writes the first `size` bytes of `from` at `offset`, however many calls it takes. */
-function writeAll(fd: number, from: Buffer, size: number, offset: number): number {
-  let done = 0;
-  while (done < size) {
-    const rc = pwrite(fd, from.subarray(done), size - done, offset + done);
-    if (rc === -EINTR) continue;
-    if (rc < 0) return rc;
-    done += rc;
-  }
-  return 0;
-}
-
 function copyByHand(from: number, to: number, start: number, end: number): number {
   block ??= Buffer.allocUnsafeSlow(BLOCK);
   for (let at = start; at < end; ) {
     const got = pread(from, block, Math.min(BLOCK, end - at), at);
     if (got === -EINTR) continue;
     if (got <= 0) return got;
-    const rc = writeAll(to, block, got, at);
+    const rc = pwriteAll(to, block.subarray(0, got), at);
     if (rc < 0) return rc;
     at += got;
   }

@@ -1,5 +1,6 @@
 /** Descriptors and file data. Offsets and lengths are bytes, given as doubles (exact to 2^53). */
 import { F_DUPFD_CLOEXEC } from './consts.js';
+import { EINTR } from './errno.js';
 import { native, nativeSyscall, path, result, TOO_LONG } from './ffi.js';
 
 const openatCall = native('int', 'openat', ['int', 'void *', 'int', 'uint']);
@@ -68,6 +69,30 @@ export function pread(fd: number, into: Uint8Array, size: number, offset: number
 /** Writes `size` bytes from the start of `from` at `offset`. Returns bytes written or -errno. */
 export function pwrite(fd: number, from: Uint8Array, size: number, offset: number): number {
   return result(pwriteCall(fd, from, size, offset));
+}
+
+/** The same until `into` is full or the file ends, however many calls it takes. Returns bytes read or -errno. */
+export function preadAll(fd: number, into: Uint8Array, offset: number): number {
+  let done = 0;
+  while (done < into.length) {
+    const rc = pread(fd, into.subarray(done), into.length - done, offset + done);
+    if (rc === -EINTR) continue;
+    if (rc < 0) return rc;
+    if (rc === 0) break;
+    done += rc;
+  }
+  return done;
+}
+
+/** Writes all of `from` at `offset`, however many calls it takes. Returns 0 or -errno. */
+export function pwriteAll(fd: number, from: Uint8Array, offset: number): number {
+  for (let done = 0; done < from.length; ) {
+    const rc = pwrite(fd, from.subarray(done), from.length - done, offset + done);
+    if (rc === -EINTR) continue;
+    if (rc < 0) return rc;
+    done += rc;
+  }
+  return 0;
 }
 
 /** read(2) at the descriptor's own position. */

@@ -5,6 +5,7 @@ export * from './consts.js';
 export * from './copy.js';
 export * from './cpu-latency.js';
 export * from './credentials.js';
+export * from './device-number.js';
 export * from './dir.js';
 export * from './errno.js';
 export * from './event-loop.js';

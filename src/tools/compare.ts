@@ -53,15 +53,9 @@ const left = Buffer.allocUnsafe(CHUNK);
 const right = Buffer.allocUnsafe(CHUNK);
 
 function fill(side: Side, fd: number, into: Buffer, at: number): number {
-  let filled = 0;
-  while (filled < into.length) {
-    const got = sys.pread(fd, into.subarray(filled), into.length - filled, at + filled);
-    if (got === -sys.EINTR) continue;
-    if (got < 0) throw new UserError(`'/${quoted(side.path)}' can't be read: ${sys.errnoName(got)}.`);
-    if (got === 0) break;
-    filled += got;
-  }
-  return filled;
+  const got = sys.preadAll(fd, into, at);
+  if (got < 0) throw new UserError(`'/${quoted(side.path)}' can't be read: ${sys.errnoName(got)}.`);
+  return got;
 }
 
 function sameData(a: Side, b: Side): boolean {

@@ -15,14 +15,6 @@ function isZero(bytes: Buffer): boolean {
   return true;
 }
 
-function writeAll(fd: number, bytes: Buffer, offset: number, path: string): void {
-  for (let done = 0; done < bytes.length; ) {
-    const rc = sys.pwrite(fd, bytes.subarray(done), bytes.length - done, offset + done);
-    if (rc === -sys.EINTR) continue;
-    done += check(rc, 'write', path);
-  }
-}
-
 /** Takes the bytes of an archive's entry in any pieces. */
 export class FileWriter {
   readonly #fd: number;
@@ -92,11 +84,15 @@ export class FileWriter {
     for (let at = 0; at < bytes.length; ) {
       const end = Math.min(bytes.length, at + PAGE - ((offset + at) % PAGE));
       if (end - at === PAGE && isZero(bytes.subarray(at, end))) {
-        if (start < at) writeAll(this.#fd, bytes.subarray(start, at), offset + start, this.#path);
+        if (start < at) this.#write(bytes.subarray(start, at), offset + start);
         start = end;
       }
       at = end;
     }
-    if (start < bytes.length) writeAll(this.#fd, bytes.subarray(start), offset + start, this.#path);
+    if (start < bytes.length) this.#write(bytes.subarray(start), offset + start);
+  }
+
+  #write(bytes: Buffer, offset: number): void {
+    check(sys.pwriteAll(this.#fd, bytes, offset), 'write', this.#path);
   }
 }

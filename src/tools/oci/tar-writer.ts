@@ -183,15 +183,10 @@ function* readData({ fd, path }: DataSource, size: number): Generator<Buffer> {
     const hole = (next === -sys.ENXIO ? size : next < 0 ? at : Math.min(next, size)) - at;
     const chunk =
       hole > 0 ? Buffer.alloc(Math.min(hole, CHUNK)) : Buffer.allocUnsafe(Math.min(CHUNK, size - at));
-    let filled = hole > 0 ? chunk.length : 0;
-    while (filled < chunk.length) {
-      const got = sys.pread(fd, chunk.subarray(filled), chunk.length - filled, at + filled);
-      if (got === -sys.EINTR) continue;
-      if (got <= 0)
-        throw new UserError(
-          `'${quoted(path)}' can't be read whole: it ${got === 0 ? 'shrank' : sys.errnoName(got)}.`,
-        );
-      filled += got;
+    const got = hole > 0 ? chunk.length : sys.preadAll(fd, chunk, at);
+    if (got < chunk.length) {
+      const why = got < 0 ? `the system says ${sys.errnoName(got)}` : 'it shrank';
+      throw new UserError(`'${quoted(path)}' can't be read whole: ${why}.`);
     }
     yield chunk;
     at += chunk.length;

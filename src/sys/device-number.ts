@@ -1,0 +1,16 @@
+/**
+ * Device numbers in 32 bits, as the FUSE protocol has them (new_encode_dev()) and as glibc and Node have those that Linux
+ * gives out: minor's low byte, 12 bits of major, minor's upper 12 bits.
+ */
+
+export function encodeDev(major: number, minor: number): number {
+  return ((minor & 0xff) | ((major & 0xfff) << 8) | ((minor & ~0xff) << 12)) >>> 0;
+}
+
+export function majorOf(dev: number): number {
+  return (dev >>> 8) & 0xfff;
+}
+
+export function minorOf(dev: number): number {
+  return (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+}
