@@ -8,7 +8,7 @@ import { copyAttributes } from './copy-attributes.js';
 import { dirOf, type Inode, type LowerData, RealDir, type RealFile } from './inode.js';
 import { install } from './install.js';
 import { linkUp, linkUpFirst } from './link-index.js';
-import { locate, locateDir, openTopmost, statAt, statInode } from './locate.js';
+import { locate, locateDir, openData, openTopmost, statAt, statInode } from './locate.js';
 import { markMetacopy, unmarkMetacopy } from './marks.js';
 import {
   abandon,
@@ -16,7 +16,6 @@ import {
   type NewFile,
   nameFile,
   newFileWithData,
-  openData,
   startCopy,
   takePending,
 } from './new-file.js';

@@ -7,7 +7,7 @@ import { FILE_HIT, FILE_MISS } from './cache-counts.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { APPEND_ONLY, IMMUTABLE, refuse } from './inode-flags.js';
-import { OPEN_FLAGS, openTopmost } from './locate.js';
+import { openData, openTopmost } from './locate.js';
 import type { Overlay } from './state.js';
 
 /** Most bytes that one copy_file_range takes: callers go on from a short count, others are served in between. */
@@ -36,10 +36,7 @@ export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
 /** Opens the inode's data anew; the caller owns the descriptor. */
 export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
   if (inode.type !== sys.S_IFREG && inode.dir === null) fail(sys.EINVAL, 'data of a special file');
-  if (inode.data !== null && !write) {
-    return must(ov.open(ov.dirs.fd(inode.data.dir), inode.data.name, sys.O_RDONLY | OPEN_FLAGS), 'openat');
-  }
-  return openTopmost(ov, inode, write ? sys.O_RDWR : sys.O_RDONLY);
+  return write ? openTopmost(ov, inode, sys.O_RDWR) : openData(ov, inode);
 }
 
 /** Reads at most `size` bytes at `offset` into the start of `into`. Returns bytes read, 0 at the end. */

@@ -115,7 +115,7 @@ export function fillEntry(ov: Overlay, inode: Inode, out: Entry): void {
 }
 
 /** What an object of a layer is opened with. */
-export const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
+const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 
 /**
  * Opens the inode's topmost object, which of a metacopy is not where the data is; the caller owns the descriptor. Throws FsError.
@@ -126,4 +126,11 @@ export function openTopmost(ov: Overlay, inode: Inode, access: number): number {
   if (ov.atName === '')
     return must(ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
   return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
+}
+
+/** Opens the inode's data for reading, which of a metacopy is on a layer below; the caller owns the descriptor. Throws FsError. */
+export function openData(ov: Overlay, inode: Inode): number {
+  const { data } = inode;
+  if (data === null) return openTopmost(ov, inode, sys.O_RDONLY);
+  return must(ov.open(ov.dirs.fd(data.dir), data.name, sys.O_RDONLY | OPEN_FLAGS), 'openat');
 }

@@ -1,9 +1,9 @@
 /** A regular file being built in work: its data first, on this thread or on a helper. */
 import * as sys from '../sys/index.js';
-import { Deferred, fail, must } from '../vfs/errors.js';
+import { Deferred, fail } from '../vfs/errors.js';
 import type { Job } from '../vfs/jobs.js';
 import type { Inode } from './inode.js';
-import { locate } from './locate.js';
+import { openData } from './locate.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 
@@ -84,16 +84,6 @@ export function takePending(ov: Overlay, inode: Inode): NewFile {
     fail(-rc, 'copy-up');
   }
   return copy;
-}
-
-/** The inode's data below upper, opened for reading. */
-export function openData(ov: Overlay, inode: Inode): number {
-  const flags = sys.O_RDONLY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
-  if (inode.data !== null) {
-    return must(ov.open(ov.dirs.fd(inode.data.dir), inode.data.name, flags), 'openat');
-  }
-  locate(ov, inode);
-  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
 }
 
 function newFile(ov: Overlay, source: number, size: number): NewFile {
