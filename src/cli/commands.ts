@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { escapeValue, splitOptions } from '../overlay/option-text.js';
-import { UsageError } from './arguments.js';
 import { runMount, type Start } from './run-mount.js';
 import { type Parsed, text, texts } from './tools/command.js';
+import { UsageError } from './usage-error.js';
 import { asClause } from './yargs-text.js';
 
 const USAGE = `plyfs: a union filesystem with the semantics and on-disk format of the kernel's overlayfs

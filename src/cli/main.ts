@@ -1,14 +1,15 @@
 #!/usr/bin/env node
+import { argumentBytes } from './argument-bytes.js';
+import { Caller, passedArguments } from './daemon.js';
 /**
  * The `plyfs` command. The drop-in form `plyfs -o options [source] mountpoint` is read here, with as little code
  * loaded as can be: podman starts one for every container. Named commands (mount, umount) and help load yargs.
  */
-import { parseDropIn, UsageError } from './arguments.js';
-import { argumentBytes } from './argv.js';
-import { Caller, passedArguments } from './daemon.js';
+import { parseDropIn } from './drop-in.js';
 import { printError } from './print.js';
 import { runMount, type Start, sourceAndMountpoint } from './run-mount.js';
 import { isToolName } from './tool-names.js';
+import { UsageError } from './usage-error.js';
 
 /** Exit codes: see --help. */
 const FAILED = 1;

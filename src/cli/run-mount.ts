@@ -1,6 +1,7 @@
 /** Mounting from the command line: in the foreground, here in the background, or by a process started for it. */
-import { UsageError } from './arguments.js';
+
 import { type Caller, startServer } from './daemon.js';
+import { UsageError } from './usage-error.js';
 
 /** A mount as the command line asks for it; text is latin1, one char a byte. */
 export interface MountCommand {

@@ -7,11 +7,11 @@ import { MainSession } from '../session/main-session.js';
 import { planMount } from '../session/plan.js';
 import { exitNow } from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
-import { UsageError } from './arguments.js';
 import type { Caller } from './daemon.js';
 import { leaveCaller } from './leave-caller.js';
 import { printWarning } from './print.js';
 import type { MountCommand } from './run-mount.js';
+import { UsageError } from './usage-error.js';
 
 /** A mount to serve in this process. */
 export interface ServeRequest extends MountCommand {

@@ -1,9 +1,9 @@
 /** The commands that work with layers: each in a file of its own, loaded when it is called. */
 import type { Argv } from 'yargs';
-import { UsageError } from './arguments.js';
 import { printError } from './print.js';
 import type { ToolName } from './tool-names.js';
 import type { ToolCommand } from './tools/command.js';
+import { UsageError } from './usage-error.js';
 import { asClause, asParagraphs } from './yargs-text.js';
 
 const UNDERSTOOD = "; 2 the command line can't be understood.";

@@ -1,7 +1,7 @@
 /** What every command that works with layers is made of. */
 import { writeSync } from 'node:fs';
 import type { Argv } from 'yargs';
-import { UsageError } from '../arguments.js';
+import { UsageError } from '../usage-error.js';
 
 /** Parsed options by their camel-case names; text is latin1, one char a byte. */
 export type Parsed = Readonly<Record<string, unknown>>;

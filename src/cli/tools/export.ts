@@ -3,7 +3,7 @@ import { UserError } from '../../overlay/user-error.js';
 import type { Compression } from '../../tools/oci/compression.js';
 import { type ExportResult, exportLayer } from '../../tools/oci/export.js';
 import { sizeText } from '../../tools/text.js';
-import { UsageError } from '../arguments.js';
+import { UsageError } from '../usage-error.js';
 import { Progress, print, printJson, type ToolCommand, text, USUAL_CODES } from './command.js';
 import { lowerOptions, upperOf } from './layer-options.js';
 

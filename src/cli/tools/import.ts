@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { type ImportResult, importLayers } from '../../tools/oci/import.js';
 import { columns, sizeText } from '../../tools/text.js';
-import { UsageError } from '../arguments.js';
+import { UsageError } from '../usage-error.js';
 import {
   count,
   flag,

@@ -1,7 +1,7 @@
 /** How a command is told its layers: by options, or by the mount point of a live mount that has them. */
 import type { Argv } from 'yargs';
 import { UserError } from '../../overlay/user-error.js';
-import { UsageError } from '../arguments.js';
+import { UsageError } from '../usage-error.js';
 import { flag, type Parsed, path, paths, text } from './command.js';
 import { layersOfMount, type MountedLayers } from './stack.js';
 

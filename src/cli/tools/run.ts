@@ -1,7 +1,7 @@
 /** `plyfs run`. */
 
 import { type Fate, type RunResult, run } from '../../run/run.js';
-import { UsageError } from '../arguments.js';
+import { UsageError } from '../usage-error.js';
 import { ask, canAsk } from './ask.js';
 import { type Parsed, print, printJson, type ToolCommand, text, texts } from './command.js';
 import { changesText } from './diff.js';

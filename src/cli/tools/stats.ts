@@ -1,7 +1,7 @@
 /** `plyfs stats`. */
 
 import { columns, sizeText } from '../../tools/text.js';
-import { UsageError } from '../arguments.js';
+import { UsageError } from '../usage-error.js';
 import { print, printJson, type ToolCommand, text, USUAL_CODES } from './command.js';
 import { reportOf } from './stack.js';
 import { type MountStats, statsOf } from './stats-numbers.js';

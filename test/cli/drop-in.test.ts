@@ -1,7 +1,8 @@
 /** The drop-in command line, and the mount options that are not the overlay's. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseDropIn, UsageError } from '../../src/cli/arguments.js';
+import { parseDropIn } from '../../src/cli/drop-in.js';
+import { UsageError } from '../../src/cli/usage-error.js';
 import { UserError } from '../../src/overlay/user-error.js';
 import { parseMountOptions } from '../../src/session/mount-options.js';
 import * as sys from '../../src/sys/index.js';

@@ -1,4 +1,5 @@
 /** The command line in the manner of mount programs: `plyfs -o options [source] mountpoint`, in any order. */
+import { UsageError } from './usage-error.js';
 
 /** What a command line in that manner says; text is latin1, one char a byte. */
 export interface DropIn {
@@ -12,11 +13,6 @@ export interface DropIn {
   version: boolean;
   logLevel: string | null;
   logFile: string | null;
-}
-
-/** A command line that can't be understood: exit code 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 /** Long options that take a value. */
