@@ -106,8 +106,8 @@ function environmentOptions(): string[] {
 }
 
 /**
- * Keeps the young part of the heap as it is. By default V8 lets it grow to three times 16 MB in a long walk, which is as much
- * as 150,000 nodes take, and keeps that. Not from the start: V8's code caches, Node's own among them, are good only for
+ * Keeps V8's young generation as it is. By default it may grow to three times 16 MB in a long walk, which is as much as 150,000
+ * nodes take, and stays so. Not from the start: V8's code caches, Node's own among them, are good only for
  * the flags that they were made with (10 ms).
  */
 async function keepHeapSmall(): Promise<void> {

@@ -34,7 +34,8 @@ export const NOTHING: Negotiated = {
   passthrough: false,
 };
 
-interface Wish {
+/** An INIT flag that we want (struct fuse_conn_info.want of libfuse). */
+interface WantedFlag {
   readonly name: string;
   /** 0: flags, 1: flags2. */
   readonly word: 0 | 1;
@@ -50,7 +51,7 @@ interface Wish {
  * - AUTO_INVAL_DATA: nobody changes a layer behind our back, pages stay valid;
  * - EXPORT_SUPPORT: nodeids end with the mount.
  */
-const WISHES: readonly Wish[] = [
+const WANTED: readonly WantedFlag[] = [
   { name: 'ASYNC_READ', word: 0, bit: abi.FUSE_ASYNC_READ },
   // Under zero-message opens nobody would tell us of the truncation: there the kernel sends SETATTR.
   { name: 'ATOMIC_O_TRUNC', word: 0, bit: abi.FUSE_ATOMIC_O_TRUNC, when: (s) => s.passthrough },
@@ -76,13 +77,13 @@ const WISHES: readonly Wish[] = [
 
 /** Names of the flags that are set, for log and trace. */
 function flagNames(flags: number, flags2: number): string[] {
-  return WISHES.filter((w) => ((w.word === 0 ? flags : flags2) & w.bit) !== 0).map((w) => w.name);
+  return WANTED.filter((w) => ((w.word === 0 ? flags : flags2) & w.bit) !== 0).map((w) => w.name);
 }
 
-function wanted(s: Settings, word: 0 | 1): number {
+function wantedBits(s: Settings, word: 0 | 1): number {
   let bits = 0;
-  for (const wish of WISHES) {
-    if (wish.word === word && (wish.when?.(s) ?? true)) bits |= wish.bit;
+  for (const flag of WANTED) {
+    if (flag.word === word && (flag.when?.(s) ?? true)) bits |= flag.bit;
   }
   return bits;
 }
@@ -98,8 +99,8 @@ const MAX_STACK_DEPTH = 2;
 const MAX_BACKGROUND = 64;
 
 function agree(s: Settings, minor: number, offered: number, offered2: number): Negotiated {
-  const flags = offered & wanted(s, 0);
-  const flags2 = (flags & abi.FUSE_INIT_EXT) !== 0 ? offered2 & wanted(s, 1) : 0;
+  const flags = offered & wantedBits(s, 0);
+  const flags2 = (flags & abi.FUSE_INIT_EXT) !== 0 ? offered2 & wantedBits(s, 1) : 0;
   // Without MAX_PAGES a request has 32 pages.
   const most = (flags & abi.FUSE_MAX_PAGES) !== 0 ? abi.MAX_DATA : 32 * abi.PAGE_SIZE;
   return {

@@ -36,8 +36,8 @@ const killOnly = new SetAttr();
 killOnly.killSuidGid = true;
 
 /**
- * ENOSYS under zero-message opens, for ever. OPEN with O_TRUNC also carries the wish to clear set-id bits (only
- * with ATOMIC_O_TRUNC): an own step before the truncation.
+ * ENOSYS under zero-message opens, for ever. OPEN with O_TRUNC may also ask to clear set-id bits (only with
+ * ATOMIC_O_TRUNC): a step of its own, before the truncation.
  */
 function open(x: Exchange): number {
   if (x.negotiated.zeroOpen) return -ENOSYS;

@@ -57,7 +57,7 @@ function codeOf(error: unknown): string {
   throw error;
 }
 
-/** The mount point as an absolute path without symlinks. Throws a sentence when nothing can be mounted there. */
+/** The mount point as an absolute path without symlinks. Throws a UserError when nothing can be mounted there. */
 export function resolveMountpoint(given: string): string {
   const bytes = Buffer.from(given, 'latin1');
   try {
@@ -217,7 +217,7 @@ export function attachedAt(target: string): Attachment | null {
   return { fd: -1, target, device: mount.device, fusermount: isRoot ? null : findFusermount() };
 }
 
-/** Ends the mount; `lazy`: take it out of the tree at once, even when it is busy. Throws a sentence. */
+/** Ends the mount; `lazy`: take it out of the tree at once, even when it is busy. Throws a UserError. */
 export async function detach(mount: Attachment, lazy: boolean): Promise<void> {
   const top = sys.mountAt(mount.target);
   if (top === null || top.device !== mount.device) {

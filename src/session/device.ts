@@ -57,7 +57,10 @@ export class Device {
   }
 }
 
-/** Whether a refused reply only means that nobody waits for it any more: the request or the whole mount is gone. */
+/**
+ * Whether a refused reply only means that nobody waits for it any more: the request (ENOENT) or the whole mount is gone. EPERM: the
+ * descriptor has no connection (fuse_dev_write()).
+ */
 export function isUnwanted(rc: number): boolean {
   return rc === -sys.ENOENT || rc === -sys.ENODEV || rc === -sys.ECONNABORTED || rc === -sys.EPERM;
 }

@@ -27,7 +27,7 @@ const PAUSE = 8;
 /** Milliseconds without a request after which CPUs are let go. */
 export const GRACE = 2;
 
-/** Name of the cpuidle driver. `none`: there is none, and wishes have no effect; also where /sys can't be read. */
+/** Name of the cpuidle driver. `none`: there is none, and constraints have no effect; also where /sys can't be read. */
 function idleDriver(): string {
   try {
     return readFileSync(DRIVER_FILE, 'latin1').trim();
@@ -56,20 +56,20 @@ export function openKeepAwake(mode: KeepAwakeMode, warn: (text: string) => void)
   return -1;
 }
 
-/** As {@link sys.wishCpuLatency}. */
-type Wish = (microseconds: number | null) => unknown;
+/** As {@link sys.constrainCpuLatency}. */
+type Constrain = (microseconds: number | null) => unknown;
 
 /** Decides when CPUs are kept awake. Told of every request and pause by the loop. */
 export class KeepAwake {
-  readonly #wish: Wish;
+  readonly #constrain: Constrain;
   readonly #able: boolean;
   #credit = 0;
   #on = false;
 
-  /** `fd`: of {@link openKeepAwake}; `wish`: what is done with it. */
-  constructor(fd: number, wish: Wish = (us) => sys.wishCpuLatency(fd, us)) {
+  /** `fd`: of {@link openKeepAwake}; `constrain`: what is done with it. */
+  constructor(fd: number, constrain: Constrain = (us) => sys.constrainCpuLatency(fd, us)) {
     this.#able = fd >= 0;
-    this.#wish = wish;
+    this.#constrain = constrain;
   }
 
   /** Whether CPUs are kept awake now. */
@@ -82,7 +82,7 @@ export class KeepAwake {
     if (!this.#able || this.#credit === CONVERSATION) return;
     if (++this.#credit < CONVERSATION || this.#on) return;
     this.#on = true;
-    this.#wish(0);
+    this.#constrain(0);
   }
 
   /** None came for as long as the loop looks. */
@@ -96,6 +96,6 @@ export class KeepAwake {
     this.#credit = 0;
     if (!this.#on) return;
     this.#on = false;
-    this.#wish(null);
+    this.#constrain(null);
   }
 }

@@ -161,7 +161,7 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   }
 }
 
-/** Adds up the words, later ones winning. Throws a sentence for an unknown word or a bad value. */
+/** Adds up the words, later ones winning. Throws a UserError for an unknown word or a bad value. */
 export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: boolean): KernelOptions {
   const out: KernelOptions = {
     flags: 0,

@@ -15,7 +15,7 @@ export interface MountPlan {
   readonly log: LogTarget;
   /** Log each request. */
   readonly trace: boolean;
-  /** Opens what `overlay` names; throws a sentence. */
+  /** Opens what `overlay` names. Throws a UserError. */
   readonly openLayers: (options: OverlayOptions) => OpenedLayers;
 }
 
@@ -28,7 +28,7 @@ export interface MountWords {
   readonly debug: boolean;
 }
 
-/** Checks all words; no directory is looked at. Throws a sentence. */
+/** Checks all words; no directory is looked at. Throws a UserError. */
 export function planMount(words: MountWords, log: LogTarget): MountPlan {
   const { overlay, rest, warnings } = parseOptions(words.options);
   const others = rest.flatMap((text) => splitOptions(text)).map(({ name, value }) => ({ key: name, value }));

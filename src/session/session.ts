@@ -10,8 +10,8 @@ import { waiting } from './waiting.js';
 const EXIT_PATIENCE = 5000;
 
 /**
- * Of the session thread's heap. By default V8 lets this part grow to three times 16 MB in a long walk, which is as much as
- * 150,000 nodes take, and keeps it; nodes are copied out of it twice whatever its size.
+ * Of the session thread's heap. By default V8's young generation may grow to three times 16 MB in a long walk, which is as much as
+ * 150,000 nodes take, and stays so; nodes are copied out of it twice whatever its size.
  */
 const YOUNG_GENERATION_MB = 6;
 

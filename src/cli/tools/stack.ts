@@ -63,7 +63,7 @@ function plyfsLayers(report: MountReport): MountedLayers {
   };
 }
 
-/** What the plyfs mount at `path` says of itself. Throws a sentence. */
+/** What the plyfs mount at `path` says of itself. Throws a UserError. */
 export async function reportOf(path: string): Promise<MountReport> {
   const point = canonical(path);
   const mount = mountHolding(point);
