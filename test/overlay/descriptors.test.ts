@@ -40,7 +40,7 @@ it('when no more can be opened, some that are only kept make room', (t) => {
   });
 });
 
-it('but when nothing is kept, that is told', (t) => {
+it('EMFILE when no more can be opened and none is only kept', (t) => {
   const core = new Core(t, (p) => p.file('upper/f', 'above'));
   const f = core.node('f')!;
   withFreeDescriptors(0, () =>
@@ -73,14 +73,14 @@ function dropListing(core: Core): void {
   core.list(core.node('d')!);
 }
 
-it('a name is removed from the directory that it is in, also when that is listed anew and by that closed', (t) => {
+it('unlink: listing the parent anew may close its descriptor, and the right directory is changed all the same', (t) => {
   const core = manyLayers(t);
   dropListing(core);
   core.fs.unlink(core.node('d')!, 'f');
   assert.deepEqual(readdirSync(core.place.at('upper/d')).sort(), ['g', 'sub']);
 });
 
-it('and moved from it and into it', (t) => {
+it('rename: the same for both parents', (t) => {
   const core = manyLayers(t);
   const [d, other] = [core.node('d')!, core.node('other')!];
   dropListing(core);
@@ -91,7 +91,7 @@ it('and moved from it and into it', (t) => {
   assert.deepEqual(readdirSync(core.place.at('upper/other')), []);
 });
 
-it('a way down that is longer than descriptors are kept closes none that is in use', (t) => {
+it('going down a path longer than the descriptors that are kept closes none in use', (t) => {
   const deep = 'x/'.repeat(40);
   const fill = (p: Core['place']): void => {
     p.file(`upper/${deep}f`);

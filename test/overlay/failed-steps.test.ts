@@ -31,7 +31,7 @@ function inWork(core: Core): number {
   return readdirSync(core.place.at('work/work')).length;
 }
 
-it('a whiteout that finds no place does not stay in work', (t) => {
+it('unlink, the name was taken meanwhile: no whiteout stays in work', (t) => {
   const core = new Core(t, (p) => p.file('lower/f'));
   core.node('f');
   core.place.file('upper/f', 'put there by somebody else');
@@ -42,7 +42,7 @@ it('a whiteout that finds no place does not stay in work', (t) => {
   assert.equal(inWork(core), SHARED);
 });
 
-it('nor one that can not take the place of a file', (t) => {
+it("unlink of a file that can't be replaced: no whiteout stays in work", (t) => {
   const core = new Core(t, (p) => {
     p.file('lower/f');
     p.file('upper/f');
@@ -57,7 +57,7 @@ it('nor one that can not take the place of a file', (t) => {
   });
 });
 
-it('nor one that was to be left where something is moved away', (t) => {
+it('rename without RENAME_WHITEOUT that fails: no whiteout stays in work', (t) => {
   const fill = (p: Core['place']): void => {
     p.file('lower/f');
     p.file('upper/f');
@@ -73,7 +73,7 @@ it('nor one that was to be left where something is moved away', (t) => {
   });
 });
 
-it('nor the directory that was to take the place of one with whiteouts', (t) => {
+it('rename over a directory with whiteouts that fails: no directory stays in work', (t) => {
   const core = new Core(t, (p) => p.file('lower/d/f'));
   core.fs.unlink(core.node('d')!, 'f');
   makeDirectory(core, ROOT_ID, 'n');
@@ -91,7 +91,7 @@ function unrecordable(): Caller {
   return Object.defineProperty(new Caller(), 'uid', { get: () => fail(sys.ENOSPC, 'setxattr') });
 }
 
-it('an unnamed file whose owner can not be recorded does not stay open', (t) => {
+it("O_TMPFILE whose owner can't be recorded: no descriptor stays open", (t) => {
   const core = new Core(t, () => {}, { xattrPermissions: 2 });
   const mode = { flags: sys.O_RDWR, mode: 0o644 };
   const make = (): void => core.fs.tmpfile(ROOT_ID, mode, unrecordable(), new Entry(), new OpenReply());
@@ -100,7 +100,7 @@ it('an unnamed file whose owner can not be recorded does not stay open', (t) => 
   assert.equal(descriptorCount(), before);
 });
 
-it('nor one of which no second descriptor is to be had, and the inode goes as well', (t) => {
+it('O_TMPFILE without a second descriptor: the first is closed and the inode freed', (t) => {
   const core = new Core(t, () => {}, {}, { services: { dataMode: 'passthrough' } });
   const mode = { flags: sys.O_RDWR, mode: 0o644 };
   const entry = new Entry();
@@ -116,7 +116,7 @@ it('nor one of which no second descriptor is to be had, and the inode goes as we
   );
 });
 
-it('a file whose owner can not be recorded does not stay open', (t) => {
+it("CREATE whose owner can't be recorded: no descriptor and no file stays", (t) => {
   const core = new Core(t, () => {}, { xattrPermissions: 2 }, { services: { dataMode: 'passthrough' } });
   const mode = { flags: sys.O_RDWR, mode: 0o644 };
   const make = (): void => core.fs.create(ROOT_ID, 'f', mode, unrecordable(), new Entry(), new OpenReply());
@@ -126,7 +126,7 @@ it('a file whose owner can not be recorded does not stay open', (t) => {
   assert.equal(core.node('f'), null);
 });
 
-it('what could not be removed is not kept open', (t) => {
+it('removals that fail: nothing is kept open for them', (t) => {
   const core = new Core(t, (p) => {
     p.file('upper/f');
     p.file('upper/d/f');

@@ -4,15 +4,15 @@ import { Walkers } from '../../src/overlay/walkers.js';
 
 const WALKER = 7;
 
-describe('who wants attributes with listed names', () => {
-  it('nobody, before having looked up a listed name', () => {
+describe('callers that get attributes with listed names', () => {
+  it('none before it has looked up a listed name', () => {
     const walkers = new Walkers();
     assert.equal(walkers.wantsAttributes(WALKER), false);
     walkers.gaveBare(WALKER, 100);
     assert.equal(walkers.wantsAttributes(WALKER), false);
   });
 
-  it('who looks up more than a quarter of the names', () => {
+  it('one that looks up more than a quarter of the names', () => {
     const walkers = new Walkers();
     walkers.gaveBare(WALKER, 8);
     walkers.lookedUp(WALKER);
@@ -23,7 +23,7 @@ describe('who wants attributes with listed names', () => {
     assert.equal(walkers.wantsAttributes(WALKER + 1), false);
   });
 
-  it('who looks up what another one has listed', () => {
+  it('one that looks up what another one has listed', () => {
     const walkers = new Walkers();
     walkers.gaveBare(WALKER, 100);
     walkers.lookedUp(WALKER + 1);

@@ -19,7 +19,7 @@ function looksInVain(spin: Spin): number {
 }
 
 describe('spin', () => {
-  it('gives what was found, at once', () => {
+  it('returns what a look found, at once', () => {
     let looks = 0;
     assert.equal(
       new Spin(true).until(NOTHING, () => (++looks === 3 ? 44 : NOTHING)),
@@ -28,7 +28,7 @@ describe('spin', () => {
     assert.equal(looks, 3);
   });
 
-  it('rests for 64 sleeps when 8 tries were for nothing, then tries once', () => {
+  it('after 8 tries in vain, rests for 64 sleeps and then tries once', () => {
     const spin = new Spin(true);
     for (let i = 0; i < 8; i++) assert.ok(looksInVain(spin) > 0);
     for (let i = 0; i < 64; i++) assert.equal(looksInVain(spin), 0);
@@ -36,7 +36,7 @@ describe('spin', () => {
     assert.equal(looksInVain(spin), 0);
   });
 
-  it('goes on as long as half of its tries pay', () => {
+  it('goes on as long as half of its tries succeed', () => {
     const spin = new Spin(true);
     for (let i = 0; i < 100; i++) {
       assert.ok(looksInVain(spin) > 0);
