@@ -3,6 +3,7 @@
  * the reason of what they skip, and native-notes/fuse-native.md shows each with a command.
  */
 
+/** A name for each limit. */
 export type Limit =
   | 'caller-identity'
   | 'non-utf8-names'

@@ -32,6 +32,7 @@ export interface ChannelEvents {
   bug(): void;
 }
 
+/** What a {@link Channel} connects. */
 export interface ChannelParts {
   readonly mountpoint: string;
   /** From options.ts. */
@@ -67,6 +68,7 @@ function withTimes(original: Handler): Handler {
   };
 }
 
+/** One connection of libfuse: gets its requests, and answers them. */
 export class Channel {
   readonly #parts: ChannelParts;
   /** Requests by the job that they wait for. */

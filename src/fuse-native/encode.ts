@@ -42,6 +42,7 @@ function putTime(out: Uint32Array, at: number, sec: number, nsec: number): void 
   put64(out, at, Math.max(0, sec * 1000 + Math.floor(nsec / 1_000_000)));
 }
 
+/** Attributes as the addon copies them into a struct stat. */
 export function statWords(attr: Attr, ino: Ino32): Uint32Array {
   const out = new Uint32Array(STAT_WORDS);
   out[0] = attr.mode;

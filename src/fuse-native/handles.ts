@@ -14,6 +14,7 @@ interface OpenFile {
 /** fuse-native carries 31 bits, and takes 0 for "none". */
 const MAX_HANDLE = 0x7fffffff;
 
+/** Open files. A handle is a number of ours, which libfuse keeps for each open file. */
 export class Handles {
   readonly #fs: FileSystem;
   readonly #refs: NodeRefs;

@@ -7,6 +7,7 @@ import type { PathFiles, Times } from './path-files.js';
 /** A result `>= 0` or `-errno`, or what is handed back with the result 0. */
 export type Outcome = number | readonly unknown[];
 
+/** A row of {@link OPERATIONS}. */
 export interface Operation {
   readonly name: string;
   /** The kernel's opcode (FUSE_*), by which requests are counted. */

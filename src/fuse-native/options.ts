@@ -1,5 +1,6 @@
 /** Mount options in libfuse 2.9's words. */
 
+/** What {@link optionText} puts into words. */
 export interface ChannelOptions {
   /** First field of a mount table line. */
   readonly source: string;

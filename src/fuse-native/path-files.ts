@@ -77,6 +77,7 @@ class Listing implements DirSink {
 /** fuse-native names no caller: who asks for an xattr gets what everybody may know. */
 const NOBODY = new Caller();
 
+/** One method per callback of libfuse, by paths and handles. Methods throw FsError or Deferred. */
 export class PathFiles {
   readonly #fs: FileSystem;
   readonly #allowOther: boolean;

@@ -81,7 +81,7 @@ export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
 export const FUSE_IOCTL_UNRESTRICTED = 1 << 1;
 
 /** Sizes of structures in replies. */
-export const FUSE_ATTR = 88;
+const FUSE_ATTR = 88;
 /** nodeid, generation, entry_valid, attr_valid, entry_valid_nsec, attr_valid_nsec. */
 export const ENTRY_HEAD = 40;
 export const ENTRY_OUT = ENTRY_HEAD + FUSE_ATTR;

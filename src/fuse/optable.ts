@@ -7,6 +7,7 @@ import { fileOps } from './ops-file.js';
 import { nameOps } from './ops-names.js';
 import { sessionOps } from './ops-session.js';
 
+/** All rows. */
 export const allOps: readonly OpRow[] = [...nameOps, ...attrOps, ...fileOps, ...dirOps, ...sessionOps];
 
 /** For an opcode newer than this code. */

@@ -13,7 +13,9 @@ import { exitCodeOf, startSandbox } from './sandbox.js';
 /** What becomes of changes: applied to the lower, kept in a directory, or gone. */
 export type Fate = 'commit' | 'keep' | 'drop';
 
+/** A command, the view that it runs in, and what becomes of its changes. */
 export interface RunOptions {
+  /** The program and its arguments; no shell looks at them. */
   readonly command: readonly string[];
   /** Lower directories, topmost first; default: this machine's root, with its other filesystems. */
   readonly lower?: readonly string[];
@@ -28,9 +30,13 @@ export interface RunOptions {
    * they are dropped.
    */
   readonly decide?: (made: Pick<RunResult, 'changes' | 'summary'>) => Promise<Fate>;
+  /** Nothing can be changed in the view. */
   readonly readOnly?: boolean;
+  /** Share the machine's network; default: there is none. */
   readonly net?: boolean;
+  /** Default: this process's, or `/` where the view does not have it. */
   readonly cwd?: string;
+  /** Default: this process's. */
   readonly env?: NodeJS.ProcessEnv;
   /** Where a temporary upper is made; default: a place that can hold one. */
   readonly scratch?: string;
@@ -38,7 +44,9 @@ export interface RunOptions {
   readonly output?: 'inherit' | 'ignore';
 }
 
+/** How the command ended, and what it changed. */
 export interface RunResult {
+  /** As a shell tells it: 128 and the signal's number for a command that a signal ended. */
   readonly exitCode: number;
   readonly changes: readonly Change[];
   readonly summary: DiffSummary;

@@ -2,6 +2,7 @@
 import { UserError } from '../overlay/user-error.js';
 import { stackOf } from './log.js';
 
+/** A failure as plain data. */
 export interface Refusal {
   /** A sentence for the user, or the stack of a bug. */
   readonly text: string;

@@ -1,5 +1,6 @@
 /** A promise that is settled from outside. */
 
+/** A promise with the means to settle it. */
 export interface Waiting<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;

@@ -17,7 +17,7 @@ export function mkdirat(dirfd: number, name: string, mode: number): number {
 }
 
 /** Device number as glibc's makedev() packs it. */
-export function makedev(major: number, minor: number): bigint {
+function makedev(major: number, minor: number): bigint {
   const M = BigInt(major);
   const m = BigInt(minor);
   return (m & 0xffn) | ((M & 0xfffn) << 8n) | ((m & ~0xffn) << 12n) | ((M & ~0xfffn) << 32n);

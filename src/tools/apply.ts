@@ -20,6 +20,7 @@ import {
 } from './tree.js';
 import { usesUserXattrs } from './view.js';
 
+/** What {@link apply} works on. */
 export interface ApplyOptions {
   readonly upper: PathLike;
   /** The directory to change. */

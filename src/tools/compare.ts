@@ -28,6 +28,7 @@ export interface Facts {
   readonly rdev: string;
 }
 
+/** The {@link Facts} in attributes that are about to be overwritten. */
 export function factsOf(stat: sys.Stat): Facts {
   return {
     mode: stat.mode,

@@ -9,6 +9,7 @@ import { byBytes, type ObjectType, type PathLike, shown, typeName } from './text
 import { checkDepth, hiddenBy } from './tree.js';
 import { type Stack, View } from './view.js';
 
+/** `replaced`: by an object of another type, or a directory by one that is merged with nothing. */
 export type ChangeKind = 'added' | 'changed' | 'deleted' | 'replaced' | 'renamed' | 'unchanged';
 
 /** One change. Paths are from the root of the merged view, without a leading slash; `.` is the root itself. */
@@ -29,6 +30,7 @@ export interface Change {
   readonly patch?: string;
 }
 
+/** The stack to compare. Without lowers, the marks in the upper are all there is to go by. */
 export interface DiffOptions extends Omit<Stack, 'upper'> {
   readonly upper: PathLike;
   /** Report copies that differ in nothing from their lower, too. */
@@ -37,6 +39,7 @@ export interface DiffOptions extends Omit<Stack, 'upper'> {
   readonly patch?: boolean;
 }
 
+/** Changes by their kind, and bytes of file data. */
 export interface DiffSummary {
   readonly added: number;
   readonly changed: number;
@@ -51,6 +54,7 @@ export interface DiffSummary {
   readonly bytesUnchanged: number;
 }
 
+/** What {@link diff} found; changes are in byte order of their paths. */
 export interface DiffResult {
   readonly changes: readonly Change[];
   readonly summary: DiffSummary;

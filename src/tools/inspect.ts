@@ -37,6 +37,7 @@ export interface LayerFinding {
   readonly marks?: Readonly<Record<string, string>>;
 }
 
+/** What callers see at a path, and what each layer has there, topmost first. */
 export interface InspectResult {
   readonly path: string;
   /** Whether callers see anything. */
@@ -259,6 +260,7 @@ function markText(attribute: string, value: Buffer): string {
   return shown(value.latin1Slice());
 }
 
+/** A stack and a path in it. */
 export interface InspectOptions extends Stack {
   /** Path from the root of the merged view; a Buffer is taken as bytes. */
   readonly path: string | Buffer;

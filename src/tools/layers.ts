@@ -14,6 +14,7 @@ export interface FileSize {
   readonly bytes: number;
 }
 
+/** What one layer holds. Sizes are in bytes. */
 export interface LayerSizes {
   /** 0 is the topmost. */
   readonly layer: number;
@@ -44,6 +45,7 @@ export interface SizeTree {
   readonly children: readonly SizeTree[];
 }
 
+/** What {@link layers} measured. Sizes are in bytes. */
 export interface LayersResult {
   readonly layers: readonly LayerSizes[];
   /** Files that callers see, and their bytes: the size of the merged view. */
@@ -57,6 +59,7 @@ export interface LayersResult {
   readonly tree?: SizeTree;
 }
 
+/** The stack to measure, and what to tell of it. */
 export interface LayersOptions extends Stack {
   /** How many of the largest files to name. */
   readonly top?: number;

@@ -7,12 +7,14 @@ import { check, type PathLike } from './text.js';
 import { checkDepth, keepStat, openSub } from './tree.js';
 import { type Stack, View } from './view.js';
 
+/** The stack to copy, and where to. */
 export interface MergeOptions extends Stack {
   /** A new directory. */
   readonly output: PathLike;
   readonly onProgress?: ((objects: number) => void) | undefined;
 }
 
+/** How many objects were made, and the bytes of their data. */
 export interface MergeResult {
   readonly objects: number;
   readonly bytes: number;

@@ -23,6 +23,7 @@ import {
 } from './tree.js';
 import { usesUserXattrs } from './view.js';
 
+/** The layers to make one of, and where to. */
 export interface SquashOptions {
   /** The layers, top first. */
   readonly layers: readonly PathLike[];

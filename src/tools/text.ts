@@ -126,6 +126,7 @@ export type ObjectType =
   | 'socket'
   | 'unknown';
 
+/** The type in a mode, for people. */
 export function typeName(mode: number): ObjectType {
   return TYPE_NAMES[mode & sys.S_IFMT] ?? 'unknown';
 }

@@ -65,6 +65,7 @@ export function usesUserXattrs(stack: Stack): boolean {
   return hasMarks(path, 'user.overlay.') && !hasMarks(path, 'trusted.overlay.');
 }
 
+/** The merged view of a stack, and its layers; read-only. */
 export class View {
   readonly ov: Overlay;
   readonly root: Inode;

@@ -29,6 +29,7 @@ export interface WriteOutJob {
   readonly fd: number;
 }
 
+/** Work for another thread: descriptors in, one number out. */
 export type Job = CopyJob | SyncJob | WriteOutJob;
 
 /** Runs jobs on helper threads; implemented by the session. */

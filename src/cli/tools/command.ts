@@ -6,6 +6,7 @@ import { UsageError } from '../usage-error.js';
 /** Parsed options by their camel-case names; text is latin1, one char a byte. */
 export type Parsed = Readonly<Record<string, unknown>>;
 
+/** A command: what help says of it, its options, and what it does. */
 export interface ToolCommand {
   /** Name and positionals, as yargs takes them. */
   readonly syntax: string;
@@ -24,6 +25,7 @@ export interface ToolCommand {
   readonly run: (parsed: Parsed) => Promise<number>;
 }
 
+/** Exit codes of a command that has no others. */
 export const USUAL_CODES = '0 done; 1 it failed, for the reason printed';
 
 /** All values of an option. */
@@ -42,6 +44,7 @@ export function path(value: unknown): Buffer {
   return Buffer.from(text(value) ?? '', 'latin1');
 }
 
+/** All values of an option as paths. */
 export function paths(value: unknown): Buffer[] {
   return texts(value).map((one) => Buffer.from(one, 'latin1'));
 }
@@ -76,6 +79,7 @@ export function print(content: string, fd = 1): void {
   }
 }
 
+/** Prints a result for programs. */
 export function printJson(value: unknown): void {
   print(`${JSON.stringify(value, null, 2)}\n`);
 }

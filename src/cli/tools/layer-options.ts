@@ -15,6 +15,7 @@ export interface Layers {
   readonly userxattr: boolean | undefined;
 }
 
+/** The option that tells the namespace of marks. */
 export function userxattrOption(y: Argv): Argv {
   return y.option('userxattr', {
     type: 'boolean',

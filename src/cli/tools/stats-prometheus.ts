@@ -57,6 +57,7 @@ function metrics(stats: MountStats, mount: string): Metric[] {
   ];
 }
 
+/** All metrics of a mount. */
 export function asPrometheus(stats: MountStats): string {
   const mount = `mount="${stats.mountpoint.replace(/["\\]/g, '\\$&')}"`;
   const lines = metrics(stats, mount).flatMap(({ name, type, help, samples }) => [

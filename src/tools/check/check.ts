@@ -14,6 +14,7 @@ import { checkWork } from './work.js';
 export type { Finding, FindingCode } from './finding.js';
 export type { WhiteoutForm } from './forms.js';
 
+/** The stack to check, and what to do about it. */
 export interface CheckOptions extends Stack {
   readonly work?: PathLike | null | undefined;
   /** The form that whiteouts and opaque marks shall have; `chardev` takes the kernel's other form, too. */
@@ -26,6 +27,7 @@ export interface CheckOptions extends Stack {
   readonly beforeRepair?: (findings: readonly Finding[]) => void;
 }
 
+/** What {@link check} found. */
 export interface CheckResult {
   readonly findings: readonly Finding[];
   /** Findings that were repaired, and those that are left. */

@@ -4,6 +4,7 @@ import * as sys from '../../sys/index.js';
 import { shown } from '../text.js';
 import { openSub } from '../tree.js';
 
+/** What is wrong, as a word for programs. */
 export type FindingCode =
   /** `.wh.NAME`, `.wh..wh..opq` and their relatives, which the kernel shows as files. */
   | 'aufs-whiteout'
@@ -59,6 +60,7 @@ export interface Repairable {
   readonly apply: Repair | null;
 }
 
+/** A finding as a check reports it. Without `apply` there is no repair. */
 export interface Report {
   readonly code: FindingCode;
   readonly path: string;

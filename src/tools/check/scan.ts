@@ -38,6 +38,7 @@ interface Directory {
   hasUnmarked: boolean;
 }
 
+/** Goes through one layer and reports what is wrong in it, whatever is below. */
 export class Scan {
   readonly #findings: Findings;
   readonly #form: WhiteoutForm;

@@ -6,6 +6,7 @@ import { Decompress } from 'fzstd';
 import { UserError } from '../../overlay/user-error.js';
 import { ZstdProgram } from './zstd-program.js';
 
+/** How a layer is compressed. */
 export type Compression = 'none' | 'gzip' | 'zstd';
 
 /** zlib of Node 22.15 and later has zstd. */

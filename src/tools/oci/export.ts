@@ -12,6 +12,7 @@ import { type Compression, compressor, Digester } from './compression.js';
 import { LayerReader } from './layer-reader.js';
 import { TarWriter } from './tar-writer.js';
 
+/** The layer to write, and how. */
 export interface ExportOptions {
   /** The layer: usually an upper. */
   readonly layer: PathLike;
@@ -26,6 +27,7 @@ export interface ExportOptions {
   readonly onProgress?: (entries: number) => void;
 }
 
+/** What was written: what an image manifest says of the layer. Sizes are in bytes. */
 export interface ExportResult {
   readonly mediaType: string;
   /** Of the file as written. */

@@ -14,6 +14,7 @@ export interface ImageLayer {
   readonly diffId: string;
 }
 
+/** An image: its name, its configuration and its layers. */
 export interface Image {
   readonly name: string;
   /** Digest of the configuration, which stands for the image. */

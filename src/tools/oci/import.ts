@@ -13,6 +13,7 @@ import { compressionOf, Digester, decompressor } from './compression.js';
 import { type ImageLayer, readImage } from './image.js';
 import { explained, Unpacker, type UnpackOptions, type UnpackResult } from './unpack.js';
 
+/** What to import, where to, and what to refuse. */
 export interface ImportOptions {
   /** A layer's tar, an image's tar (docker save, OCI archive) or an OCI layout directory. */
   readonly source: PathLike;
@@ -33,6 +34,7 @@ export interface ImportOptions {
   readonly onProgress?: ((done: ImportProgress) => void) | undefined;
 }
 
+/** How far an import has got. */
 export interface ImportProgress {
   readonly layers: number;
   readonly layersDone: number;
@@ -48,6 +50,7 @@ export interface ImportedLayer extends UnpackResult {
   readonly reused: boolean;
 }
 
+/** What was imported. */
 export interface ImportResult {
   readonly kind: 'layer' | 'image';
   /** The image's name; null for a layer. */

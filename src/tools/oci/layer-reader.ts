@@ -10,6 +10,7 @@ import type { View } from '../view.js';
 import type { TarObject, TarWriter } from './tar-writer.js';
 import { exportedName } from './xattrs.js';
 
+/** What {@link LayerReader} reads. */
 export interface ReaderOptions {
   /** Descriptor of the layer's root. */
   readonly top: number;
@@ -30,6 +31,7 @@ interface Source {
   readonly open: () => number;
 }
 
+/** Goes through a layer, parents first and names in byte order, and gives all its objects to a tar writer. */
 export class LayerReader {
   readonly warnings: string[] = [];
   readonly #writer: TarWriter;

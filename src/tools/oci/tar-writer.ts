@@ -109,6 +109,7 @@ function headerBlock(header: Header): Buffer {
   return block;
 }
 
+/** Makes a tar of the objects that it is given, in their order. */
 export class TarWriter {
   /** The tar as a stream of bytes. */
   readonly stream = new PassThrough({ highWaterMark: 1 << 20 });

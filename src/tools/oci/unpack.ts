@@ -15,6 +15,7 @@ import { parsePaxTime } from './pax.js';
 import { latin1Extract, safeComponents, sparseInfo, type TarHeader } from './tar-reader.js';
 import { importedName } from './xattrs.js';
 
+/** How a layer is unpacked, and what is refused. */
 export interface UnpackOptions {
   /** Marks are `user.overlay.*`. */
   readonly userxattr: boolean;
@@ -25,6 +26,7 @@ export interface UnpackOptions {
   readonly onEntry?: ((entries: number) => void) | undefined;
 }
 
+/** What was unpacked. */
 export interface UnpackResult {
   readonly entries: number;
   readonly bytes: number;
@@ -53,6 +55,7 @@ interface Later {
   readonly defaultAcl: Buffer | null;
 }
 
+/** Makes a layer directory of the entries of one tar. */
 export class Unpacker {
   readonly #top: number;
   readonly #options: UnpackOptions;
