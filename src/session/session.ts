@@ -18,7 +18,7 @@ const YOUNG_GENERATION_MB = 6;
 /**
  * A session on a thread of its own, for a process that goes on with its own work. It is created early, so that it loads
  * its code while the main thread opens layers and mounts, and started once with {@link start}. It can't be terminated
- * while it waits in read(2): it ends with the mount.
+ * while it sleeps in poll(2): it ends with the mount.
  */
 export class Session implements MountSession {
   readonly #worker: Worker;
