@@ -4,7 +4,7 @@ import { printError } from './print.js';
 import type { ToolName } from './tool-names.js';
 import type { ToolCommand } from './tools/command.js';
 import { UsageError } from './usage-error.js';
-import { asClause, asParagraphs } from './yargs-text.js';
+import { asClause, asParagraphs, YARGS_CWD } from './yargs.js';
 
 const UNDERSTOOD = "; 2 the command line can't be understood.";
 
@@ -52,7 +52,7 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     return built.epilogue(`Exit codes: ${tool.exitCodes}${tool.failureCode ? '.' : UNDERSTOOD}`);
   };
   const { default: yargs } = await import('yargs');
-  await (yargs([...args]) as Argv)
+  await (yargs([...args], YARGS_CWD) as Argv)
     .scriptName('plyfs')
     .locale('en')
     .parserConfiguration({ 'populate--': true, 'duplicate-arguments-array': true })

@@ -1,8 +1,10 @@
 /** `plyfs run`: a command in a throw-away view of this machine, or of any layers, and what it changed. */
+import { isUtf8 } from 'node:buffer';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Mount, mount } from '../mount.js';
+import { workingDirectory } from '../overlay/absolute-path.js';
 import { UserError } from '../overlay/user-error.js';
 import { apply } from '../tools/apply.js';
 import { type Change, type DiffSummary, diff } from '../tools/diff.js';
@@ -64,6 +66,14 @@ interface Covered {
   readonly work: string;
 }
 
+/** This process's working directory. Throws a UserError when it is gone, or has no name that text can hold. */
+function ownDirectory(): string {
+  const path = workingDirectory();
+  if (!isUtf8(Buffer.from(path, 'latin1')))
+    throw new UserError("can't run in a directory whose name is no UTF-8; change to another one first.");
+  return tried('run in the working directory', path, () => process.cwd());
+}
+
 const OVERLAY_MAGIC = 0x794c7630;
 
 /** A directory that can hold an upper: one on an overlay can't. */
@@ -80,7 +90,10 @@ function scratchDirectory(given: string | undefined): string {
   );
 }
 
-function plan(options: RunOptions, scratch: string): Covered[] {
+/** Options with a working directory. */
+type Settled = RunOptions & { readonly cwd: string };
+
+function plan(options: Settled, scratch: string): Covered[] {
   const place = (n: number): { upper: string; work: string } => {
     const [upper, work] = [`${scratch}/upper${n}`, `${scratch}/work${n}`];
     for (const dir of [upper, work]) mkdirSync(dir);
@@ -98,7 +111,7 @@ function plan(options: RunOptions, scratch: string): Covered[] {
   }
   const covered = [{ at: '', lower: lower ?? ['/'], ...first }];
   if (lower === undefined) {
-    const others = mountsToCover(options.cwd ?? process.cwd());
+    const others = mountsToCover(options.cwd);
     covered.push(...others.map((at, i) => ({ at, lower: [at], ...place(i + 1) })));
   }
   for (const one of covered) if (one.upper !== upper) likeRoot(one.upper, one.lower[0]!);
@@ -173,7 +186,7 @@ const NO_CHANGES: Pick<RunResult, 'changes' | 'summary'> = {
   },
 };
 
-async function runIn(options: RunOptions, covered: readonly Covered[], root: string): Promise<number> {
+async function runIn(options: Settled, covered: readonly Covered[], root: string): Promise<number> {
   const mounts = await mountAll(covered, root, options.readOnly === true);
   // A terminal's signals reach the command by themselves: it decides, and this process tidies up behind it.
   const ignore = (): void => {};
@@ -181,7 +194,7 @@ async function runIn(options: RunOptions, covered: readonly Covered[], root: str
   try {
     const child = startSandbox({
       root,
-      cwd: options.cwd ?? process.cwd(),
+      cwd: options.cwd,
       command: options.command,
       net: options.net === true,
       files: options.lower === undefined ? filesOver() : [],
@@ -223,8 +236,9 @@ function commit(covered: readonly Covered[]): void {
 }
 
 /** Runs a command, tells what it changed, and keeps, commits or drops that. Throws a UserError when it can't start. */
-export async function run(options: RunOptions): Promise<RunResult> {
-  if (options.command.length === 0) throw new UserError("no command is given; write it behind '--'.");
+export async function run(given: RunOptions): Promise<RunResult> {
+  if (given.command.length === 0) throw new UserError("no command is given; write it behind '--'.");
+  const options = { ...given, cwd: given.cwd ?? ownDirectory() };
   const scratch = scratchDirectory(options.scratch);
   let keep = options.keep === true;
   try {

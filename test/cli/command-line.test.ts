@@ -196,7 +196,7 @@ describe('a mount in the background', () => {
     await processGone(`main.js .*${mnt}$`);
     const lines = readFileSync(`${home}/log`, 'utf8').trim().split('\n');
     const texts = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
-    // The first comes from the session thread, which has no event loop turns.
+    // The first is written while INIT is served, before any event has had its turn.
     for (const text of ['FUSE connection', 'mounted', 'unmounted'])
       assert.ok(texts.includes(text), texts.join());
   });

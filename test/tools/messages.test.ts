@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { Scratch } from '../support/scratch.js';
-import { tool } from './support.js';
+import { CLI, shell, tool } from './support.js';
 
 describe('mistakes on the command line of a tool', () => {
   const scratch = new Scratch();
@@ -64,6 +64,13 @@ describe('mistakes on the command line of a tool', () => {
       assert.equal(result.stdout, '');
     });
   }
+
+  it('says so where the working directory is gone', async () => {
+    const said = await shell(`cd ${scratch.path}; mkdir gone; cd gone; rmdir ../gone
+      for o in 'diff u --lower l' 'check --lower l' 'mount --lower l m'; do ${process.execPath} ${CLI} $o 2>&1 || true; done`);
+    assert.doesNotMatch(said, /internal error/);
+    assert.equal(said.match(/does not exist/g)?.length, 3, said);
+  });
 });
 
 /** Help is wrapped once, at the width of the help, and not where a line of the source ended. */

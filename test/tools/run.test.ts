@@ -59,6 +59,17 @@ describe('plyfs run', () => {
     assert.equal(result.stdout, 'mine\n', result.stderr);
   });
 
+  it('runs nothing where the working directory can not be named, or is gone', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const command = `'${process.execPath}' '${CLI}' run --drop --scratch '${scratch.directory('s')}' -- pwd 2>&1`;
+    const said = await shell(`cd ${scratch.directory('nameless')}; mkdir "$(printf 'caf\\351')" gone
+      cd caf*; ${command} || echo $?; cd ../gone; rmdir ../gone; ${command} || echo $?`);
+    assert.match(
+      said,
+      /^plyfs: can't run in a directory whose name is no UTF-8[^\n]*\n125\nplyfs: [^\n]*it does not exist\.\n125\n$/,
+    );
+  });
+
   it('keeps the changes, or commits them to the topmost lower', async (t) => {
     if (reason !== null) return t.skip(reason);
     const home = scratch.directory('s');

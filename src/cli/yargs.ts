@@ -1,4 +1,7 @@
-/** Text from yargs, and text for it. */
+/** What yargs is told, and what it says. */
+
+/** Where it would look for a configuration file. It asks for the working directory otherwise, which may be gone. */
+export const YARGS_CWD = '/';
 
 /** A complaint of yargs as a part of a sentence. */
 export function asClause(message: string): string {
