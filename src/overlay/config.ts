@@ -18,6 +18,8 @@ export interface OverlayOptions {
   readonly upperdir: string | null;
   readonly workdir: string | null;
   readonly readOnly: boolean;
+  /** When access times are set on upper: MOUNT_ATTR_*ATIME, as on the mount itself; 0 is relatime. */
+  readonly accessTimes: number;
   /** `off` in an option means `follow` or `nofollow`, as for the kernel; see options.ts. */
   readonly redirectDir: 'on' | 'follow' | 'nofollow';
   readonly metacopy: boolean;

@@ -115,14 +115,14 @@ interface Roots {
   readonly lowers: readonly Root[];
 }
 
-function openRoots(sources: Sources, readOnly: boolean, powers: Powers, held: Descriptors): Roots {
+function openRoots(sources: Sources, options: OverlayOptions, powers: Powers, held: Descriptors): Roots {
   const { upper, work } = sources;
-  if (!upper || !work || readOnly) {
+  if (!upper || !work || options.readOnly) {
     const top = [upper, work].map((dir) => (dir ? openReadOnly([dir], held)[0]! : null));
     return { upper: top[0]!, work: top[1]!, workdirFd: -1, lowers: openReadOnly(sources.lowers, held) };
   }
   checkKernelMounts(upper, work);
-  const [upperRoot, workRoot] = openWritable([upper, work], held) as [Root, Root];
+  const [upperRoot, workRoot] = openWritable([upper, work], options.accessTimes, held) as [Root, Root];
   checkWritable(upperRoot.fd, upper, powers);
   lockDirectory(upperRoot.fd, upper, held);
   const workdirFd = lockDirectory(workRoot.fd, work, held);
@@ -171,7 +171,7 @@ function openChecked(
   const warnings: string[] = [];
   const prepared: Preparation = {
     sources,
-    roots: openRoots(sources, given.readOnly, powers, held),
+    roots: openRoots(sources, given, powers, held),
     powers,
     held,
     warnings,

@@ -17,8 +17,8 @@ import {
   EPERM,
   MOUNT_ATTR__ATIME,
   MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODIRATIME,
   MOUNT_ATTR_RDONLY,
-  type MountAttributes,
   MS_PRIVATE,
   mountSetattr,
   O_CLOEXEC,
@@ -47,29 +47,26 @@ export interface Root {
   readonly cloned: boolean;
 }
 
-/** How a clone may be used: lowers are read-only in the kernel's eyes, too. */
-export type Access = 'read-only' | 'writable';
+/** How a clone may be used. */
+interface Access {
+  /** MOUNT_ATTR_RDONLY for lowers, which are read-only in the kernel's eyes, too; else 0. */
+  readonly readOnly: number;
+  /** MOUNT_ATTR_*ATIME. */
+  readonly accessTimes: number;
+}
+
+/** Lowers keep their access times, as ovl_get_layers() has it. */
+const READ_ONLY: Access = { readOnly: MOUNT_ATTR_RDONLY, accessTimes: MOUNT_ATTR_NOATIME };
 
 /**
  * Private first of all: a clone of a shared mount would receive every mount made later under the original, ours
- * included. Lowers are read-only and keep their access times, as ovl_get_layers() has it; a user namespace may not
- * change access time settings that it inherited, hence the second try.
+ * included. A user namespace may not change access time settings that it inherited, hence the second try.
  */
-const ATTRIBUTES: Readonly<Record<Access, readonly MountAttributes[]>> = {
-  'read-only': [
-    { set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOATIME, clear: MOUNT_ATTR__ATIME, propagation: MS_PRIVATE },
-    { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: MS_PRIVATE },
-  ],
-  writable: [{ set: 0, clear: 0, propagation: MS_PRIVATE }],
-};
-
-function setAttributes(clone: number, access: Access): boolean {
-  for (const attributes of ATTRIBUTES[access]) {
-    const rc = mountSetattr(clone, attributes);
-    if (rc === 0) return true;
-    if (rc !== -EPERM) return false;
-  }
-  return false;
+function setAttributes(clone: number, { readOnly, accessTimes }: Access): boolean {
+  const clear = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+  const rc = mountSetattr(clone, { set: readOnly | accessTimes, clear, propagation: MS_PRIVATE });
+  if (rc !== -EPERM) return rc === 0;
+  return mountSetattr(clone, { set: readOnly, clear: 0, propagation: MS_PRIVATE }) === 0;
 }
 
 /** Deepest directory that contains (or is) every one of the canonical paths. */
@@ -133,9 +130,16 @@ function openPlain(dir: SourceDir, held: Descriptors): Root {
   );
 }
 
-/** Opens upper and work so that rename(2) works between them. */
-export function openWritable(dirs: readonly SourceDir[], held: Descriptors): readonly Root[] {
-  return openTogether(dirs, 'writable', held) ?? dirs.map((dir) => openPlain(dir, held));
+/**
+ * Opens upper and work so that rename(2) works between them. Of access times the mount's own settings count, not those
+ * of the mount that upper is on, as ovl_get_upper() has it.
+ */
+export function openWritable(
+  dirs: readonly SourceDir[],
+  accessTimes: number,
+  held: Descriptors,
+): readonly Root[] {
+  return openTogether(dirs, { readOnly: 0, accessTimes }, held) ?? dirs.map((dir) => openPlain(dir, held));
 }
 
 /** Opens directories that are only read, in the order given. */
@@ -148,10 +152,10 @@ export function openReadOnly(dirs: readonly SourceDir[], held: Descriptors): rea
   }
   const found = new Map<SourceDir, Root>();
   for (const group of byMount.values()) {
-    const together = openTogether(group, 'read-only', held);
+    const together = openTogether(group, READ_ONLY, held);
     for (const [i, dir] of group.entries()) {
       // In a user namespace an ancestor may hold mounts that are locked in place, which forbids to clone it.
-      const root = together?.[i] ?? openTogether([dir], 'read-only', held)?.[0] ?? openPlain(dir, held);
+      const root = together?.[i] ?? openTogether([dir], READ_ONLY, held)?.[0] ?? openPlain(dir, held);
       found.set(dir, root);
     }
   }

@@ -20,6 +20,7 @@ export const DEFAULTS: OverlayOptions = {
   upperdir: null,
   workdir: null,
   readOnly: false,
+  accessTimes: 0,
   redirectDir: 'follow',
   metacopy: false,
   index: false,

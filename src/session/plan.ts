@@ -4,6 +4,7 @@ import type { OpenedLayers, OverlayOptions } from '../overlay/config.js';
 import { openLayers } from '../overlay/layers.js';
 import { splitOptions } from '../overlay/option-text.js';
 import { parseOptions } from '../overlay/options.js';
+import * as sys from '../sys/index.js';
 import type { LogTarget } from './log.js';
 import { type KernelOptions, parseMountOptions } from './mount-options.js';
 
@@ -28,6 +29,13 @@ export interface MountWords {
   readonly debug: boolean;
 }
 
+/** Access time settings of the mount for mount_setattr(2), by the rules of mount(2). */
+function accessTimes(flags: number): number {
+  const directories = (flags & sys.MS_NODIRATIME) !== 0 ? sys.MOUNT_ATTR_NODIRATIME : 0;
+  if ((flags & sys.MS_STRICTATIME) !== 0) return directories | sys.MOUNT_ATTR_STRICTATIME;
+  return directories | ((flags & sys.MS_NOATIME) !== 0 ? sys.MOUNT_ATTR_NOATIME : 0);
+}
+
 /** Checks all words; no directory is looked at. Throws a UserError. */
 export function planMount(words: MountWords, log: LogTarget): MountPlan {
   const { overlay, rest, warnings } = parseOptions(words.options);
@@ -37,7 +45,7 @@ export function planMount(words: MountWords, log: LogTarget): MountPlan {
   kernel.source ??= words.source;
   return {
     mountpoint: words.mountpoint,
-    overlay,
+    overlay: { ...overlay, accessTimes: accessTimes(kernel.flags) },
     kernel,
     log,
     trace: words.debug || kernel.debug,

@@ -104,6 +104,8 @@ export const OPEN_TREE_CLOEXEC = 0o2000000;
 
 export const MOUNT_ATTR_RDONLY = 0x1;
 export const MOUNT_ATTR_NOATIME = 0x10;
+export const MOUNT_ATTR_STRICTATIME = 0x20;
+export const MOUNT_ATTR_NODIRATIME = 0x80;
 /** Mask of the access time settings, one of which is chosen. */
 export const MOUNT_ATTR__ATIME = 0x70;
 export const MS_PRIVATE = 1 << 18;

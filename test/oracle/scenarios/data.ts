@@ -421,6 +421,33 @@ export const data: Scenarios = {
     upper: ['put u x', 'utimens u 1000.5 2000.5'],
     steps: ['cat f', 'stat f atime', 'cat u', 'stat u atime', 'add f y', 'stat f atime'],
   },
+  'times-of-reads-noatime': {
+    lower: [['put f x', 'utimens f 1000.5 2000.5']],
+    upper: ['put u x', 'utimens u 1000.5 2000.5', 'mkdir d', 'put d/x y', 'utimens d 1000.5 2000.5'],
+    steps: [
+      'cat f',
+      'stat f atime',
+      'cat u',
+      'stat u atime',
+      'list d',
+      'stat d atime',
+      'add f y',
+      'cat f',
+      'stat f atime',
+    ],
+    options: ['noatime'],
+  },
+  'times-of-reads-nodiratime': {
+    upper: ['put u x', 'utimens u 1000.5 2000.5', 'mkdir d', 'put d/x y', 'utimens d 1000.5 2000.5'],
+    steps: ['cat u', 'stat u atime', 'list d', 'stat d atime'],
+    options: ['nodiratime'],
+  },
+  'times-of-reads-strictatime': {
+    upper: ['put u x', 'utimens u 4000000000.5 2000.5'],
+    // Any later moment is shown as "now", read or not.
+    steps: ['cat u', 'sh test $(stat -c %X u) -lt 3900000000 && echo set'],
+    options: ['strictatime'],
+  },
   'times-of-cached-reads': {
     lower: [['put f x', 'utimens f 1000.5 2000.5']],
     steps: ['cat f', 'add f y', 'cat f', 'stat f atime'],
