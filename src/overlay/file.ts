@@ -7,7 +7,7 @@ import { FILE_HIT, FILE_MISS } from './cache-counts.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { APPEND_ONLY, IMMUTABLE, refuse } from './inode-flags.js';
-import { openData, openTopmost } from './locate.js';
+import { openData, openTopmost, tryOpenTopmost } from './locate.js';
 import type { Overlay } from './state.js';
 
 /** Most bytes that one copy_file_range takes: callers go on from a short count, others are served in between. */
@@ -30,13 +30,23 @@ export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
     file = ov.files.get(inode);
     if (file?.writable) return file.fd;
   }
-  return ov.files.set(inode, openReal(ov, inode, write), write).fd;
+  return ov.files.set(inode, openReal(ov, inode, write ? 'append' : 'read'), write).fd;
 }
 
+/** What a descriptor is for. `append`: to write, and writing at the end will do. */
+export type DataUse = 'read' | 'write' | 'append';
+
 /** Opens the inode's data anew; the caller owns the descriptor. */
-export function openReal(ov: Overlay, inode: Inode, write: boolean): number {
+export function openReal(ov: Overlay, inode: Inode, use: DataUse): number {
   if (inode.type !== sys.S_IFREG && inode.dir === null) fail(sys.EINVAL, 'data of a special file');
-  return write ? openTopmost(ov, inode, sys.O_RDWR) : openData(ov, inode);
+  if (use === 'read') return openData(ov, inode);
+  if (use === 'write') return openTopmost(ov, inode, sys.O_RDWR);
+  const fd = tryOpenTopmost(ov, inode, sys.O_RDWR);
+  if (fd !== -sys.EPERM) return must(fd, 'openat');
+  // The real file may be append-only itself: a flag that the upper had before it was mounted.
+  const appending = openTopmost(ov, inode, sys.O_RDWR | sys.O_APPEND);
+  inode.protection = APPEND_ONLY;
+  return appending;
 }
 
 /** Reads at most `size` bytes at `offset` into the start of `into`. Returns bytes read, 0 at the end. */

@@ -116,6 +116,14 @@ function setFlags(ov: Overlay, inode: Inode, command: number, data: Buffer, as: 
   locate(ov, inode);
   const value = letters(bits);
   if (bits !== 0) must(sys.setxattr(ov.atFd, ov.atName, ov.own.protattr, value, value.length), 'set flags');
-  else if (before !== 0) must(sys.removexattr(ov.atFd, ov.atName, ov.own.protattr), 'set flags');
+  else if (before !== 0) {
+    // Without a mark it was a flag of the real file, which is cleared already.
+    const rc = sys.removexattr(ov.atFd, ov.atName, ov.own.protattr);
+    if (rc !== -sys.ENODATA) must(rc, 'set flags');
+  }
+  // What is kept open for a file that was append-only may write at its end alone.
+  ov.files.drop(inode);
   inode.protection = bits;
+  // The kernel takes an ioctl for something that changes no ctime.
+  ov.services.notify.attributes(inode.id);
 }

@@ -121,11 +121,15 @@ const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
  * Opens the inode's topmost object, which of a metacopy is not where the data is; the caller owns the descriptor. Throws FsError.
  */
 export function openTopmost(ov: Overlay, inode: Inode, access: number): number {
+  return must(tryOpenTopmost(ov, inode, access), 'openat');
+}
+
+/** The same, but returns the descriptor or -errno of open(2). */
+export function tryOpenTopmost(ov: Overlay, inode: Inode, access: number): number {
   const flags = access | OPEN_FLAGS;
   locate(ov, inode);
-  if (ov.atName === '')
-    return must(ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW), 'openat');
-  return must(ov.open(ov.atFd, ov.atName, flags), 'openat');
+  if (ov.atName === '') return ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW);
+  return ov.open(ov.atFd, ov.atName, flags);
 }
 
 /** Opens the inode's data for reading, which of a metacopy is on a layer below; the caller owns the descriptor. Throws FsError. */

@@ -77,13 +77,14 @@ export function open(ov: Overlay, inode: Inode, flags: number, out: OpenReply): 
   const writes = (flags & sys.O_ACCMODE) !== sys.O_RDONLY;
   const truncates = (flags & sys.O_TRUNC) !== 0;
   if (writes || truncates) refuse(ov, inode, IMMUTABLE);
-  if (truncates || (writes && (flags & sys.O_APPEND) === 0)) refuse(ov, inode, APPEND_ONLY);
+  const appends = writes && !truncates && (flags & sys.O_APPEND) !== 0;
+  if ((writes || truncates) && !appends) refuse(ov, inode, APPEND_ONLY);
   if (writes || truncates) copyUp(ov, inode, truncates ? 'none' : 'all');
   if (ov.openFiles.isStale(inode)) {
     renew(ov, inode);
     fail(sys.ESTALE, 'open after copy-up');
   }
-  const fd = openReal(ov, inode, writes || truncates);
+  const fd = openReal(ov, inode, appends ? 'append' : writes || truncates ? 'write' : 'read');
   if (truncates) must(sys.ftruncate(fd, 0), 'ftruncate');
   handOver(ov, inode, fd, out);
 }

@@ -57,6 +57,27 @@ const LOWER_STEPS = [
   'rename free p/g => ok',
 ];
 
+/** Where the flags are real ones. */
+const UPPER_STEPS = [
+  'add i x => EPERM',
+  'truncate i 0 => EPERM',
+  'unlink i => EPERM',
+  'cat i => "text"',
+  'add a more => 4',
+  'cat a => "textmore"',
+  'open f a WRONLY|APPEND => ok',
+  'append f + => 1',
+  'fallocate f KEEP_SIZE 0 4096 => ok',
+  'close f => ok',
+  'cat a => "textmore+"',
+  'truncate a 0 => EPERM',
+  'chmod a 600 => EPERM',
+  'rename a b => EPERM',
+  'put d/new x => 1',
+  'mkdir d/sub => ok',
+  'unlink d/new => EPERM',
+];
+
 const MADE = `chattr +i i; chattr +a a; chattr +i d; rm -f i 2>/dev/null || echo kept; lsattr -d i a d | cut -c1-6
 chattr =d a; lsattr a | cut -c1-7; chattr -i i; rm i; chattr +a i 2>/dev/null || echo gone`;
 
@@ -113,6 +134,33 @@ for (const driver of [kernel, plyfs]) {
           'add a z => 1',
         ]);
         assert.deepEqual(fixture.lowerChanges(), []);
+      }));
+
+    it('of upper', (t) =>
+      withFixture(t, driver, async (fixture) => {
+        const upper = fixture.upperDir!;
+        await must('sh', ['-c', 'printf text | tee i >a; mkdir d; chattr +i i; chattr +a a d'], {
+          cwd: upper,
+        });
+        await fixture.mount();
+        await play(fixture, UPPER_STEPS);
+        // The kernel refuses to clear a flag that is a real one.
+        if (driver === kernel) return;
+        await must('chattr', ['-a', 'a'], { cwd: fixture.merged });
+        await play(fixture, [
+          'open f a WRONLY => ok',
+          'write f 0 TEXT => 4',
+          'close f => ok',
+          'cat a => "TEXTmore+"',
+        ]);
+      }));
+
+    it('their change is a change of the ctime', (t) =>
+      withFixture(t, driver, async (fixture) => {
+        await fixture.mount();
+        const { stdout } = await fixture.sh(`chattr +a a; before=$(stat -c %z a); sleep 0.1
+          chattr -a a; after=$(stat -c %z a); [ "$before" = "$after" ] || echo changed`);
+        assert.equal(stdout, 'changed\n');
       }));
 
     it('set and cleared through the mount', (t) =>
