@@ -4,8 +4,9 @@
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
-import { copyAttributes } from './copy-attributes.js';
+import { copyAttributes, type Target } from './copy-attributes.js';
 import { dirOf, type Inode, type LowerData, RealDir, type RealFile } from './inode.js';
+import { copiedFlags, giveFlags } from './inode-flags.js';
 import { install } from './install.js';
 import { linkUp, linkUpFirst } from './link-index.js';
 import { locate, locateDir, openData, openTopmost, statAt, statInode } from './locate.js';
@@ -67,6 +68,20 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   return upper;
 }
 
+/** Flags of the directory `from` for the one that is made as `temp`. */
+function copyDirFlags(ov: Overlay, from: Target, temp: string): void {
+  const how = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
+  let fd = ov.open(from.fd, from.name === '' ? '.' : from.name, how);
+  if (fd < 0) return;
+  const flags = copiedFlags(fd);
+  sys.close(fd);
+  if (flags === 0) return;
+  fd = ov.open(ov.work, temp, how);
+  if (fd < 0) return;
+  giveFlags(ov, fd, flags);
+  sys.close(fd);
+}
+
 function copyUpOneDir(ov: Overlay, inode: Inode, parent: Inode, upperParent: RealDir): RealDir {
   const dir = dirOf(inode);
   statInode(ov, inode);
@@ -76,8 +91,10 @@ function copyUpOneDir(ov: Overlay, inode: Inode, parent: Inode, upperParent: Rea
   must(sys.mkdirat(ov.work, temp, 0o700), 'mkdirat');
   try {
     locateDir(ov, from.dir);
-    copyAttributes(ov, { fd: ov.atFd, name: ov.atName, layer: from.dir.layer }, { fd: ov.work, name: temp });
-    writeOrigin(ov, ov.atFd, ov.atName, from.dir.layer, { fd: ov.work, name: temp });
+    const { atFd, atName } = ov;
+    copyAttributes(ov, { fd: atFd, name: atName, layer: from.dir.layer }, { fd: ov.work, name: temp });
+    copyDirFlags(ov, { fd: atFd, name: atName }, temp);
+    writeOrigin(ov, atFd, atName, from.dir.layer, { fd: ov.work, name: temp });
     if (ov.options.fsync === 'strict') syncTemp(ov, temp);
     install(ov, parent, (upperFd) => sys.renameat2(ov.work, temp, upperFd, inode.name, 0));
   } catch (error) {
@@ -144,6 +161,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
       markMetacopy(ov, copy.fd);
     }
     copyAttributes(ov, from, to);
+    if (inode.data === null) giveFlags(ov, copy.fd, copiedFlags(copy.source));
     if (inode.parent !== null) {
       if (keepsOrigin) writeOrigin(ov, from.fd, from.name, inode.lowerDir!.layer, to);
       if (!metacopy) must(dataWritten(ov, copy), 'write copied-up data');

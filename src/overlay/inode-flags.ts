@@ -69,15 +69,37 @@ export function recordProtection(ov: Overlay, attributes: number, to: Target): v
   else must(rc, 'record flags');
 }
 
+const FS_IOC_GETFLAGS = 0x80086601;
+const FS_IOC_SETFLAGS = 0x40086602;
+/** FS_SYNC_FL and FS_NOATIME_FL (chattr +S, +A): what ovl_copy_fileattr() copies of the other flags. */
+const COPIED_FLAGS = 0x88;
+const flagsRaw = Buffer.alloc(8);
+
+/** Those of the other flags of an open file or directory that its copy is to have; 0 where a filesystem has none. */
+export function copiedFlags(from: number): number {
+  return sys.ioctl(from, FS_IOC_GETFLAGS, flagsRaw) < 0 ? 0 : flagsRaw.readUInt32LE(0) & COPIED_FLAGS;
+}
+
+/** Gives {@link copiedFlags} to an open copy. Upper's filesystem need not have them. */
+export function giveFlags(ov: Overlay, to: number, flags: number): void {
+  if (flags === 0) return;
+  let rc = sys.ioctl(to, FS_IOC_GETFLAGS, flagsRaw);
+  if (rc >= 0) {
+    flagsRaw.writeUInt32LE(((flagsRaw.readUInt32LE(0) & ~COPIED_FLAGS) | flags) >>> 0, 0);
+    rc = sys.ioctl(to, FS_IOC_SETFLAGS, flagsRaw);
+  }
+  ov.bestEffort('copy flags', rc);
+}
+
 /** How the flag ioctls show the two: FS_IOC_GETFLAGS and its setter, FS_IOC_FSGETXATTR and its. */
 const AS_FLAGS = { immutable: 0x10, append: 0x20 };
 const AS_XFLAGS = { immutable: 0x8, append: 0x10 };
 const GETTERS = new Map([
-  [0x80086601, AS_FLAGS],
+  [FS_IOC_GETFLAGS, AS_FLAGS],
   [0x801c581f, AS_XFLAGS],
 ]);
 const SETTERS = new Map([
-  [0x40086602, AS_FLAGS],
+  [FS_IOC_SETFLAGS, AS_FLAGS],
   [0x401c5820, AS_XFLAGS],
 ]);
 

@@ -163,6 +163,25 @@ for (const driver of [kernel, plyfs]) {
         assert.equal(stdout, 'changed\n');
       }));
 
+    it('other flags are copied up', (t) =>
+      withFixture(t, driver, async (fixture) => {
+        const [lower = ''] = fixture.lower;
+        if ((await run('chattr', ['+A', `${lower}/free`, `${lower}/e`])).code !== 0)
+          return t.skip('no chattr +A');
+        await fixture.mount();
+        await play(fixture, ['add free y => 1', 'put e/new x => 1', 'add p/f y => 1']);
+        const flags = await must('lsattr', ['-d', 'free', 'e', 'p', 'p/f'], {
+          cwd: fixture.upperDir!,
+        });
+        assert.deepEqual(
+          flags
+            .trim()
+            .split('\n')
+            .map((line) => `${line.slice(7, 8)} ${line.split(' ').at(-1)}`),
+          ['A free', 'A e', '- p', '- p/f'],
+        );
+      }));
+
     it('set and cleared through the mount', (t) =>
       withFixture(t, driver, async (fixture) => {
         await must('chattr', ['-i', `${fixture.lower[0]}/i`]);
