@@ -61,9 +61,11 @@ export function statInode(ov: Overlay, inode: Inode): void {
   if (rc < 0) must(rc === -sys.ENOENT ? -sys.ESTALE : rc, 'statx');
 }
 
-/** Space that the data of a metacopy takes. */
+/** Space that the data of the metacopy in `ov.stat` takes, or would if it were there. */
 function dataBlocks(ov: Overlay, data: LowerData): number {
-  return sys.statx(ov.dirs.fd(data.dir), data.name, ov.probe) < 0 ? 0 : ov.probe.blocks;
+  if (sys.statx(ov.dirs.fd(data.dir), data.name, ov.probe) >= 0) return ov.probe.blocks;
+  const { size, blksize } = ov.stat;
+  return (Math.ceil(size / blksize) * blksize) / 512;
 }
 
 /** Fills `out` from `ov.stat`, which belongs to `inode`'s real object, as ovl_getattr(). */

@@ -226,7 +226,7 @@ export const metacopies: Scenarios = {
       'cat d/f',
       'cat g',
       'stat g size,blocks',
-      'stat missing size',
+      'stat missing size,blocks',
       'cat missing',
       'cat link',
       'cat directory',
