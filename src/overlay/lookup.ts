@@ -10,7 +10,7 @@ import { isVisible, type Listing, type NameInfo, sourceOf } from './listing.js';
 import { statIfThere, statInode } from './locate.js';
 import { isImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
-import { findMetacopyData, looksHollow } from './metacopy.js';
+import { findMetacopyData, looksHollow, mayBeMetacopy } from './metacopy.js';
 import type { MountPoints } from './mount-points.js';
 import { addName, dropInode, makeFirst, removeName } from './names.js';
 import { originIno } from './origin-ino.js';
@@ -159,7 +159,7 @@ function makeLowerFile(ov: Overlay, parent: Inode, name: string, type: number, w
   inode.lowerDir = where;
   inode.lowerName = name;
   ov.inoMap.map(where.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
-  if (type === sys.S_IFREG && (ov.options.metacopy || looksHollow(ov.stat))) {
+  if (type === sys.S_IFREG && mayBeMetacopy(ov, ov.stat)) {
     orDrop(ov, inode, () => findMetacopyData(ov, inode, where));
   }
   if (linked) orDrop(ov, inode, () => attachLower(ov, inode, where, name));

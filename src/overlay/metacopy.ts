@@ -5,7 +5,7 @@ import { dirOf, type Inode, RealDir, type RealFile } from './inode.js';
 import { isAbsent } from './lookup.js';
 import { readMarks, readOrigin } from './marks.js';
 import { decodeOrigin } from './origin.js';
-import { checkComponent, leafOf, type Route, reroute, walk } from './redirect.js';
+import { checkComponent, leafOf, type Route, reroute, splitRedirect, walk } from './redirect.js';
 import type { Overlay } from './state.js';
 
 /**
@@ -26,6 +26,24 @@ export function looksHollow(stat: sys.Stat): boolean {
   return stat.blocks === 0 || stat.size > stat.blocks * 512;
 }
 
+/** Whether the xattrs of a lower regular file, which `stat` is of, are worth a question for {@link findMetacopyData}. */
+export function mayBeMetacopy(ov: Overlay, stat: sys.Stat): boolean {
+  return ov.options.metacopy || hasData(ov) || looksHollow(stat);
+}
+
+function hasData(ov: Overlay): boolean {
+  return ov.lowest < ov.opened.layers.length - 1;
+}
+
+/**
+ * Whether a metacopy leads from the lowest of the other layers to a data-only one. That is followed whatever metacopy= and
+ * redirect_dir= say: who gives such layers wants it, and they can't be reached otherwise.
+ */
+function leadsToData(ov: Overlay, where: RealDir, redirect: string | null): boolean {
+  const isLowest = !where.isUpper && where.layer.index === ov.lowest;
+  return isLowest && hasData(ov) && (redirect?.startsWith('/') ?? false);
+}
+
 /**
  * If the regular file `inode`, whose topmost object is in `where`, is a metacopy, finds its data. EPERM when
  * metacopies are switched off, EIO when there is no data, ESTALE when an index says that it is other data (ovl_lookup()).
@@ -35,13 +53,15 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
   let marks = readMarks(ov, ov.dirs.fd(where), inode.name);
   if (!marks.metacopy) return;
   if (marks.badMetacopy) fail(sys.EIO, 'metacopy');
-  if (!ov.options.metacopy) fail(sys.EPERM, 'metacopy');
+  const toData = leadsToData(ov, where, marks.redirect);
+  if (!ov.options.metacopy && !toData) fail(sys.EPERM, 'metacopy');
   let at = top;
   let first: RealFile | null = null;
   const search: Search = { route: { absolute: false, components: [inode.name] } };
   const { redirect } = marks;
   while (marks.metacopy && at.dir.layer.kind !== 'data') {
-    if (marks.redirect !== null) search.route = reroute(ov, search.route, marks.redirect, 0);
+    if (toData) search.route = splitRedirect(marks.redirect!);
+    else if (marks.redirect !== null) search.route = reroute(ov, search.route, marks.redirect, 0);
     const next: RealFile | null = search.route.absolute
       ? belowRoot(ov, at, search, first !== null || !where.isUpper)
       : belowParent(ov, inode, at, search.route.components[0]!);

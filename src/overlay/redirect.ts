@@ -10,14 +10,19 @@ import type { Overlay } from './state.js';
 
 /**
  * Components of a redirect: an absolute path from the overlay root, or one name in the same directory. EINVAL for
- * anything else, EPERM when redirects are not to be followed (ovl_check_redirect()).
+ * anything else (ovl_check_redirect()).
  */
-function parseRedirect(ov: Overlay, redirect: string): { absolute: boolean; components: string[] } {
-  if (ov.options.redirectDir === 'nofollow') fail(sys.EPERM, 'redirect');
+export function splitRedirect(redirect: string): { absolute: boolean; components: string[] } {
   const absolute = redirect.startsWith('/');
   const components = (absolute ? redirect.slice(1) : redirect).split('/');
   if (components.includes('') || (!absolute && components.length > 1)) fail(sys.EINVAL, 'redirect');
   return { absolute, components };
+}
+
+/** The same. EPERM when redirects are not to be followed. */
+function parseRedirect(ov: Overlay, redirect: string): { absolute: boolean; components: string[] } {
+  if (ov.options.redirectDir === 'nofollow') fail(sys.EPERM, 'redirect');
+  return splitRedirect(redirect);
 }
 
 /** Where directories or files are looked for: a path from the overlay root, or names from the parent's parts. */

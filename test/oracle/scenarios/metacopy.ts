@@ -249,6 +249,34 @@ export const metacopies: Scenarios = {
     ],
     look: 'last',
   },
+  ...Object.fromEntries(
+    ['redirect_dir=follow', 'redirect_dir=nofollow'].map((option) => [
+      `data-only-without-metacopy-${option.slice(13)}`,
+      {
+        options: [option],
+        data: 2,
+        upper: [...hollow('u', 4, '/@/x/a'), ...hollow('f', 4, '/@/x/a')],
+        lower: [
+          [...hollow('high', 4, '/@/x/a'), ...hollow('over', 4), 'dir d'],
+          [
+            ...[...hollow('d/low', 4, '/@/x/a'), ...hollow('g', 5, '/@/x/b'), ...hollow('over', 4, '/@/x/a')],
+            ...[...hollow('f', 4, '/@/x/a'), ...hollow('relative', 5, 'x'), ...hollow('nameless', 5)],
+            ...[...hollow('missing', 5, '/@/x/none'), ...hollow('broken', 5, '/@//x'), 'put plain x'],
+          ],
+          ['put x/a data', 'put over data'],
+          ['put x/b other'],
+        ],
+        steps: [
+          ...['high', 'over', 'd/low', 'g', 'f', 'u', 'relative', 'nameless', 'broken'].map(
+            (name) => `stat ${name}`,
+          ),
+          ...['stat missing size', 'cat d/low', 'cat g', 'cat plain', 'list .', 'list d'],
+          ...['chmod d/low 600', 'cat d/low', 'add g x', 'cat g', 'link g h', 'rename d/low low', 'cat low'],
+        ],
+        look: 'last' as const,
+      },
+    ]),
+  ),
   'metacopy-data-only-views': {
     options,
     data: 1,
