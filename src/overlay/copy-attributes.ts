@@ -1,6 +1,6 @@
 /** What a copy-up preserves besides data: owner, xattrs (ACLs, capabilities, labels), mode, times. */
 import * as sys from '../sys/index.js';
-import { must } from '../vfs/errors.js';
+import { fail, must } from '../vfs/errors.js';
 import type { Layer } from './config.js';
 import { recordProtection } from './inode-flags.js';
 import { statAt } from './locate.js';
@@ -53,14 +53,18 @@ function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: Target): v
   if (ov.opened.privileged || rc !== -sys.EPERM) must(rc, 'chown');
 }
 
-/** All xattrs but the overlay's own, as ovl_copy_xattr(): only ACLs and security labels must not get lost. */
+/**
+ * All xattrs but the overlay's own, as ovl_copy_xattr(): only ACLs and security labels must not get lost. E2BIG for an object
+ * with more names than the kernel lists.
+ */
 function copyXattrs(ov: Overlay, from: Source, to: Target): void {
   const names = sys.xattrNames(from.fd, from.name);
-  if (typeof names === 'number') return;
-  for (const name of names) {
+  if (names === -sys.EOPNOTSUPP) return;
+  if (typeof names === 'number') fail(-names, 'listxattr');
+  for (const name of names as readonly string[]) {
     const own = name.startsWith(ov.own.prefix) && !name.startsWith('overlay.', ov.own.prefix.length);
     if (own) continue;
-    const target = ov.owners === null ? name : translated(ov, from.layer, name);
+    const target = translated(ov, from.layer, name);
     if (target === null) continue;
     const size = sys.getxattr(from.fd, from.name, name, ov.scratch, ov.scratch.length);
     if (size === -sys.ENODATA) continue;

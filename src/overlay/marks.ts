@@ -36,12 +36,34 @@ const NO_MARKS: Marks = {
   origin: false,
 };
 
+/** Errors of listxattr(2) that say of an object, or of its filesystem, that there are no marks. */
+const WITHOUT_MARKS = new Set([sys.EOPNOTSUPP, sys.ENODATA, sys.ENOENT, sys.EACCES, sys.EPERM]);
+
+/**
+ * Names of xattrs, the marks among them. The kernel lists no more than 64 KiB (E2BIG): whoever gives an object more must not
+ * make its marks disappear, so then these are asked for one by one.
+ */
+function markNames(ov: Overlay, dirfd: number, name: string): readonly string[] {
+  const names = sys.xattrNames(dirfd, name);
+  if (typeof names !== 'number') return names;
+  if (WITHOUT_MARKS.has(-names)) return [];
+  if (names !== -sys.E2BIG) return fail(-names, 'listxattr');
+  const { opaque, redirect, metacopy, origin } = ov.own;
+  const all = [opaque, FOREIGN_OPAQUE, redirect, metacopy, origin];
+  return all.filter((mark) => sys.getxattr(dirfd, name, mark, ov.scratch, 0) >= 0);
+}
+
+/** A value as C has it. Were more of it taken for a name, system calls would see another one: `..` in place of `..\0`. */
+function untilNul(value: string): string {
+  const end = value.indexOf('\0');
+  return end < 0 ? value : value.slice(0, end);
+}
+
 /** Reads the marks of `name` in the directory `dirfd`: one call when the object has no xattr, as is usual. */
 export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
   const { scratch, own } = ov;
-  const names = sys.xattrNames(dirfd, name);
-  // A symlink or a filesystem without xattrs has no marks.
-  if (typeof names === 'number' || names.length === 0) return NO_MARKS;
+  const names = markNames(ov, dirfd, name);
+  if (names.length === 0) return NO_MARKS;
   let opaque = false;
   let xwhiteouts = false;
   let redirect: string | null = null;
@@ -54,7 +76,7 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
       if (value === 'y') opaque = true;
       if (value === 'x') xwhiteouts = true;
     } else if (xattr === own.redirect) {
-      redirect = readText(ov, dirfd, name, xattr);
+      redirect = untilNul(readText(ov, dirfd, name, xattr));
     } else if (xattr === own.metacopy) {
       metacopy = true;
       const size = sys.getxattr(dirfd, name, xattr, scratch, 0);

@@ -17,6 +17,7 @@ import {
   EPERM,
   MOUNT_ATTR__ATIME,
   MOUNT_ATTR_NOATIME,
+  MOUNT_ATTR_NODEV,
   MOUNT_ATTR_NODIRATIME,
   MOUNT_ATTR_RDONLY,
   MS_PRIVATE,
@@ -60,13 +61,15 @@ const READ_ONLY: Access = { readOnly: MOUNT_ATTR_RDONLY, accessTimes: MOUNT_ATTR
 
 /**
  * Private first of all: a clone of a shared mount would receive every mount made later under the original, ours
- * included. A user namespace may not change access time settings that it inherited, hence the second try.
+ * included. Devices are for callers to open, by the kernel: what took the place of a file a moment ago must not be opened by
+ * us. A user namespace may not change access time settings that it inherited, hence the second try.
  */
 function setAttributes(clone: number, { readOnly, accessTimes }: Access): boolean {
+  const set = readOnly | MOUNT_ATTR_NODEV;
   const clear = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
-  const rc = mountSetattr(clone, { set: readOnly | accessTimes, clear, propagation: MS_PRIVATE });
+  const rc = mountSetattr(clone, { set: set | accessTimes, clear, propagation: MS_PRIVATE });
   if (rc !== -EPERM) return rc === 0;
-  return mountSetattr(clone, { set: readOnly, clear: 0, propagation: MS_PRIVATE }) === 0;
+  return mountSetattr(clone, { set, clear: 0, propagation: MS_PRIVATE }) === 0;
 }
 
 /** Deepest directory that contains (or is) every one of the canonical paths. */

@@ -208,21 +208,27 @@ export class Owners {
 
 const SECURITY = 'security.';
 const ENCODED = 'user.containers.override_';
-const HIDDEN = ['user.fuseoverlayfs.', 'security.fuseoverlayfs.', ENCODED];
+/**
+ * Marks of others that are read in layers. Callers can't set them, whatever the layers use now: those on an upper's root would
+ * tell the next mount whom its files belong to.
+ */
+const FOREIGN = ['user.fuseoverlayfs.', 'security.fuseoverlayfs.', ENCODED];
 
-/** The name under which a layer in the containers format keeps a caller's xattr; null: callers may not use it. */
+function isForeign(name: string): boolean {
+  return FOREIGN.some((prefix) => name.startsWith(prefix));
+}
+
+/** The name under which a layer (null: none that keeps owners) keeps a caller's xattr; null: callers may not use it. */
 export function encodedXattr(layer: Layer | null, name: string): string | null {
-  if (layer === null || layer.override === null) return name;
-  if (layer.override === OVERRIDE_CONTAINERS && name.startsWith(SECURITY)) return ENCODED + name;
-  return HIDDEN.some((prefix) => name.startsWith(prefix)) ? null : name;
+  if (layer?.override === OVERRIDE_CONTAINERS && name.startsWith(SECURITY)) return ENCODED + name;
+  return isForeign(name) ? null : name;
 }
 
 /** The name that callers see for one that a layer has; null: they don't. */
 export function decodedXattr(layer: Layer | null, stored: string): string | null {
-  if (layer === null || layer.override === null) return stored;
-  if (layer.override === OVERRIDE_CONTAINERS) {
+  if (layer?.override === OVERRIDE_CONTAINERS) {
     if (stored.startsWith(ENCODED + SECURITY)) return stored.slice(ENCODED.length);
     if (stored.startsWith(SECURITY)) return null;
   }
-  return HIDDEN.some((prefix) => stored.startsWith(prefix)) ? null : stored;
+  return isForeign(stored) ? null : stored;
 }

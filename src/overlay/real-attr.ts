@@ -6,9 +6,9 @@ export function chown(fd: number, name: string, uid: number, gid: number): numbe
   return name === '' ? sys.fchown(fd, uid, gid) : sys.fchownat(fd, name, uid, gid);
 }
 
-/** chmod(2), never of a symlink. An O_PATH descriptor is reached by its name in /proc. Returns 0 or -errno. */
+/** chmod(2) that follows no symlink. Returns 0 or -errno. */
 export function chmod(fd: number, name: string, mode: number): number {
-  return name === '' ? sys.fchmodat(sys.AT_FDCWD, `/proc/self/fd/${fd}`, mode) : sys.fchmodat(fd, name, mode);
+  return name === '' ? sys.chmodFd(fd, mode) : sys.fchmodat(fd, name, mode);
 }
 
 /** utimensat(2) that follows no symlink. Returns 0 or -errno. */

@@ -24,7 +24,7 @@ export function openForListing(parent: number, name: string): number {
 
 /** By descriptor: by name this would follow a symlink that takes the directory's place meanwhile. */
 function makeOurs(fd: number): number {
-  return sys.fchmodat(sys.AT_FDCWD, `/proc/self/fd/${fd}`, 0o700);
+  return sys.chmodFd(fd, 0o700);
 }
 
 /**

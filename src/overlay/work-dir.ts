@@ -4,7 +4,7 @@
  */
 
 import {
-  AT_FDCWD,
+  chmodFd,
   close,
   EACCES,
   ENODATA,
@@ -14,7 +14,7 @@ import {
   EPERM,
   EROFS,
   errnoName,
-  fchmodat,
+  fchown,
   fstatx,
   mkdirat,
   mknodat,
@@ -106,12 +106,20 @@ function makeDir(base: WorkBase, name: string, found: boolean): number {
   if (made < 0) throw failed(base, `create '${name}'`, made);
   const fd = openDir(base.fd, name, O_PATH);
   if (fd < 0) throw failed(base, `open '${name}'`, fd);
-  const rc = plain(fd, base.mode);
+  const taken = takeOver(fd);
+  const rc = taken < 0 ? taken : plain(fd, base.mode);
   if (rc < 0) {
     close(fd);
     throw failed(base, `prepare '${name}'`, rc);
   }
   return fd;
+}
+
+/** Makes a directory that was found our own: its owner could change under our hands what is built in it. Returns 0 or -errno. */
+function takeOver(fd: number): number {
+  const rc = fstatx(fd, stat);
+  if (rc < 0 || stat.uid === process.geteuid!()) return rc;
+  return fchown(fd, process.geteuid!(), process.getegid!());
 }
 
 /** Takes from a directory what it inherited (ACLs, set-gid): what is built in it would inherit it again. */
@@ -122,7 +130,7 @@ function plain(fd: number, mode: number): number {
   }
   const rc = fstatx(fd, stat);
   if (rc < 0 || (stat.mode & 0o7777) === mode) return rc;
-  return fchmodat(AT_FDCWD, `/proc/self/fd/${fd}`, mode);
+  return chmodFd(fd, mode);
 }
 
 /** An empty `work`. Throws a {@link UserError} when leftovers must not or can't be cleared. */
@@ -133,7 +141,12 @@ export function openWork(base: WorkBase, held: Descriptors): number {
 /** The `index` of link-index.ts, which outlives the mount. */
 export function openIndex(base: WorkBase, held: Descriptors): number {
   const fd = openDir(base.fd, INDEX, O_PATH);
-  if (fd >= 0) return held.add(fd);
+  if (fd >= 0) {
+    held.add(fd);
+    const rc = takeOver(fd);
+    if (rc < 0) throw failed(base, `prepare '${INDEX}'`, rc);
+    return fd;
+  }
   if (fd !== -ENOENT) throw failed(base, `open '${INDEX}'`, fd);
   return held.add(makeDir(base, INDEX, false));
 }

@@ -1,10 +1,23 @@
 /** Owner, mode and times of files. */
-import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from './consts.js';
-import { native, path, result, TOO_LONG } from './ffi.js';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  O_CLOEXEC,
+  O_NOFOLLOW,
+  O_PATH,
+  S_IFLNK,
+  S_IFMT,
+} from './consts.js';
+import { EBADF, EOPNOTSUPP } from './errno.js';
+import { native, nativeSyscall, path, result, TOO_LONG } from './ffi.js';
+import { close, openat } from './file.js';
+import { fstatx, Stat } from './stat.js';
 
 const fchownatCall = native('int', 'fchownat', ['int', 'void *', 'uint', 'uint', 'int']);
 const fchmodCall = native('int', 'fchmod', ['int', 'uint']);
 const fchmodatCall = native('int', 'fchmodat', ['int', 'void *', 'uint', 'int']);
+const fchmodat2Call = nativeSyscall(['int', 'void *', 'uint', 'int']);
 const utimensatCall = native('int', 'utimensat', ['int', 'void *', 'void *', 'int']);
 const futimensCall = native('int', 'futimens', ['int', 'void *']);
 
@@ -30,16 +43,45 @@ export function fchmod(fd: number, mode: number): number {
   return result(fchmodCall(fd, mode));
 }
 
-/** Mode bits by name. It follows symlinks: only for a name that is known not to be one. */
+/** Mode bits of any descriptor, O_PATH included, by its name in /proc. */
+export function chmodFd(fd: number, mode: number): number {
+  return result(fchmodatCall(AT_FDCWD, path(`/proc/self/fd/${fd}`), mode, 0));
+}
+
+/** Linux 6.6. Where it is there, it looks at the descriptor first. */
+const SYS_FCHMODAT2 = 452;
+const hasFchmodat2 = result(fchmodat2Call(SYS_FCHMODAT2, -1, path('.'), 0, 0)) === -EBADF;
+
+const stat = new Stat();
+
+/**
+ * Mode bits by name. A symlink is not followed, though it may have taken the place of what was there a moment ago:
+ * EOPNOTSUPP for one.
+ */
 export function fchmodat(dirfd: number, name: string, mode: number): number {
   const p = path(name);
-  return p === null ? TOO_LONG : result(fchmodatCall(dirfd, p, mode, 0));
+  if (p === null) return TOO_LONG;
+  if (hasFchmodat2) return result(fchmodat2Call(SYS_FCHMODAT2, dirfd, p, mode, AT_SYMLINK_NOFOLLOW));
+  return chmodOpened(dirfd, name, mode);
+}
+
+/** The same for older kernels. */
+export function chmodOpened(dirfd: number, name: string, mode: number): number {
+  const fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return fd;
+  let rc = fstatx(fd, stat);
+  if (rc >= 0) rc = (stat.mode & S_IFMT) === S_IFLNK ? -EOPNOTSUPP : chmodFd(fd, mode);
+  close(fd);
+  return rc;
 }
 
 const times = Buffer.alloc(32);
 
+/** The last second that the kernel knows; as a double it would be one more. */
+const LAST_SECOND = 2n ** 63n - 1n;
+
 function putTime(at: number, seconds: number, nanoseconds: number): void {
-  times.writeBigInt64LE(BigInt(seconds), at);
+  times.writeBigInt64LE(seconds >= 2 ** 63 ? LAST_SECOND : BigInt(seconds), at);
   times.writeBigInt64LE(BigInt(nanoseconds), at + 8);
 }
 
