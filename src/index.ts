@@ -12,7 +12,8 @@ export {
 } from './mount.js';
 export { UserError } from './overlay/user-error.js';
 export { type Fate, type RunOptions, type RunResult, run } from './run/run.js';
-export { askMount, type MountReport } from './session/control.js';
+export { askMount } from './session/control.js';
+export type { MountReport } from './session/mount-report.js';
 export { type ApplyOptions, apply } from './tools/apply.js';
 export {
   type CheckOptions,

@@ -91,9 +91,9 @@ export function giveFlags(ov: Overlay, to: number, flags: number): void {
   ov.bestEffort('copy flags', rc);
 }
 
-/** How the flag ioctls show the two: FS_IOC_GETFLAGS and its setter, FS_IOC_FSGETXATTR and its. */
-const AS_FLAGS = { immutable: 0x10, append: 0x20 };
-const AS_XFLAGS = { immutable: 0x8, append: 0x10 };
+/** How the flag ioctls show the two: FS_IOC_GETFLAGS and its setter, FS_IOC_FSGETXATTR and its. `size`: of their argument in bytes. */
+const AS_FLAGS = { immutable: 0x10, append: 0x20, size: 4 };
+const AS_XFLAGS = { immutable: 0x8, append: 0x10, size: 28 };
 const GETTERS = new Map([
   [FS_IOC_GETFLAGS, AS_FLAGS],
   [0x801c581f, AS_XFLAGS],
@@ -109,11 +109,13 @@ const SETTERS = new Map([
  */
 export function ioctl(ov: Overlay, inode: Inode, command: number, data: Buffer): void {
   const setter = SETTERS.get(command);
+  const getter = setter ?? GETTERS.get(command) ?? fail(sys.ENOTTY, 'ioctl');
+  // The real ioctl reads and writes so much whatever `data` has.
+  if (data.length < getter.size) fail(sys.ENOTTY, 'ioctl');
   if (setter !== undefined) {
     setFlags(ov, inode, command, data, setter);
     return;
   }
-  const getter = GETTERS.get(command) ?? fail(sys.ENOTTY, 'ioctl');
   must(sys.ioctl(dataFd(ov, inode, false), command, data), 'ioctl');
   const bits = protectionOf(ov, inode);
   let shown = data.readUInt32LE(0);

@@ -93,7 +93,14 @@ function scratchDirectory(given: string | undefined): string {
 /** Options with a working directory. */
 type Settled = RunOptions & { readonly cwd: string };
 
-function plan(options: Settled, scratch: string): Covered[] {
+/** A work directory for an upper that was named: on its filesystem, and new, since it is removed in the end. */
+function workBeside(upper: string): string {
+  const path = Buffer.from(upper).latin1Slice();
+  tried('create', path, () => mkdirSync(upper, { recursive: true }));
+  return tried('use', path, () => mkdtempSync(`${upper.replace(/\/+$/, '')}.plyfs-work-`));
+}
+
+function plan(options: Settled, scratch: string, workOfUpper: string | null): Covered[] {
   const place = (n: number): { upper: string; work: string } => {
     const [upper, work] = [`${scratch}/upper${n}`, `${scratch}/work${n}`];
     for (const dir of [upper, work]) mkdirSync(dir);
@@ -101,13 +108,9 @@ function plan(options: Settled, scratch: string): Covered[] {
   };
   const { lower, upper } = options;
   const first = place(0);
-  if (upper !== undefined) {
-    // The work directory must be on the upper's filesystem.
-    const work = `${upper.replace(/\/+$/, '')}.plyfs-work`;
-    for (const dir of [upper, work])
-      tried('create', Buffer.from(dir).latin1Slice(), () => mkdirSync(dir, { recursive: true }));
+  if (upper !== undefined && workOfUpper !== null) {
     first.upper = upper;
-    first.work = work;
+    first.work = workOfUpper;
   }
   const covered = [{ at: '', lower: lower ?? ['/'], ...first }];
   if (lower === undefined) {
@@ -241,8 +244,10 @@ export async function run(given: RunOptions): Promise<RunResult> {
   const options = { ...given, cwd: given.cwd ?? ownDirectory() };
   const scratch = scratchDirectory(options.scratch);
   let keep = options.keep === true;
+  let work: string | null = null;
   try {
-    const covered = plan(options, scratch);
+    if (options.upper !== undefined) work = workBeside(options.upper);
+    const covered = plan(options, scratch, work);
     const root = `${scratch}/root`;
     mkdirSync(root);
     const exitCode = await runIn(options, covered, root);
@@ -259,8 +264,7 @@ export async function run(given: RunOptions): Promise<RunResult> {
     const isKept = (keep || options.upper !== undefined) && options.readOnly !== true;
     return { exitCode, ...result, kept: isKept ? kept : null, committed: fate === 'commit' };
   } finally {
-    if (options.upper !== undefined)
-      rmSync(`${options.upper.replace(/\/+$/, '')}.plyfs-work`, { recursive: true, force: true });
+    if (work !== null) rmSync(work, { recursive: true, force: true });
     for (const name of keep ? ['root'] : ['.']) rmSync(join(scratch, name), { recursive: true, force: true });
   }
 }

@@ -10,8 +10,9 @@ import { createConnection, createServer, type Server } from 'node:net';
 import { rowOf } from '../fuse/optable.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { printOptions } from '../overlay/options.js';
-import { majorOf, minorOf } from '../sys/index.js';
+import { majorOf, minorOf, readMounts, umask } from '../sys/index.js';
 import type { Stats as Counts } from './counters.js';
+import { type MountReport, parseReport } from './mount-report.js';
 import { removeStaleSockets } from './stale-sockets.js';
 
 /** Directory of a system-wide service. */
@@ -19,23 +20,6 @@ const SYSTEM = '/run/plyfs';
 /** A report is a few KiB per hundred layers. */
 const MAX_REPORT = 16 << 20;
 const TIMEOUT = 5000;
-
-/** What a mount says about itself. Paths are latin1, one char a byte. */
-export interface MountReport {
-  readonly version: 1;
-  readonly pid: number;
-  readonly mountpoint: string;
-  readonly startedAt: string;
-  readonly options: Pick<OverlayOptions, 'lowerdir' | 'datadir' | 'upperdir' | 'workdir' | 'userxattr'>;
-  /** The options in force that are no defaults, as they are typed. */
-  readonly optionText: readonly string[];
-  readonly stats: Counts;
-  /** Names of the requests in `stats`, by opcode number. */
-  readonly names: Readonly<Record<number, string>>;
-  readonly memory: { readonly rss: number; readonly heapUsed: number; readonly external: number };
-  /** Open descriptors of the serving process. */
-  readonly descriptors: number;
-}
 
 /**
  * Where this process may listen, the better place first. Root of a user namespace may not write /run. A user's directory
@@ -150,7 +134,10 @@ export async function openControl(device: string, of: Reported): Promise<Control
     connection.end(`${JSON.stringify(report(of))}\n`);
   });
   server.on('error', () => {});
+  // The thread that serves has no umask, and is this one, mostly.
+  const mask = umask(0o177);
   server.listen(path);
+  umask(mask);
   server.unref();
   void removeStaleSockets(place);
   return {
@@ -185,22 +172,23 @@ function ask(path: string): Promise<MountReport | null> {
       else chunks.push(chunk);
     });
     connection.on('error', () => {});
-    connection.on('close', () => {
-      try {
-        resolve(JSON.parse(Buffer.concat(chunks).toString('utf8')) as MountReport);
-      } catch {
-        // Nobody listens, or it ended half-way.
-        resolve(null);
-      }
-    });
+    connection.on('close', () => resolve(parseReport(Buffer.concat(chunks).toString('utf8'))));
   });
 }
 
-/** The report of the mount on `device` (`major:minor`); null when nobody answers for it. */
+/** Whose mount `device` is, as the kernel has it; this user's when it is not seen here. */
+function ownerOf(device: string): number {
+  const mount = readMounts().find((one) => one.device === device);
+  const match = /(?:^|,)user_id=(\d+)(?:,|$)/.exec(mount?.superOptions ?? '');
+  return match === null ? process.geteuid!() : Number(match[1]);
+}
+
+/** The report of the mount on `device` (`major:minor`); null when nobody answers for it who may. */
 export async function askMount(device: string): Promise<MountReport | null> {
   const own = process.geteuid!();
+  const owner = ownerOf(device);
   for (const [directory, uids] of candidates()) {
-    if (!isPrivate(directory, uids)) continue;
+    if (!uids.includes(owner) || !isPrivate(directory, uids)) continue;
     if (uids.includes(own)) await removeStaleSockets(directory);
     const path = `${directory}/${socketName(device)}`;
     if (statOf(path)?.isSocket() !== true) continue;

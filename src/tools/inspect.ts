@@ -240,12 +240,21 @@ class Inspector {
       mode: (stat.mode & 0o7777).toString(8).padStart(4, '0'),
       owner: `${stat.uid}:${stat.gid}`,
       size: stat.size,
-      mtime: new Date(stat.mtime * 1000 + stat.mtimeNsec / 1e6).toISOString(),
+      mtime: timeText(stat),
       ino: inoText(stat.inoLo, stat.inoHi),
       nlink: stat.nlink,
       marks,
     };
   }
+}
+
+/** The last moment that a Date can be, in seconds. */
+const LAST_DATE = 8.64e12;
+
+/** A file may have any time. */
+function timeText({ mtime, mtimeNsec }: sys.Stat): string {
+  if (Math.abs(mtime) >= LAST_DATE) return `${mtime} s`;
+  return new Date(mtime * 1000 + mtimeNsec / 1e6).toISOString();
 }
 
 /** The value of one of the overlay's xattrs for people. */

@@ -88,11 +88,20 @@ function walk(dirfd: number, prefix: string, depth: number, visit: Visit): void 
 
 const value = Buffer.alloc(sys.XATTR_SIZE_MAX);
 
-/** All xattrs of an object as stored, by name in byte order; `name` "" is the descriptor itself. */
+/** Errors of listxattr(2) that say that an object, or its filesystem, has none. */
+const WITHOUT_XATTRS = new Set([sys.EOPNOTSUPP, sys.ENODATA, sys.ENOENT, sys.EACCES, sys.EPERM]);
+
+/**
+ * All xattrs of an object as stored, by name in byte order; `name` "" is the descriptor itself. Throws a UserError for one that
+ * has more than can be listed.
+ */
 export function rawXattrs(dirfd: number, name: string): Map<string, Buffer> {
   const found = new Map<string, Buffer>();
   const names = sys.xattrNames(dirfd, name);
-  if (typeof names === 'number') return found;
+  if (typeof names === 'number') {
+    if (!WITHOUT_XATTRS.has(-names)) check(names, 'list the xattrs of', name);
+    return found;
+  }
   for (const attribute of [...names].sort(byBytes)) {
     const size = sys.getxattr(dirfd, name, attribute, value, value.length);
     if (size >= 0) found.set(attribute, Buffer.from(value.subarray(0, size)));

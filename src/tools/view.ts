@@ -166,6 +166,7 @@ export class View {
     const found = new Map<string, Buffer>();
     const names = Buffer.alloc(sys.XATTR_LIST_MAX);
     const length = listxattr(this.ov, inode, 0, names, names.length);
+    if (length < 0 && length !== -sys.EOPNOTSUPP) throw failed(inode.name, length, 'listxattr');
     const value = Buffer.alloc(sys.XATTR_SIZE_MAX);
     for (const name of length > 0
       ? names

@@ -228,6 +228,16 @@ test('no ioctl but those for flags reaches a layer, where it would have our powe
       assert.throws(() => core.ask(ask), { errno: sys.ENOTTY }, `${name} 0x${command.toString(16)}`);
     }
   }
+  // Those for flags, with less memory than the real ones read and write.
+  for (const [command, size] of [
+    [0x80086601, 0],
+    [0x40086602, 3],
+    [0x801c581f, 27],
+    [0x401c5820, 4],
+  ] as const) {
+    const ask = () => core.fs.ioctl(core.node('up')!, NO_FH, command, Buffer.alloc(size));
+    assert.throws(() => core.ask(ask), { errno: sys.ENOTTY }, `${size} bytes 0x${command.toString(16)}`);
+  }
   assert.deepEqual(readdirSync(core.place.at('upper')), ['up'], 'nothing is copied up');
   core.write(core.node('up')!, 0, 'not made immutable');
 });

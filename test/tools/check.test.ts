@@ -20,7 +20,7 @@ setfattr -n trusted.overlay.redirect -v x/y b; setfattr -n trusted.overlay.redir
 setfattr -n trusted.overlay.origin -v 0xff00 d; setfattr -n trusted.overlay.opaque -v 0 d
 mkdir e; setfattr -n user.overlay.opaque -v y e
 mkdir f; setfattr -n user.fuseoverlayfs.opaque -v y f
-touch g; setfattr -n user.containers.override_stat -v 7:8:0600 g
+touch g; setfattr -n user.containers.override_stat -v 7:8:0600 g; setfattr -n user.containers.override_stat -v 0:0:755 .
 mkdir h; touch h/x; setfattr -n trusted.overlay.whiteout -v y h/x
 echo new > new`;
 
@@ -90,6 +90,16 @@ describe('plyfs check', () => {
     );
     assert.match(text.stdout, /\n14 found, 0 repaired, 14 left\n$/);
     assert.deepEqual(fingerprint(dirs.upper), untouched);
+  });
+
+  it('does not give a file the owner of an xattr that its layer does not keep owners in', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const lower = scratch.directory('lower');
+    await shell(`cd ${lower}; touch f; setfattr -n user.containers.override_stat -v 0:0:4755 f; chown 7:8 f`);
+    const before = fingerprint(lower);
+    const result = check({ lower: [lower], repair: true });
+    assert.deepEqual([codes(result), result.left], [['foreign-owner f'], 1]);
+    assert.deepEqual(fingerprint(lower), before);
   });
 
   it('repairs them, so that a kernel mount shows what was meant', async (t) => {

@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { type InspectResult, inspect } from '../../src/tools/inspect.js';
 import { kernel, plyfs } from '../support/drivers.js';
+import { run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
-import { cannotMount, changed, shell, stackDirs, tool, toolJson } from './support.js';
+import { CLI, cannotMount, changed, shell, stackDirs, tool, toolJson } from './support.js';
 
 /** Three lowers, bottom first, and what is done in a mount over them. */
 const BOTTOM =
@@ -55,6 +56,14 @@ describe('plyfs inspect', () => {
     assert.equal(at('blocked/in').winner, 2);
     assert.equal(states(at('blocked')), 'absent absent shown hidden');
     assert.equal(at('dir/n').layers[2]!.why, '/dir on layer 1 is a file');
+  });
+
+  it('tells any time that a file can have', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const script = `mount -t tmpfs none ${dirs.merged}; cd ${dirs.merged}; touch -d @99999999999999 f
+      '${process.execPath}' '${CLI}' inspect --lower . f --json`;
+    const { stdout, stderr } = await run('unshare', ['-m', '--propagation=private', 'sh', '-ec', script]);
+    assert.match(stdout, /"mtime": "99999999999999 s"/, stderr);
   });
 
   it('follows redirects and metacopies to where the data is', (t) => {

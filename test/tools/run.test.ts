@@ -91,9 +91,14 @@ describe('plyfs run', () => {
     assert.match(committed.stderr, /\ncommitted\n$/);
     assert.deepEqual(readdirSync(`${lower}/mine`), ['new']);
     const upper = `${scratch.path}/upper`;
+    // Somebody's, by a name that the work directory might have.
+    mkdirSync(`${upper}.plyfs-work`);
+    writeFileSync(`${upper}.plyfs-work/precious`, '');
     await tool([...base, '--upper', upper, '--', '/bin/sh', '-c', 'echo again > /mine/again']);
     assert.deepEqual(readdirSync(`${upper}/mine`), ['again']);
-    assert.equal(existsSync(`${upper}.plyfs-work`), false);
+    const left = readdirSync(scratch.path).filter((name) => name.startsWith('upper.'));
+    assert.deepEqual(left, ['upper.plyfs-work']);
+    assert.ok(existsSync(`${upper}.plyfs-work/precious`));
   });
 
   /** Runs the command on a terminal of its own and answers its questions; null: hangs up in place of an answer. */

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { type MountStats, statsOf } from '../../src/cli/tools/stats-numbers.js';
 import { asPrometheus } from '../../src/cli/tools/stats-prometheus.js';
 import * as api from '../../src/index.js';
-import type { MountReport } from '../../src/session/control.js';
 import { Counters } from '../../src/session/counters.js';
+import { type MountReport, parseReport } from '../../src/session/mount-report.js';
 import { plyfs } from '../support/drivers.js';
 import { run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
@@ -83,6 +83,40 @@ describe('histograms of requests', () => {
   });
 });
 
+describe('the report of a mount', () => {
+  const counters = new Counters();
+  took(counters, 3);
+  const whole = JSON.parse(JSON.stringify(reportOf(counters))) as Record<string, unknown>;
+  whole['startedAt'] = new Date(0).toISOString();
+  const read = (more: object): boolean => parseReport(JSON.stringify({ ...whole, ...more })) !== null;
+
+  it('is read when it is one', () => {
+    assert.ok(read({}));
+    assert.ok(read({ later: 'field' }));
+  });
+
+  const stats = whole['stats'] as Record<string, unknown>;
+  const options = whole['options'] as Record<string, unknown>;
+  const WRONG: Readonly<Record<string, object>> = {
+    'without layers': { options: undefined },
+    'with layers that are no text': { options: { ...options, lowerdir: [1] } },
+    'with an upper that is none': { options: { ...options, upperdir: {} } },
+    'with a request that would write on a terminal': { names: { 1: '\u001b[2J' } },
+    'with a moment that would': { startedAt: '\u001b]0;x\u0007' },
+    'with a process that would': { pid: '\u001b[2J' },
+    'without numbers': { stats: {} },
+    'with a request of which there is no histogram': { stats: { ...stats, requests: { 2: 1 } } },
+    'with a histogram of another length': { stats: { ...stats, histograms: { 1: [1] } } },
+    'with a sum that is no number': { stats: { ...stats, bugs: 'none' } },
+    'of another version': { version: 2 },
+  };
+  for (const [name, more] of Object.entries(WRONG))
+    it(`is not read ${name}`, () => assert.equal(read(more), false));
+  it('is not read when it is something else', () => {
+    for (const text of ['', '{', 'null', '[]', '1']) assert.equal(parseReport(text), null);
+  });
+});
+
 describe('plyfs stats', () => {
   const scratch = new Scratch();
   let reason: string | null = null;
@@ -122,6 +156,7 @@ describe('plyfs stats', () => {
       const device = await shell(`grep ' ${dirs.merged} ' /proc/self/mountinfo | cut -d' ' -f3`);
       socket = `/run/plyfs/${device.trim().replace(':', '-')}.sock`;
       assert.equal(statSync('/run/plyfs').mode & 0o777, 0o700);
+      assert.equal(statSync(socket).mode & 0o777, 0o600);
       const report = await api.askMount(device.trim());
       assert.deepEqual(report!.options.lowerdir, [dirs.lower]);
       await watched(dirs.merged, ['--watch', '0.3']);
@@ -169,6 +204,44 @@ describe('plyfs stats', () => {
       umount ${merged}`;
     const said = `plyfs: can't use '${merged}': the server of this mount is gone; take it away with plyfs umount.\ncode 1\n`;
     assert.equal(await shell(`(${script}) 2>&1`), said.repeat(3));
+  });
+
+  it("root does not believe another user's socket about a mount that is not that user's", async (t) => {
+    if (reason !== null) return t.skip(reason);
+    if (process.geteuid!() !== 0) return t.skip('needs two users');
+    const dirs = stackDirs(scratch);
+    // As if the server had no socket: in a namespace without /run/plyfs.
+    const lie = scratch.directory('lie');
+    const script = `
+      mount -t tmpfs none /run
+      mkdir -p /run/user/65534/plyfs
+      node='${process.execPath} ${CLI}'
+      mount -t tmpfs none /run/user/65534/plyfs
+      chown 65534 /run/user/65534/plyfs
+      chmod 700 /run/user/65534/plyfs
+      $node -o lowerdir=${dirs.lower} ${dirs.merged}
+      device=$(grep ' ${dirs.merged} ' /proc/self/mountinfo | cut -d' ' -f3)
+      for i in $(seq 100); do [ ! -e /run/plyfs/*.sock ] || break; sleep 0.1; done
+      $node stats ${dirs.merged} --json > ${lie}/said
+      rm /run/plyfs/*.sock
+      setpriv --reuid=65534 --clear-groups python3 -c '
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind("/run/user/65534/plyfs/" + sys.argv[1].replace(":", "-") + ".sock")
+server.listen()
+while True:
+    one, _ = server.accept()
+    print("asked", flush=True)
+    one.close()' $device > ${lie}/asked &
+      liar=$!
+      for i in $(seq 100); do [ ! -e /run/user/65534/plyfs/*.sock ] || break; sleep 0.1; done
+      $node stats ${dirs.merged} || echo "code $?"
+      kill $liar
+      umount ${dirs.merged}`;
+    const inside = ['--mount', '--propagation=private', 'sh', '-c', script];
+    const { stdout, stderr } = await run('unshare', inside, { timeout: 60_000 });
+    assert.equal(stdout, 'code 1\n', stderr);
+    assert.equal(readFileSync(`${lie}/asked`, 'utf8'), '', stderr);
   });
 
   it('takes away the sockets of servers that were killed, and no other', async (t) => {

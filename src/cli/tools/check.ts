@@ -1,7 +1,7 @@
 /** `plyfs check`. */
 import { UserError } from '../../overlay/user-error.js';
 import { type CheckOptions, check, type Finding, type WhiteoutForm } from '../../tools/check/check.js';
-import { pathBytes } from '../../tools/text.js';
+import { pathBytes, quoted } from '../../tools/text.js';
 import { canonical } from '../canonical.js';
 import { type Parsed, print, printJson, type ToolCommand, text } from './command.js';
 import { layersOf, mountOrStack } from './layer-options.js';
@@ -21,7 +21,7 @@ async function refuseLive(options: CheckOptions): Promise<void> {
     const used = lower.find((dir) => mine.has(dir));
     if (used !== undefined)
       throw new UserError(
-        `'${used}' is in use by the mount on '${mountpoint}'; unmount that before a repair.`,
+        `'${quoted(used)}' is in use by the mount on '${quoted(mountpoint)}'; unmount that before a repair.`,
       );
   }
 }

@@ -1,6 +1,7 @@
 /** How a command is told its layers: by options, or by the mount point of a live mount that has them. */
 import type { Argv } from 'yargs';
 import { UserError } from '../../overlay/user-error.js';
+import { quoted } from '../../tools/text.js';
 import { UsageError } from '../usage-error.js';
 import { flag, type Parsed, path, paths, text } from './command.js';
 import { layersOfMount, type MountedLayers } from './stack.js';
@@ -98,6 +99,7 @@ export async function upperOf(
     return { lower, data: [], upper, work: null, userxattr: flag(parsed, 'userxattr') };
   }
   const { upper, ...rest } = mountedLayers(mounted);
-  if (upper === null) throw new UserError(`the mount at '${mounted.mountpoint}' has no upper: ${nothing}.`);
+  if (upper === null)
+    throw new UserError(`the mount at '${quoted(mounted.mountpoint)}' has no upper: ${nothing}.`);
   return { upper, ...rest };
 }

@@ -1,6 +1,7 @@
 /** The numbers of a mount, or what happened between two reports, as people and programs read them. */
-import type { MountReport } from '../../session/control.js';
+
 import { BUCKET_BOUNDS, type Stats } from '../../session/counters.js';
+import type { MountReport } from '../../session/mount-report.js';
 import { shown } from '../../tools/text.js';
 
 /** Requests of one kind. Times are from arrival to answer, in microseconds. */

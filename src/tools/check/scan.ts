@@ -1,6 +1,7 @@
 /** What is wrong in one layer by itself. */
 
 import { decodeOrigin } from '../../overlay/origin.js';
+import { parseOverride } from '../../overlay/override-stat.js';
 import { FOREIGN_OPAQUE, setMark } from '../../overlay/own-xattrs.js';
 import { removeTree } from '../../overlay/remove-tree.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
@@ -234,27 +235,32 @@ export class Scan {
 
   /** `uid:gid:mode`, with a type behind it for objects that are stored as plain files: those can't be made here. */
   #foreignOwner(path: string, attribute: string, value: string): void {
-    const match = /^(\d+):(\d+):([0-7]+)(?::(file|dir))?$/.exec(value);
     const problem = `the kernel does not read the owner and mode in ${attribute}`;
-    if (match === null) {
+    const owner = parseOverride(value);
+    // Without the attribute on its root, a layer keeps no owners so, and this one says nothing to anybody.
+    if (owner === null || owner.device !== null || !this.#keepsOwners(attribute)) {
       this.#findings.add({ code: 'foreign-owner', path, problem });
       return;
     }
-    const [uid, gid, mode] = [Number(match[1]), Number(match[2]), Number.parseInt(match[3]!, 8)];
+    const { uid, gid, mode } = owner;
     this.#findings.add({
       code: 'foreign-owner',
       path,
       problem,
-      repair: `give it owner ${uid}:${gid} and mode ${(mode & 0o7777).toString(8)}`,
+      repair: `give it owner ${uid}:${gid} and mode ${mode.toString(8)}`,
       apply: (dirfd, name) => {
         const stat = new sys.Stat();
         let rc = sys.statx(dirfd, name, stat);
         if (rc >= 0) rc = sys.fchownat(dirfd, name, uid, gid);
         const isLink = (stat.mode & sys.S_IFMT) === sys.S_IFLNK;
-        if (rc >= 0 && !isLink) rc = sys.fchmodat(dirfd, name, mode & 0o7777);
+        if (rc >= 0 && !isLink) rc = sys.fchmodat(dirfd, name, mode);
         return rc < 0 ? rc : sys.removexattr(dirfd, name, attribute);
       },
     });
+  }
+
+  #keepsOwners(attribute: string): boolean {
+    return this.#directories.get('')?.marks.has(attribute) === true;
   }
 
   #namespace(path: string, attribute: string, value: Buffer): void {

@@ -1,11 +1,12 @@
 /** Reads a layer directory into a tar: whiteouts and opaque directories become `.wh.` names, as OCI layers have them. */
 import type { Inode } from '../../overlay/inode.js';
+import { overrideFormat, parseOverride } from '../../overlay/override-stat.js';
 import { FOREIGN_OPAQUE, OwnXattrs } from '../../overlay/own-xattrs.js';
 import { UserError } from '../../overlay/user-error.js';
 import { WH_OPAQUE, WH_PREFIX, WH_RESERVED } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { byBytes, check, quoted, shown } from '../text.js';
-import { checkDepth, isWhiteoutAt, keepStat, listSorted, OVERRIDES, openSub, rawXattrs } from '../tree.js';
+import { checkDepth, isWhiteoutAt, keepStat, listSorted, openSub, rawXattrs } from '../tree.js';
 import type { View } from '../view.js';
 import type { TarObject, TarWriter } from './tar-writer.js';
 import { exportedName } from './xattrs.js';
@@ -38,6 +39,8 @@ export class LayerReader {
   readonly #view: View | null;
   readonly #options: ReaderOptions;
   readonly #own: OwnXattrs;
+  /** The xattr in which this layer keeps owners; "" where it keeps them on the objects. */
+  readonly #override: string;
   /** First name of each file that has several. */
   readonly #links = new Map<string, string>();
 
@@ -46,6 +49,7 @@ export class LayerReader {
     this.#view = view;
     this.#options = options;
     this.#own = new OwnXattrs(options.userxattr);
+    this.#override = overrideFormat(options.top) ?? '';
   }
 
   async run(): Promise<void> {
@@ -212,7 +216,7 @@ export class LayerReader {
       const to = exportedName(name);
       if (to !== null) exported.set(to, xattrs.get(name)!);
     }
-    const { uid, gid, mode } = overridden(stat, xattrs);
+    const { uid, gid, mode } = ownership(stat, xattrs.get(this.#override));
     return {
       path,
       mode,
@@ -228,15 +232,12 @@ export class LayerReader {
   }
 }
 
-/** Owner and mode; those that fuse-overlayfs keeps in an xattr go before the file's own. */
-function overridden(
+/** Owner and mode: those in the xattr in which the layer keeps them, if it does, go before the file's own. */
+function ownership(
   stat: sys.Stat,
-  xattrs: ReadonlyMap<string, Buffer>,
-): { uid: number; gid: number; mode: number } {
-  const value = OVERRIDES.map((name) => xattrs.get(name)).find((one) => one !== undefined);
-  const match =
-    value === undefined ? null : /^(\d+):(\d+):([0-7]+)(?::(file|dir|symlink))?$/.exec(value.latin1Slice());
-  if (match === null) return { uid: stat.uid, gid: stat.gid, mode: stat.mode };
-  const mode = (stat.mode & sys.S_IFMT) | (Number.parseInt(match[3]!, 8) & 0o7777);
-  return { uid: Number(match[1]), gid: Number(match[2]), mode };
+  override: Buffer | undefined,
+): { readonly uid: number; readonly gid: number; readonly mode: number } {
+  const owner = override === undefined ? null : parseOverride(override.latin1Slice());
+  if (owner === null || owner.device !== null) return stat;
+  return { uid: owner.uid, gid: owner.gid, mode: (stat.mode & sys.S_IFMT) | owner.mode };
 }

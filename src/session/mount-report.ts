@@ -1,0 +1,117 @@
+/** What a mount says about itself, and reading it: the mount may be another user's, who can say anything. */
+import { CACHES } from '../overlay/cache-counts.js';
+import type { OverlayOptions } from '../overlay/config.js';
+import { BUCKET_BOUNDS, type Stats } from './counters.js';
+
+/** Paths are latin1, one char a byte. */
+export interface MountReport {
+  readonly version: 1;
+  readonly pid: number;
+  readonly mountpoint: string;
+  readonly startedAt: string;
+  readonly options: Pick<OverlayOptions, 'lowerdir' | 'datadir' | 'upperdir' | 'workdir' | 'userxattr'>;
+  /** The options in force that are no defaults, as they are typed. */
+  readonly optionText: readonly string[];
+  readonly stats: Stats;
+  /** Names of the requests in `stats`, by opcode number. */
+  readonly names: Readonly<Record<number, string>>;
+  readonly memory: { readonly rss: number; readonly heapUsed: number; readonly external: number };
+  /** Open descriptors of the serving process. */
+  readonly descriptors: number;
+}
+
+type Check = (value: unknown) => boolean;
+
+const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(value);
+const isText: Check = (value) => typeof value === 'string';
+/** Names and moments, which are printed as they are. */
+const isWord: Check = (value) => typeof value === 'string' && /^[\w.:+-]{1,64}$/.test(value);
+
+function listOf(check: Check): Check {
+  return (value) => Array.isArray(value) && value.every(check);
+}
+
+function entriesOf(value: unknown): [string, unknown][] | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : null;
+}
+
+function recordOf(check: Check): Check {
+  return (value) => entriesOf(value)?.every(([key, one]) => /^\d{1,3}$/.test(key) && check(one)) === true;
+}
+
+/** An object that has these, whatever else. */
+function shape(checks: Readonly<Record<string, Check>>): Check {
+  return (value) => {
+    const entries = entriesOf(value);
+    if (entries === null) return false;
+    const found = new Map(entries);
+    return Object.entries(checks).every(([key, check]) => check(found.get(key)));
+  };
+}
+
+function numbers(...keys: readonly string[]): Readonly<Record<string, Check>> {
+  return Object.fromEntries(keys.map((key) => [key, isNumber]));
+}
+
+const orNull =
+  (check: Check): Check =>
+  (value) =>
+    value === null || check(value);
+const isHistogram: Check = (value) =>
+  listOf(isNumber)(value) && (value as unknown[]).length === BUCKET_BOUNDS.length;
+const SUMS = [
+  'totalRequests',
+  'parked',
+  'jobs',
+  'copyUps',
+  'copiedBytes',
+  'bytesIn',
+  'bytesOut',
+  'refused',
+  'bugs',
+];
+
+const isStats = shape({
+  ...numbers(...SUMS),
+  requests: recordOf(isNumber),
+  milliseconds: recordOf(isNumber),
+  histograms: recordOf(isHistogram),
+  caches: shape(Object.fromEntries(CACHES.map((name) => [name, shape(numbers('hits', 'misses'))]))),
+});
+
+const isReport = shape({
+  version: (value) => value === 1,
+  ...numbers('pid', 'descriptors'),
+  mountpoint: isText,
+  startedAt: isWord,
+  options: shape({
+    lowerdir: listOf(isText),
+    datadir: listOf(isText),
+    upperdir: orNull(isText),
+    workdir: orNull(isText),
+    userxattr: (value) => typeof value === 'boolean',
+  }),
+  optionText: listOf(isText),
+  stats: isStats,
+  names: recordOf(isWord),
+  memory: shape(numbers('rss', 'heapUsed', 'external')),
+});
+
+/** Requests of which there is a number have the other numbers, too. */
+function isWhole({ stats }: MountReport): boolean {
+  return Object.keys(stats.requests).every(
+    (opcode) => Number(opcode) in stats.milliseconds && Number(opcode) in stats.histograms,
+  );
+}
+
+/** Reads a report; null for anything else. */
+export function parseReport(text: string): MountReport | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Nobody listened, or it ended half-way.
+    return null;
+  }
+  return isReport(value) && isWhole(value as MountReport) ? (value as MountReport) : null;
+}
