@@ -1,22 +1,23 @@
 /** SETATTR: mode, owner, size and times, after copy-up (ovl_setattr()). */
 import * as sys from '../sys/index.js';
-import { must } from '../vfs/errors.js';
-import type { SetAttr } from '../vfs/types.js';
+import { fail, must } from '../vfs/errors.js';
+import { Attr, type Caller, type SetAttr } from '../vfs/types.js';
 import type { Target } from './copy-attributes.js';
 import { copyUp, settle } from './copy-up.js';
 import { dataFd } from './file.js';
 import type { Inode } from './inode.js';
 import { IMMUTABLE, PROTECTED, refuse } from './inode-flags.js';
-import { locate, statAt } from './locate.js';
+import { fillAttr, locate, statAt, statInode } from './locate.js';
 import type { Owners } from './owners.js';
 import { chmod, chown, setTimes } from './real-attr.js';
 import type { Overlay } from './state.js';
 
 const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
 
-/** Applies a change of attributes. EROFS; what the upper's filesystem says. */
-export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
+/** Applies a change of attributes. EROFS, EPERM; what the upper's filesystem says. */
+export function setattr(ov: Overlay, inode: Inode, change: SetAttr, caller: Caller): void {
   ov.writable();
+  if (changesNothing(change) && !change.killSuidGid) refuseClearing(ov, inode, caller);
   refuseProtected(ov, inode, change);
   settle(ov, inode);
   const truncatesAll = change.size === 0;
@@ -40,6 +41,24 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr): void {
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(fd, name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
   }
+}
+
+const seen = new Attr();
+
+/** Who may write to a file may be one of its group by a group that a request does not tell, or by an ACL. */
+const MAY_WRITE = 0o022;
+
+/**
+ * Set-id bits that would be cleared ({@link changesNothing}), for a caller who owns the file or may write to it: the kernel
+ * leaves it to us who may, and chown(-1, -1) is what anybody can ask for. EPERM.
+ */
+function refuseClearing(ov: Overlay, inode: Inode, caller: Caller): void {
+  if (caller.uid === 0 || inode.type !== sys.S_IFREG) return;
+  statInode(ov, inode);
+  fillAttr(ov, inode, seen);
+  const { mode, uid } = seen;
+  if (caller.uid === uid || (mode & MAY_WRITE) !== 0) return;
+  if ((mode & (sys.S_ISUID | sys.S_ISGID)) !== 0) fail(sys.EPERM, 'clear set-id bits');
 }
 
 /** Immutable and append-only objects, as may_setattr(): the latter may be touched. EPERM. */

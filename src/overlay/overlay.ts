@@ -81,9 +81,9 @@ class OverlayFileSystem implements FileSystem {
     fillAttr(this.#ov, inode, out);
   }
 
-  setattr(node: NodeId, change: SetAttr, _caller: Caller, out: Attr): void {
+  setattr(node: NodeId, change: SetAttr, caller: Caller, out: Attr): void {
     const inode = this.#ov.inode(node);
-    setattr(this.#ov, inode, change);
+    setattr(this.#ov, inode, change, caller);
     statInode(this.#ov, inode);
     fillAttr(this.#ov, inode, out);
   }

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import * as sys from '../../src/sys/index.js';
-import { Attr, type NodeId, ROOT_ID, SetAttr } from '../../src/vfs/types.js';
+import { Attr, Caller, type NodeId, ROOT_ID, SetAttr } from '../../src/vfs/types.js';
 import { Core, errno, it, makeDirectory } from './core-fixture.js';
 import { isRoot, type Place } from './layer-fixture.js';
 
@@ -167,6 +167,34 @@ it('a file with more xattrs than can be listed is not copied up without its ACL'
     'E2BIG',
   );
   assert.equal(core.read(f), 'x');
+});
+
+it('set-id bits are not cleared by a chown of nothing by anybody', (t) => {
+  const core = new Core(t, (p) => {
+    for (const [name, mode] of Object.entries({ su: 0o4755, chage: 0o2755, shared: 0o4777, plain: 0o755 })) {
+      for (const layer of ['lower', 'upper']) {
+        p.file(`${layer}/${layer}-${name}`);
+        chmodSync(p.at(`${layer}/${layer}-${name}`), mode);
+      }
+    }
+  });
+  const caller = new Caller();
+  const results = ['su', 'chage', 'shared', 'plain'].flatMap((name) =>
+    ['lower', 'upper'].map((layer) => {
+      const node = core.node(`${layer}-${name}`)!;
+      caller.uid = 1000;
+      const others = errno(() => core.fs.setattr(node, new SetAttr(), caller, new Attr()));
+      const mode = (core.attr(node).mode & 0o7777).toString(8);
+      caller.uid = 0;
+      core.fs.setattr(node, new SetAttr(), caller, new Attr());
+      return `${name} ${others} ${mode} ${(core.attr(node).mode & 0o7777).toString(8)}`;
+    }),
+  );
+  const expected = ['su EPERM 4755 755', 'chage EPERM 2755 755', 'shared ok 777 777', 'plain ok 755 755'];
+  assert.deepEqual(
+    results,
+    expected.flatMap((line) => [line, line]),
+  );
 });
 
 it('a time beyond what the kernel knows is the last one that it does', (t) => {
