@@ -20,6 +20,7 @@ import {
   raiseReadAhead,
   resolveMountpoint,
 } from './session/attach.js';
+import { CAUTION, cautiousFlags } from './session/caution.js';
 import type { Control } from './session/control.js';
 import type { Stats } from './session/counters.js';
 import { openKeepAwake } from './session/keep-awake.js';
@@ -54,13 +55,13 @@ export interface Mount {
   unmount(how?: { lazy?: boolean }): Promise<void>;
 }
 
-function attachPlan(plan: MountPlan, target: string): Promise<Attachment> {
+function attachPlan(plan: MountPlan, target: string, moreFlags: number): Promise<Attachment> {
   const { kernel, overlay } = plan;
   const readOnly = overlay.readOnly || overlay.upperdir === null;
   return attach({
     source: kernel.source ?? 'plyfs',
     target,
-    flags: readOnly ? kernel.flags | sys.MS_RDONLY : kernel.flags,
+    flags: kernel.flags | moreFlags | (readOnly ? sys.MS_RDONLY : 0),
     allowOther: kernel.allowOther,
     defaultPermissions: kernel.defaultPermissions,
     maxRead: kernel.maxRead,
@@ -79,6 +80,8 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
   const warnings = [...plan.kernel.warnings, ...opened.warnings];
+  const cautious = cautiousFlags(plan, opened.layers);
+  if (cautious !== 0) warnings.push(CAUTION);
   const awakeFd = openKeepAwake(plan.kernel.keepAwake, (text) => warnings.push(text));
   // Both before the mount is there, which may cover what they read: /sys, /etc/localtime.
   const hasTwoCpus = availableParallelism() > 1;
@@ -89,7 +92,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   };
   let attachment: Attachment;
   try {
-    attachment = await attachPlan(plan, target);
+    attachment = await attachPlan(plan, target, cautious);
   } catch (error) {
     close();
     throw error;

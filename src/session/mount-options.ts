@@ -18,6 +18,8 @@ export type Transport = 'kernel' | 'fuse-native';
 export interface KernelOptions {
   /** MS_* flags. */
   flags: number;
+  /** Those that a word has set or cleared. */
+  namedFlags: number;
   allowOther: boolean | 'auto';
   defaultPermissions: boolean;
   maxRead: number | null;
@@ -141,8 +143,10 @@ function allowRoot(out: KernelOptions): void {
 function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean): void {
   const { key, value } = word;
   const flag = Object.hasOwn(FLAGS, key) ? FLAGS[key]! : null;
-  if (flag !== null && value === null) out.flags = flag[1] ? out.flags | flag[0] : out.flags & ~flag[0];
-  else if (SELINUX.has(key)) selinux(word, out, selinuxEnabled);
+  if (flag !== null && value === null) {
+    out.flags = flag[1] ? out.flags | flag[0] : out.flags & ~flag[0];
+    out.namedFlags |= flag[0];
+  } else if (SELINUX.has(key)) selinux(word, out, selinuxEnabled);
   else if (key === 'allow_other') out.allowOther = true;
   else if (key === 'allow_root') allowRoot(out);
   else if (key === 'default_permissions') out.defaultPermissions = true;
@@ -165,6 +169,7 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
 export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: boolean): KernelOptions {
   const out: KernelOptions = {
     flags: 0,
+    namedFlags: 0,
     allowOther: 'auto',
     defaultPermissions: true,
     maxRead: null,

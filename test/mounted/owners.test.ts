@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { plyfs, plyfsCommand } from '../support/drivers.js';
 import { processGone, run } from '../support/exec.js';
 import { Fixture, type Layers } from '../support/fixture.js';
+import { COMMAND, inNamespace, unavailable } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 
 const reason = await plyfs.unavailable();
@@ -207,6 +208,23 @@ describe('owners', () => {
         scratch.dispose();
       }
     });
+  }
+});
+
+it("root does not get set-user-id programs and devices from owners in a user's xattrs, unless asked for", async (t) => {
+  const why = await unavailable();
+  if (why !== null) return t.skip(why);
+  const scratch = new Scratch();
+  const flags = `findmnt -no OPTIONS m | tr , '\\n' | grep -cE '^(nosuid|nodev)$' || :`;
+  const one = (options: string): string =>
+    `'${COMMAND}' -o lowerdir=l,${options} m 2>&1 | sed 's/:.*//'; ${flags}; umount m`;
+  const stacks = ['ro', 'ro,suid', 'ro,suid,dev', 'upperdir=u,workdir=w,xattr_permissions=2'];
+  const script = `mkdir l u w m; ${one('ro')}; setfattr -n ${CONTAINERS} -v 0:0:755 l; ${stacks.map(one).join('\n')}`;
+  try {
+    const { stdout, stderr } = await inNamespace(scratch.directory('home'), script);
+    assert.equal(stdout, '0\nplyfs\n2\nplyfs\n1\n0\n0\n', stderr);
+  } finally {
+    scratch.dispose();
   }
 });
 
