@@ -33,9 +33,16 @@ async function run(start: Start): Promise<number> {
   return await runMount({ ...line, source, mountpoint }, start);
 }
 
+/** When nothing is left that could happen, and the work has come to no end: without this it would look like success. */
+function isStuck(): never {
+  printError(new Error('it came to no end'));
+  process.exit(FAILED);
+}
+
 async function main(): Promise<never> {
   const caller = Caller.find();
   let code = FAILED;
+  process.once('beforeExit', isStuck);
   try {
     code = await run({ args: passedArguments() ?? argumentBytes(), caller });
   } catch (error) {

@@ -118,6 +118,44 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     });
   }
 
+  /** A tar with one object, in whose header `bytes` stand at `at`. */
+  async function patched(entry: Entry, at: number, bytes: string): Promise<Buffer> {
+    const tar = await tarOf([entry]);
+    tar.write(bytes, at, 'latin1');
+    tar.fill(' ', 148, 156);
+    const sum = tar.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+    tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+    return tar;
+  }
+
+  it('refuses numbers that are none, rather than wait for so many bytes', async () => {
+    const file = { name: 'f', data: 'x' };
+    const device = { name: 'd', type: 'character-device', devmajor: 1, devminor: 3 };
+    const cases: [Entry, number, string, RegExp][] = [
+      [file, 124, '\xbf0000000000', /a size is no number/],
+      [file, 124, `\xff${'\xff'.repeat(10)}\xf0`, /a size is no number/],
+      [file, 124, 'nonsense', /a size is no number/],
+      [file, 136, '\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff', /a time is no number/],
+      [file, 136, 'nonsense', /a time is no number/],
+      [file, 108, '\xbf000000', /an owner is no number/],
+      [device, 329, '\xbf000000', /has no number of a device/],
+      [device, 329, 'nonsens\0', /has no number of a device/],
+    ];
+    for (const [entry, at, bytes, message] of cases) {
+      for (const isLayer of [true, false]) {
+        const { home } = place();
+        const tar = await patched(entry, at, bytes);
+        const name = `${at} ${JSON.stringify(bytes)}`;
+        await assert.rejects(
+          importing(tar, home, { isLayer, devices: true }),
+          { name: 'UserError', message },
+          name,
+        );
+        assert.deepEqual(readdirSync(home).sort(), ['a.tar', 'out'], name);
+      }
+    }
+  });
+
   it('refuses what is broken, and bombs', async () => {
     const good = await tarOf([{ name: 'f', data: 'x'.repeat(5000) }]);
     const bomb = gzipSync(await tarOf([{ name: 'zeros', data: '\0'.repeat(1 << 22) }]));

@@ -43,6 +43,21 @@ export function latin1Extract(): Entries {
   return stream;
 }
 
+const SIZE_AT = 124;
+const SIZE_END = 136;
+/** First byte of a number that is binary, and not negative. */
+const BINARY = 0x80;
+
+/** Whether a header's size is a number: for one that is none the library waits for ever. */
+function hasSize(block: Buffer): boolean {
+  if ((block[SIZE_AT]! & BINARY) !== 0) return block[SIZE_AT] === BINARY;
+  const text = block
+    .latin1Slice(SIZE_AT, SIZE_END)
+    .replace(/^ +/, '')
+    .replace(/[ \0][\s\S]*$/, '');
+  return text === '' || Number.parseInt(text, 8) >= 0;
+}
+
 /** Makes the extractor take the old form of sparse files for the pax form: see old-sparse.ts. */
 function readOldSparse(inside: Internals): void {
   const consume = inside._consumeHeader.bind(inside);
@@ -59,6 +74,7 @@ function readOldSparse(inside: Internals): void {
     const block = shift(512);
     try {
       if (entry !== null) entry.extend(block);
+      else if (!hasSize(block)) throw new Error('invalid tar header: a size is no number');
       else if (OldSparse.is(block)) entry = new OldSparse(block);
     } catch (error) {
       inside._continueWrite(error as Error);

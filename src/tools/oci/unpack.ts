@@ -308,6 +308,8 @@ export class Unpacker {
     const isWhiteout = type === sys.S_IFCHR && header.devmajor === 0 && header.devminor === 0;
     if (isWhiteout) this.#leaveOut('character devices 0:0, which would be whiteouts, were left out');
     else if (this.#options.devices !== true) this.#leaveOut('device nodes were left out');
+    else if (!isDeviceNumber(header.devmajor) || !isDeviceNumber(header.devminor))
+      throw new UserError(`the archive is refused: '${quoted(place.path)}' has no number of a device.`);
     else this.#node(place, header, type);
   }
 
@@ -381,6 +383,10 @@ export class Unpacker {
   }
 }
 
+function isDeviceNumber(number: number): boolean {
+  return Number.isInteger(number) && number >= 0 && number <= 0xffffffff;
+}
+
 function laterOf(path: string, header: TarHeader): Later {
   const acl = header.pax?.[`SCHILY.xattr.${DEFAULT_ACL}`];
   return { path, mtime: mtimeOf(header), defaultAcl: acl === undefined ? null : Buffer.from(acl, 'latin1') };
@@ -398,6 +404,7 @@ function mtimeOf(header: TarHeader): sys.Moment {
   const given = header.pax?.['mtime'];
   const precise = given === undefined ? null : parsePaxTime(given);
   const sec = Math.floor(header.mtime.getTime() / 1000);
+  if (Number.isNaN(sec)) throw new UserError('the archive is refused: a time is no number that can be one.');
   // tar-stream reads the two's complement of GNU's negative times as one's complement.
   return precise ?? { sec: sec < 0 ? sec - 1 : sec, nsec: 0 };
 }
