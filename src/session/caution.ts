@@ -3,6 +3,7 @@
  * is root's, set-user-id, or a device. The kernel's overlayfs reads no such thing.
  */
 import type { Layer } from '../overlay/config.js';
+import { mayUseTrusted } from '../overlay/layers.js';
 import { MS_NODEV, MS_NOSUID } from '../sys/index.js';
 import type { MountPlan } from './plan.js';
 
@@ -12,10 +13,10 @@ export const CAUTION =
 
 /**
  * Flags that root's mount of such a layer gets besides, when nobody asked for that format (`xattr_permissions`), nor for `suid` or
- * `dev`. A plain user's mount has them anyway.
+ * `dev`. A plain user's mount has them anyway, and in a user namespace they would protect nobody.
  */
 export function cautiousFlags({ kernel, overlay }: MountPlan, layers: readonly Layer[]): number {
-  const isAsked = overlay.xattrPermissions !== 0 || process.geteuid!() !== 0;
+  const isAsked = overlay.xattrPermissions !== 0 || !mayUseTrusted();
   if (isAsked || !layers.some(({ override }) => override?.startsWith('user.'))) return 0;
   return (MS_NOSUID | MS_NODEV) & ~kernel.namedFlags;
 }
