@@ -1,4 +1,5 @@
 /** Copies single objects with everything that belongs to them: data with its holes, owner, xattrs, mode, times. */
+import { chmod, chown, setTimes } from '../overlay/real-attr.js';
 import * as sys from '../sys/index.js';
 import { check } from './text.js';
 
@@ -17,12 +18,15 @@ export interface Original {
 
 const NEW_FILE = sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
-function copyFile({ path, stat, open }: Original, dirfd: number, name: string): void {
+/** By its descriptor to the end: who may write to the directory could put another file in its place, to be root's in turn. */
+function copyFile(original: Original, dirfd: number, name: string): void {
+  const { path, stat, open } = original;
   const from = check(open(), 'open', path);
   try {
     const to = check(sys.openat(dirfd, name, NEW_FILE, 0o600), 'create', path);
     try {
       check(sys.copyData(from, to, stat.size), 'copy', path);
+      copyAttributes(original, to, '');
     } finally {
       sys.close(to);
     }
@@ -38,19 +42,22 @@ function copyFile({ path, stat, open }: Original, dirfd: number, name: string): 
 export function copyObject(original: Original, dirfd: number, name: string): void {
   const { path, stat } = original;
   const type = stat.mode & sys.S_IFMT;
-  if (type === sys.S_IFREG) copyFile(original, dirfd, name);
-  else if (type === sys.S_IFDIR) {
+  if (type === sys.S_IFREG) {
+    copyFile(original, dirfd, name);
+    return;
+  }
+  if (type === sys.S_IFDIR) {
     check(sys.mkdirat(dirfd, name, 0o700), 'create', path);
     return;
-  } else if (type === sys.S_IFLNK) check(sys.symlinkat(original.target(), dirfd, name), 'create', path);
+  }
+  if (type === sys.S_IFLNK) check(sys.symlinkat(original.target(), dirfd, name), 'create', path);
   else check(sys.mknodat(dirfd, name, type | 0o600, stat.rdevMajor, stat.rdevMinor), 'create', path);
   copyAttributes(original, dirfd, name);
 }
 
-/** Owner first, which takes set-id bits and capabilities away; then xattrs, mode and times. */
+/** Name "" is the descriptor itself. Owner first, which takes set-id bits and capabilities away; then xattrs, mode and times. */
 export function copyAttributes({ path, stat, xattrs }: Original, dirfd: number, name: string): void {
-  if (process.geteuid!() === 0)
-    check(sys.fchownat(dirfd, name, stat.uid, stat.gid), 'change the owner of', path);
+  if (process.geteuid!() === 0) check(chown(dirfd, name, stat.uid, stat.gid), 'change the owner of', path);
   const isLink = (stat.mode & sys.S_IFMT) === sys.S_IFLNK;
   // What it inherited from a default ACL is not the original's.
   for (const acl of isLink ? [] : ['system.posix_acl_access', 'system.posix_acl_default']) {
@@ -59,12 +66,12 @@ export function copyAttributes({ path, stat, xattrs }: Original, dirfd: number, 
   for (const [attribute, value] of xattrs) {
     check(sys.setxattr(dirfd, name, attribute, value, value.length), `set ${attribute} of`, path);
   }
-  if (!isLink) check(sys.fchmodat(dirfd, name, stat.mode & 0o7777), 'change the mode of', path);
+  if (!isLink) check(chmod(dirfd, name, stat.mode & 0o7777), 'change the mode of', path);
   copyTimes(stat, dirfd, name, path);
 }
 
 function copyTimes(stat: sys.Stat, dirfd: number, name: string, path: string): void {
   const atime = { sec: stat.atime, nsec: stat.atimeNsec };
   const mtime = { sec: stat.mtime, nsec: stat.mtimeNsec };
-  check(sys.utimensat(dirfd, name, atime, mtime), 'change the times of', path);
+  check(setTimes(dirfd, name, atime, mtime), 'change the times of', path);
 }
