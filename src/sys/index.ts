@@ -21,4 +21,5 @@ export * from './priority.js';
 export * from './process.js';
 export * from './socket.js';
 export * from './stat.js';
+export * from './tree.js';
 export * from './xattr.js';
