@@ -1,6 +1,15 @@
 /** `plyfs run`: a command in a throw-away view of this machine, or of any layers, and what it changed. */
 import { isUtf8 } from 'node:buffer';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statfsSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Mount, mount } from '../mount.js';
@@ -238,33 +247,53 @@ function commit(covered: readonly Covered[]): void {
   }
 }
 
+/**
+ * The uppers that outlive the run; null: none. With one that was named, also the others that hold changes, which are on other
+ * filesystems; unless all changes were committed.
+ */
+function keptOf(covered: readonly Covered[], options: RunOptions, fate: Fate): RunResult['kept'] {
+  if (options.readOnly === true) return null;
+  const all = covered.map(({ at, upper }) => ({ path: at === '' ? '/' : at, upper }));
+  if (options.keep === true || fate === 'keep') return all;
+  if (options.upper === undefined) return null;
+  const holdsChanges = (upper: string): boolean => fate !== 'commit' && readdirSync(upper).length > 0;
+  return all.filter(({ upper }) => upper === options.upper || holdsChanges(upper));
+}
+
+/** Removes the scratch directory of a run, but for what is kept in it. */
+function tidy(scratch: string, kept: NonNullable<RunResult['kept']>): void {
+  const stays = new Set(kept.map(({ upper }) => upper));
+  const paths = readdirSync(scratch).map((name) => `${scratch}/${name}`);
+  const left = paths.filter((path) => !stays.has(path));
+  for (const path of left.length < paths.length ? left : [scratch])
+    rmSync(path, { recursive: true, force: true });
+}
+
 /** Runs a command, tells what it changed, and keeps, commits or drops that. Throws a UserError when it can't start. */
 export async function run(given: RunOptions): Promise<RunResult> {
   if (given.command.length === 0) throw new UserError("no command is given; write it behind '--'.");
   const options = { ...given, cwd: given.cwd ?? ownDirectory() };
   const scratch = scratchDirectory(options.scratch);
-  let keep = options.keep === true;
   let work: string | null = null;
+  let covered: readonly Covered[] = [];
+  let fate: Fate = 'drop';
   try {
     if (options.upper !== undefined) work = workBeside(options.upper);
-    const covered = plan(options, scratch, work);
+    covered = plan(options, scratch, work);
     const root = `${scratch}/root`;
     mkdirSync(root);
     const exitCode = await runIn(options, covered, root);
     const result = options.readOnly === true ? NO_CHANGES : changesOf(covered);
-    const fate = await fateOf(options, result);
-    keep ||= fate === 'keep';
+    fate = await fateOf(options, result);
     if (fate === 'commit') {
       // Should it fail half-way, the changes are not lost.
-      keep = true;
+      fate = 'keep';
       commit(covered);
-      keep = options.keep === true;
+      fate = 'commit';
     }
-    const kept = covered.map(({ at, upper }) => ({ path: at === '' ? '/' : at, upper }));
-    const isKept = (keep || options.upper !== undefined) && options.readOnly !== true;
-    return { exitCode, ...result, kept: isKept ? kept : null, committed: fate === 'commit' };
+    return { exitCode, ...result, kept: keptOf(covered, options, fate), committed: fate === 'commit' };
   } finally {
     if (work !== null) rmSync(work, { recursive: true, force: true });
-    for (const name of keep ? ['root'] : ['.']) rmSync(join(scratch, name), { recursive: true, force: true });
+    tidy(scratch, keptOf(covered, options, fate) ?? []);
   }
 }

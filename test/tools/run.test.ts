@@ -1,6 +1,6 @@
 /** `plyfs run`: over this machine's own root, and over layers; nothing of it stays. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { RunResult } from '../../src/run/run.js';
 import { must, run } from '../support/exec.js';
@@ -99,6 +99,31 @@ describe('plyfs run', () => {
     const left = readdirSync(scratch.path).filter((name) => name.startsWith('upper.'));
     assert.deepEqual(left, ['upper.plyfs-work']);
     assert.ok(existsSync(`${upper}.plyfs-work/precious`));
+  });
+
+  it('keeps with --upper what was changed on other filesystems, too, and nothing else', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const [home, there] = [scratch.directory('beside'), scratch.directory('other')];
+    const upper = `${scratch.path}/named`;
+    const command = `'${process.execPath}' '${CLI}' run --upper '${upper}' --scratch '${home}' --`;
+    const inside = (script: string): Promise<{ stderr: string }> =>
+      run('unshare', [
+        ...['--mount', '--propagation=private', 'sh', '-c'],
+        `mount -t tmpfs none '${there}' && cd '${there}' && ${command} /bin/sh -c '${script}'`,
+      ]);
+    const said = await inside(`echo here > mine; echo there > /etc/${marker}`);
+    const place = new RegExp(`^changes of ${there} are kept in (\\S+)$`, 'm').exec(said.stderr)?.[1];
+    assert.equal(readFileSync(`${place}/mine`, 'utf8'), 'here\n', said.stderr);
+    assert.equal(readFileSync(`${upper}/etc/${marker}`, 'utf8'), 'there\n');
+    const runs = readdirSync(home).map((name) => `${home}/${name}`);
+    assert.deepEqual(
+      runs.flatMap((path) => readdirSync(path).map((name) => `${path}/${name}`)),
+      [place],
+    );
+    for (const path of runs) rmSync(path, { recursive: true });
+    const again = await inside('true');
+    assert.match(again.stderr, new RegExp(`changes of / are kept in ${upper}\n$`));
+    assert.deepEqual(readdirSync(home), []);
   });
 
   /** Runs the command on a terminal of its own and answers its questions; null: hangs up in place of an answer. */
