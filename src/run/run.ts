@@ -11,7 +11,7 @@ import {
   statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Mount, mount } from '../mount.js';
 import { workingDirectory } from '../overlay/absolute-path.js';
 import { UserError } from '../overlay/user-error.js';
@@ -89,7 +89,8 @@ const OVERLAY_MAGIC = 0x794c7630;
 function scratchDirectory(given: string | undefined): string {
   for (const base of given === undefined ? [tmpdir(), '/var/tmp', '/dev/shm'] : [given]) {
     try {
-      if (statfsSync(base).type !== OVERLAY_MAGIC) return mkdtempSync(join(base, 'plyfs-run-'));
+      // Absolute: the sandbox is made from another working directory.
+      if (statfsSync(base).type !== OVERLAY_MAGIC) return mkdtempSync(resolve(base, 'plyfs-run-'));
     } catch (error) {
       if (!(error instanceof Error && 'code' in error)) throw error;
     }

@@ -59,6 +59,15 @@ describe('plyfs run', () => {
     assert.equal(result.stdout, 'mine\n', result.stderr);
   });
 
+  it('takes a --scratch that is relative', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const home = scratch.directory('relative');
+    mkdirSync(`${home}/s`);
+    const result = await tool(['run', '--scratch', 's', '--', 'echo', 'ran'], { cwd: home });
+    assert.equal(result.stdout, 'ran\n', result.stderr);
+    assert.deepEqual(readdirSync(`${home}/s`), []);
+  });
+
   it('runs nothing where the working directory can not be named, or is gone', async (t) => {
     if (reason !== null) return t.skip(reason);
     const command = `'${process.execPath}' '${CLI}' run --drop --scratch '${scratch.directory('s')}' -- pwd 2>&1`;
