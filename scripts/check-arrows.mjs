@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The rules of the house, checked on the text of src/: which room may import which, koffi only in sys, nothing
- * asynchronous where one thread serves requests, files of at most 500 lines.
+ * The rules of the tree, checked on the text of src/: which room (a directory of src/) may import which, koffi only in
+ * sys, nothing asynchronous where one thread serves requests, files of at most 500 lines.
  * Prints each violation as `file:line: sentence` and exits 1 when there is one.
  */
 import { readdirSync, readFileSync } from 'node:fs';

@@ -265,7 +265,7 @@ export interface MountOptions {
   readonly trace?: boolean;
 }
 
-/** Strings are UTF-8 on disk; the rooms below take one char a byte. */
+/** Strings are UTF-8 on disk; everything below this file has one char a byte. */
 function bytesOf(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1');
 }
@@ -295,7 +295,7 @@ function planFor(options: MountOptions): MountPlan {
   );
 }
 
-/** Messages of the rooms below carry paths as bytes. */
+/** Messages from below carry paths as bytes. */
 function readable(error: unknown): unknown {
   if (error instanceof UserError) error.message = Buffer.from(error.message, 'latin1').toString('utf8');
   return error;
