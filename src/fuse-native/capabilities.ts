@@ -48,7 +48,7 @@ export const LIMITS: Readonly<Record<Limit, string>> = {
   syncfs: 'libfuse 2.9 has no syncfs: syncfs(2) flushes nothing; fsync(2) does',
   'hidden-names': 'libfuse 2.9 keeps names like .fuse_hidden0000000200000001 for itself: they answer EPERM',
   'remove-directory-of-unlinked':
-    'libfuse 2.9 finds an unlinked open file through its directory: that directory can not be removed (EBUSY) until the file is closed',
+    "libfuse 2.9 finds an unlinked open file through its directory: that directory can't be removed (EBUSY) until the file is closed",
   'mount-point':
     'fuse-native takes a mount point of at most 1023 bytes of UTF-8, which is no mount point already',
   'mount-flags': 'libfuse 2.9 knows ro, nosuid, nodev, noexec, sync, dirsync and noatime only',

@@ -194,7 +194,7 @@ function appendDir(name: 'lowerdir+' | 'datadir+', key: 'lowerdir' | 'datadir'):
       if (draft.lowersClosed)
         throw new UserError(`${name}= can't follow lowerdir=; give all lowers one way.`);
       if (name === 'lowerdir+' && draft.datadir.length > 0) {
-        throw new UserError('lowerdir+= can not follow datadir+=; data-only directories are the last.');
+        throw new UserError("lowerdir+= can't follow datadir+=; data-only directories are the last.");
       }
       draft[key].push(absolutePath(unescapeValue(value), draft.cwd));
       return true;
@@ -274,7 +274,7 @@ const TABLE: readonly Row[] = [
   choice('uuid', 'uuid', { on: 'on', off: 'off', null: 'null', auto: 'auto' }),
   flag('userxattr', 'userxattr', true),
   flag('volatile', 'volatile', true),
-  only('nfs_export', 'on|off', 'off', 'a FUSE mount can not be exported by persistent file handles'),
+  only('nfs_export', 'on|off', 'off', "a FUSE mount can't be exported by persistent file handles"),
   only('verity', 'on|off|require', 'off', 'digests of data-only files are not checked'),
 
   fsync,

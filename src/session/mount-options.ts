@@ -151,9 +151,9 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'allow_root') allowRoot(out);
   else if (key === 'default_permissions') out.defaultPermissions = true;
   else if (key === 'max_read') out.maxRead = number(word);
-  else if (key === 'fsname') out.source = unescapeValue(value ?? '');
-  else if (key === 'remount')
-    throw new UserError('a mount can not be changed; unmount it and mount it again.');
+  else if (key === 'fsname')
+    out.source = unescapeValue(value ?? '') || null; // the kernel takes no empty one
+  else if (key === 'remount') throw new UserError("a mount can't be changed; unmount it and mount it again.");
   else if (key === 'data') out.data = oneOf(word, ['cached', 'passthrough', 'auto']);
   else if (key === 'transport') out.transport = oneOf(word, ['kernel', 'fuse-native']);
   else if (key === 'btime') out.btime = true;

@@ -60,13 +60,13 @@ function mountpointText(target: string): string {
   const bytes = Buffer.from(target, 'latin1');
   const text = bytes.toString('utf8');
   if (!Buffer.from(text, 'utf8').equals(bytes)) {
-    throw new UserError('the transport fuse-native can not mount where the path is not UTF-8.');
+    throw new UserError("the transport fuse-native can't mount where the path is not UTF-8.");
   }
   if (bytes.length >= MAX_TEXT) {
     throw new UserError(`the transport fuse-native takes mount points of less than ${MAX_TEXT} bytes.`);
   }
   if (sys.mountAt(target) !== null) {
-    throw new UserError('the transport fuse-native can not mount over another mount.');
+    throw new UserError("the transport fuse-native can't mount over another mount.");
   }
   return text;
 }

@@ -80,7 +80,7 @@ const REASONS: Readonly<Record<number, string>> = {
   [sys.EEXIST]: 'it exists already',
   [sys.EISDIR]: 'it is a directory',
   [sys.ENOTCONN]: 'the server of this mount is gone; take it away with plyfs umount',
-  [sys.EOPNOTSUPP]: 'the filesystem can not hold it',
+  [sys.EOPNOTSUPP]: "the filesystem can't hold it",
 };
 
 /** Why a system call failed, as a part of a sentence; `rc` is its -errno. */

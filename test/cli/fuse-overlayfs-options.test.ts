@@ -95,6 +95,7 @@ const OPTIONS: Readonly<Record<string, Meaning>> = {
   splice_move: { warns: /splice_move has no effect/ },
   'max_write=65536': { warns: /max_write has no effect/ },
   'fsname=some\\,name': { kernel: { source: 'some,name' } },
+  'fsname=': { kernel: { source: null } },
 
   // libfuse's own, as `fuse-overlayfs --help` prints them.
   clone_fd: { warns: /clone_fd has no effect/ },

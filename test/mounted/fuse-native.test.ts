@@ -341,13 +341,13 @@ describe('fuse-native says in a sentence', () => {
     const result = await sh(`${process.execPath} ${CLI} --transport fuse-native -o ${bytes.options} ${at}`);
     assert.match(
       result.stderr,
-      /^plyfs: the transport fuse-native can not mount where the path is not UTF-8\.\n$/,
+      /^plyfs: the transport fuse-native can't mount where the path is not UTF-8\.\n$/,
     );
     const over = place();
     await must('mount', ['-t', 'tmpfs', 'none', over.at]);
     try {
       const second = await command('--transport', 'fuse-native', '-o', over.options, over.at);
-      assert.match(second.stderr, /can not mount over another mount\.\n$/);
+      assert.match(second.stderr, /can't mount over another mount\.\n$/);
     } finally {
       await must('umount', [over.at]);
     }

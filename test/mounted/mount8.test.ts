@@ -71,10 +71,10 @@ describe('mount(8)', () => {
     assert.notEqual(result.code, 0);
   });
 
-  test('is told that a mount can not be changed', async () => {
+  test("is told that a mount can't be changed", async () => {
     const script = `mount -t fuse.plyfs overlay "$D/mnt" -o "lowerdir=$D/l1:$D/l2"; mount -o remount,rw "$D/mnt" || umount mnt`;
     const result = await installed(home(), script);
-    assert.match(result.stderr, /plyfs: a mount can not be changed; unmount it and mount it again\.\n/);
+    assert.match(result.stderr, /plyfs: a mount can't be changed; unmount it and mount it again\.\n/);
     assert.equal(result.code, 0);
   });
 });
