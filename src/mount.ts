@@ -27,6 +27,7 @@ import { openKeepAwake } from './session/keep-awake.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import type { Transport } from './session/mount-options.js';
 import { type MountPlan, planMount } from './session/plan.js';
+import { setPropagation } from './session/propagation.js';
 import type { MountSession, SessionEnd } from './session/protocol.js';
 import { Session } from './session/session.js';
 import * as sys from './sys/index.js';
@@ -71,12 +72,21 @@ function attachPlan(plan: MountPlan, target: string, moreFlags: number): Promise
 
 /** Mounts by a checked plan and resolves when the mount answers. `session` was not started yet. */
 export async function startMount(plan: MountPlan, session: MountSession): Promise<Mount> {
+  const mount = await startByTransport(plan, session);
+  const { propagation } = plan.kernel;
+  if (propagation === null) return mount;
+  const warning = setPropagation(mount.target, propagation);
+  if (warning !== null) mount.warnings.push(warning);
+  return mount;
+}
+
+async function startByTransport(plan: MountPlan, session: MountSession): Promise<LiveMount> {
   if (plan.kernel.transport === 'kernel') return await startKernelMount(plan, session);
   await session.discard();
   return await startNativeMount(plan);
 }
 
-async function startKernelMount(plan: MountPlan, session: MountSession): Promise<Mount> {
+async function startKernelMount(plan: MountPlan, session: MountSession): Promise<LiveMount> {
   const target = resolveMountpoint(plan.mountpoint);
   const opened = plan.openLayers(plan.overlay);
   const warnings = [...plan.kernel.warnings, ...opened.warnings];
@@ -130,7 +140,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
 }
 
 /** The same through fuse-native, in a process of its own: see session/native-main.ts. */
-async function startNativeMount(plan: MountPlan): Promise<Mount> {
+async function startNativeMount(plan: MountPlan): Promise<LiveMount> {
   const { NativeSession, nativeStart } = await import('./session/native-session.js');
   const target = resolveMountpoint(plan.mountpoint);
   const { start, warnings } = nativeStart(plan, target);
@@ -174,6 +184,8 @@ interface SessionView {
 
 class LiveMount implements Mount {
   readonly mountpoint: string;
+  /** The same as latin1. */
+  readonly target: string;
   readonly warnings: string[] = [];
   readonly closed: Promise<SessionEnd>;
   readonly #attachment: Attachment;
@@ -186,6 +198,7 @@ class LiveMount implements Mount {
 
   /** `release` gives up what the mount was made of. */
   constructor(attachment: Attachment, session: SessionView, facts: MountFacts, release: () => void) {
+    this.target = attachment.target;
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
     this.#attachment = attachment;
     this.#session = session;

@@ -3,6 +3,7 @@ import { unescapeValue } from '../overlay/option-text.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import type { KeepAwakeMode } from './keep-awake.js';
+import { PROPAGATION } from './propagation.js';
 
 /** One `-o` word: `key` or `key=value`; latin1. */
 export interface OptionWord {
@@ -20,6 +21,8 @@ export interface KernelOptions {
   flags: number;
   /** Those that a word has set or cleared. */
   namedFlags: number;
+  /** MS_PRIVATE and friends; null: as the parent mount has it. */
+  propagation: number | null;
   allowOther: boolean | 'auto';
   defaultPermissions: boolean;
   maxRead: number | null;
@@ -146,7 +149,8 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   if (flag !== null && value === null) {
     out.flags = flag[1] ? out.flags | flag[0] : out.flags & ~flag[0];
     out.namedFlags |= flag[0];
-  } else if (SELINUX.has(key)) selinux(word, out, selinuxEnabled);
+  } else if (Object.hasOwn(PROPAGATION, key) && value === null) out.propagation = PROPAGATION[key]!;
+  else if (SELINUX.has(key)) selinux(word, out, selinuxEnabled);
   else if (key === 'allow_other') out.allowOther = true;
   else if (key === 'allow_root') allowRoot(out);
   else if (key === 'default_permissions') out.defaultPermissions = true;
@@ -170,6 +174,7 @@ export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: 
   const out: KernelOptions = {
     flags: 0,
     namedFlags: 0,
+    propagation: null,
     allowOther: 'auto',
     defaultPermissions: true,
     maxRead: null,

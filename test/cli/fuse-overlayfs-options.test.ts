@@ -103,7 +103,10 @@ const OPTIONS: Readonly<Record<string, Meaning>> = {
   'max_threads=4': { warns: /max_threads has no effect/ },
   auto_unmount: { warns: /auto_unmount has no effect/ },
 
-  // What fuse-overlayfs ignores without knowing it.
+  // What fuse-overlayfs ignores without knowing it. buildah hands `private` to the mount program for its overlay volumes.
+  private: { kernel: { propagation: sys.MS_PRIVATE } },
+  'rslave,rshared': { kernel: { propagation: sys.MS_SHARED } },
+  'private=1': { refused: /unknown option 'private=1'/ },
   'frobnicate=1': { refused: /unknown option 'frobnicate=1'/ },
   remount: { refused: /unmount it and mount it again/ },
 };

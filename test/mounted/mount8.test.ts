@@ -71,6 +71,19 @@ describe('mount(8)', () => {
     assert.notEqual(result.code, 0);
   });
 
+  test('has its words for propagation', async () => {
+    const result = await installed(
+      home(),
+      `mount -t tmpfs shared "$D/mnt"; mount --make-shared "$D/mnt"; mkdir mnt/a mnt/b
+       for word in private unbindable rshared; do
+         plyfs -o "lowerdir=$D/l1:$D/l2,$word" mnt/a; findmnt -n -o PROPAGATION "$D/mnt/a"; umount mnt/a
+       done
+       plyfs -o "lowerdir=$D/l1:$D/l2" mnt/a; findmnt -n -o PROPAGATION "$D/mnt/a"; umount mnt/a`,
+    );
+    assert.equal(result.stdout, 'private\nprivate,unbindable\nshared\nshared\n', result.stderr);
+    assert.equal(result.stderr, '');
+  });
+
   test("is told that a mount can't be changed", async () => {
     const script = `mount -t fuse.plyfs overlay "$D/mnt" -o "lowerdir=$D/l1:$D/l2"; mount -o remount,rw "$D/mnt" || umount mnt`;
     const result = await installed(home(), script);

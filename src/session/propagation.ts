@@ -1,0 +1,28 @@
+/**
+ * Whether mounts below a mount are told to other mount namespaces: the words of mount(8). buildah's overlay volumes
+ * (`podman run -v DIR:DIR:O`, `--mount type=image`) hand `private` to the mount program.
+ */
+import * as sys from '../sys/index.js';
+
+/** MS_* flags by word. A mount that was just made has none below it, so the recursive words say the same. */
+export const PROPAGATION: Readonly<Record<string, number>> = {
+  private: sys.MS_PRIVATE,
+  rprivate: sys.MS_PRIVATE,
+  shared: sys.MS_SHARED,
+  rshared: sys.MS_SHARED,
+  slave: sys.MS_SLAVE,
+  rslave: sys.MS_SLAVE,
+  unbindable: sys.MS_UNBINDABLE,
+  runbindable: sys.MS_UNBINDABLE,
+};
+
+/**
+ * Sets it on the mount at `target`. Returns null, or a sentence where that can't be done: a plain user may not, as little
+ * as with mount(8). No request comes of it, so the serving thread may call it.
+ */
+export function setPropagation(target: string, flag: number): string | null {
+  const rc = sys.mount({ source: 'none', target, type: '', flags: flag, data: '' });
+  if (rc >= 0) return null;
+  const word = Object.keys(PROPAGATION).find((key) => PROPAGATION[key] === flag)!;
+  return `the option ${word} has no effect: ${sys.errnoName(rc)}.`;
+}
