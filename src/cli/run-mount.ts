@@ -29,6 +29,11 @@ function asksForDebug(command: MountCommand): boolean {
 
 /** Resolves to the exit code; in the foreground that is when the mount has ended. */
 export async function runMount(command: MountCommand, start: Start): Promise<number> {
+  if (command.options.some((text) => /(^|,)remount(,|$)/.test(text))) {
+    const { remount } = await import('./remount.js');
+    await remount(command.mountpoint, command.options);
+    return 0;
+  }
   const debug = asksForDebug(command);
   const foreground = command.foreground || debug; // as libfuse does
   if (!foreground && start.caller === null) return await startServer(start.args);

@@ -62,7 +62,7 @@ export interface Reported {
 }
 
 function report(of: Reported): MountReport {
-  const { lowerdir, datadir, upperdir, workdir, userxattr } = of.options;
+  const { lowerdir, datadir, upperdir, workdir, userxattr, readOnly } = of.options;
   const { rss, heapUsed, external } = process.memoryUsage();
   const stats = of.stats();
   const names = Object.fromEntries(
@@ -73,7 +73,7 @@ function report(of: Reported): MountReport {
     pid: process.pid,
     mountpoint: of.mountpoint,
     startedAt: of.startedAt,
-    options: { lowerdir, datadir, upperdir, workdir, userxattr },
+    options: { lowerdir, datadir, upperdir, workdir, userxattr, readOnly },
     optionText: printOptions(of.options),
     stats,
     names,

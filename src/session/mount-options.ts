@@ -55,6 +55,8 @@ const FLAGS: Readonly<Record<string, readonly [number, boolean]>> = {
   dirsync: [sys.MS_DIRSYNC, true],
   mand: [sys.MS_MANDLOCK, true],
   nomand: [sys.MS_MANDLOCK, false],
+  nosymfollow: [sys.MS_NOSYMFOLLOW, true],
+  symfollow: [sys.MS_NOSYMFOLLOW, false],
   noatime: [sys.MS_NOATIME, true],
   atime: [sys.MS_NOATIME, false],
   nodiratime: [sys.MS_NODIRATIME, true],
@@ -157,7 +159,8 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'max_read') out.maxRead = number(word);
   else if (key === 'fsname')
     out.source = unescapeValue(value ?? '') || null; // the kernel takes no empty one
-  else if (key === 'remount') throw new UserError("a mount can't be changed; unmount it and mount it again.");
+  else if (key === 'remount')
+    throw new UserError('remount changes a mount that exists; the plyfs command takes it, alone.');
   else if (key === 'data') out.data = oneOf(word, ['cached', 'passthrough', 'auto']);
   else if (key === 'transport') out.transport = oneOf(word, ['kernel', 'fuse-native']);
   else if (key === 'btime') out.btime = true;

@@ -9,7 +9,10 @@ export interface MountReport {
   readonly pid: number;
   readonly mountpoint: string;
   readonly startedAt: string;
-  readonly options: Pick<OverlayOptions, 'lowerdir' | 'datadir' | 'upperdir' | 'workdir' | 'userxattr'>;
+  readonly options: Pick<
+    OverlayOptions,
+    'lowerdir' | 'datadir' | 'upperdir' | 'workdir' | 'userxattr' | 'readOnly'
+  >;
   /** The options in force that are no defaults, as they are typed. */
   readonly optionText: readonly string[];
   readonly stats: Stats;
@@ -24,6 +27,7 @@ type Check = (value: unknown) => boolean;
 
 const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(value);
 const isText: Check = (value) => typeof value === 'string';
+const isSwitch: Check = (value) => typeof value === 'boolean';
 /** Names and moments, which are printed as they are. */
 const isWord: Check = (value) => typeof value === 'string' && /^[\w.:+-]{1,64}$/.test(value);
 
@@ -89,7 +93,8 @@ const isReport = shape({
     datadir: listOf(isText),
     upperdir: orNull(isText),
     workdir: orNull(isText),
-    userxattr: (value) => typeof value === 'boolean',
+    userxattr: isSwitch,
+    readOnly: isSwitch,
   }),
   optionText: listOf(isText),
   stats: isStats,

@@ -10,6 +10,8 @@ export interface MountInfo {
   /** What the mount shows: a path within its filesystem. */
   readonly root: string;
   readonly mountPoint: string;
+  /** Of this mount, comma-separated: `rw,nosuid,relatime`. */
+  readonly options: string;
   readonly fsType: string;
   readonly source: string;
   /** Comma-separated, as they stand there: each is to be decoded with {@link unescapeOctal} after it was split off. */
@@ -46,6 +48,7 @@ function parseLine(line: string): MountInfo | null {
     device: fields[2]!,
     root: unescapeOctal(fields[3]!),
     mountPoint: unescapeOctal(fields[4]!),
+    options: fields[5]!,
     fsType: fields[dash + 1]!,
     source: unescapeOctal(fields[dash + 2] ?? ''),
     superOptions: fields[dash + 3] ?? '',

@@ -108,7 +108,7 @@ const OPTIONS: Readonly<Record<string, Meaning>> = {
   'rslave,rshared': { kernel: { propagation: sys.MS_SHARED } },
   'private=1': { refused: /unknown option 'private=1'/ },
   'frobnicate=1': { refused: /unknown option 'frobnicate=1'/ },
-  remount: { refused: /unmount it and mount it again/ },
+  remount: { refused: /changes a mount that exists/ },
 };
 
 function plan(text: string): MountPlan {

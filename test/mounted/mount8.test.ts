@@ -84,11 +84,46 @@ describe('mount(8)', () => {
     assert.equal(result.stderr, '');
   });
 
-  test("is told that a mount can't be changed", async () => {
-    const script = `mount -t fuse.plyfs overlay "$D/mnt" -o "lowerdir=$D/l1:$D/l2"; mount -o remount,rw "$D/mnt" || umount mnt`;
-    const result = await installed(home(), script);
-    assert.match(result.stderr, /plyfs: a mount can't be changed; unmount it and mount it again\.\n/);
-    assert.equal(result.code, 0);
+  test('changes the flags of a mount', async () => {
+    const cwd = home();
+    const at = cwd.replaceAll(' ', '\\040');
+    const line = `overlay ${at}/mnt fuse.plyfs lowerdir=${at}/l1,upperdir=${at}/up,workdir=${at}/work,nodev 0 0\n`;
+    const script = `show() { findmnt -n -o OPTIONS "$D/mnt" | cut -d, -f1-3; }
+      mount "$D/mnt"; show
+      mount -o remount,ro,nosuid "$D/mnt"; show; touch mnt/a || echo refused; cat mnt/one
+      mount -o remount,rw "$D/mnt"; show; touch mnt/a && echo written
+      plyfs -o remount,noexec mnt; show
+      exec 3>mnt/b; mount -o remount,ro "$D/mnt" || show; exec 3>&-
+      umount "$D/mnt"`;
+    const result = await installed(cwd, script, line);
+    assert.deepEqual(result.stdout.split('\n'), [
+      'rw,nodev,relatime',
+      'ro,nosuid,nodev',
+      'refused',
+      'one',
+      'rw,nodev,relatime',
+      'written',
+      'rw,nodev,noexec',
+      'rw,nodev,noexec',
+      '',
+    ]);
+    assert.match(
+      result.stderr,
+      /^touch: [^\n]*Read-only file system\nplyfs: [^\n]*mnt can't become read-only: a file is open for writing there\.\n$/,
+    );
+  });
+
+  test('does not make writable what was mounted for reading', async () => {
+    const result = await installed(
+      home(),
+      `mount -t fuse.plyfs overlay "$D/mnt" -o "lowerdir=$D/l1:$D/l2"; mount -o remount,rw "$D/mnt" || echo refused
+       mount -o remount,nodev "$D/mnt"; findmnt -n -o OPTIONS "$D/mnt" | cut -d, -f1-2; umount mnt; plyfs -o remount,ro mnt || echo none`,
+    );
+    assert.equal(result.stdout, 'refused\nro,nodev\nnone\n');
+    assert.match(
+      result.stderr,
+      /^plyfs: [^\n]*mnt was mounted read-only, [^\n]*\nplyfs: nothing is mounted at mnt\.\n$/,
+    );
   });
 });
 

@@ -21,7 +21,7 @@ function reportOf(counters: Counters): MountReport {
     pid: 1,
     mountpoint: '/m "x"',
     startedAt: '',
-    options: { lowerdir: [], datadir: [], upperdir: null, workdir: null, userxattr: false },
+    options: { lowerdir: [], datadir: [], upperdir: null, workdir: null, userxattr: false, readOnly: true },
     optionText: [],
     stats: counters.read(),
     names: { 1: 'LOOKUP' },
