@@ -1,5 +1,5 @@
 /** Mounting from the command line: in the foreground, here in the background, or by a process started for it. */
-
+import { splitOptions } from '../overlay/option-text.js';
 import { type Caller, startServer } from './daemon.js';
 import { UsageError } from './usage-error.js';
 
@@ -23,18 +23,19 @@ export interface Start {
   readonly caller: Caller | null;
 }
 
-function asksForDebug(command: MountCommand): boolean {
-  return command.debug || command.options.some((text) => /(^|,)debug(,|$)/.test(text));
+/** Whether a word stands among the options: a name with a comma, as in `lowerdir=/a\,debug`, is none. */
+function hasWord(command: MountCommand, word: string): boolean {
+  return command.options.some((text) => splitOptions(text).some(({ raw }) => raw === word));
 }
 
 /** Resolves to the exit code; in the foreground that is when the mount has ended. */
 export async function runMount(command: MountCommand, start: Start): Promise<number> {
-  if (command.options.some((text) => /(^|,)remount(,|$)/.test(text))) {
+  if (hasWord(command, 'remount')) {
     const { remount } = await import('./remount.js');
     await remount(command.mountpoint, command.options);
     return 0;
   }
-  const debug = asksForDebug(command);
+  const debug = command.debug || hasWord(command, 'debug');
   const foreground = command.foreground || debug; // as libfuse does
   if (!foreground && start.caller === null) return await startServer(start.args);
   const { serve } = await import('./serve.js');

@@ -83,18 +83,25 @@ class Applier {
     else this.#leaf(original, to, name);
   }
 
-  /** Made aside, then renamed: whoever looks sees the old object or the new one. */
+  /** Made aside, then renamed: whoever looks sees the old object or the new one, also when the disk is full. */
   #leaf(original: Original, to: number, name: string): void {
-    const { path, stat } = original;
     removeTree(to, TEMPORARY);
+    try {
+      this.#replace(original, to, name);
+    } finally {
+      // It failed, or both were names of one file: rename(2) does nothing then.
+      sys.unlinkat(to, TEMPORARY);
+    }
+  }
+
+  #replace(original: Original, to: number, name: string): void {
+    const { path, stat } = original;
     const first = stat.nlink > 1 ? this.#links.get(sys.inodeNumber(stat)) : undefined;
     if (first === undefined) copyObject(original, to, TEMPORARY);
     else check(sys.linkat(this.#top, first, to, TEMPORARY), 'link', path);
     if (isDirectory(to, name)) check(removeTree(to, name), 'replace', path);
     // commit point
     check(sys.renameat2(to, TEMPORARY, to, name), 'replace', path);
-    // Names of one file: rename(2) does nothing and leaves the temporary one.
-    sys.unlinkat(to, TEMPORARY);
     if (stat.nlink > 1 && first === undefined) this.#links.set(sys.inodeNumber(stat), path);
   }
 

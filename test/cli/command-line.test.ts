@@ -190,6 +190,15 @@ describe('a mount in the background', () => {
     assert.equal(result.stdout, 'hi\n', result.stderr);
   });
 
+  for (const word of ['remount', 'debug']) {
+    mounting(`takes a name with a comma for what it is, with ${word} behind it`, async (mnt) => {
+      mkdirSync(`${home}/a,${word}`);
+      const ran = await command(['-o', `lowerdir=l1:a\\,${word}`, mnt], { timeout: 10_000 });
+      assert.deepEqual([ran.code, ran.stderr, ran.timedOut], [0, '', false]);
+      assert.equal(await must('cat', [`${mnt}/one`]), 'one\n');
+    });
+  }
+
   mounting('writes JSON lines to its log file', async (mnt) => {
     assert.equal((await command(['--log-file', 'log', '-o', 'lowerdir=l1:l2', mnt])).code, 0);
     await must('umount', [mnt]);
