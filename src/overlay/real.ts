@@ -113,9 +113,10 @@ export class DirFds {
       return;
     }
     const fd = this.fd(dir);
-    if (dir.wasRead) must(sys.lseek(fd, 0, sys.SEEK_SET), 'lseek');
+    // For upper before it was ever read, too: to btrfs, names that came since it was opened are there after a rewind only.
+    const rewound = dir.wasRead || dir.isUpper ? sys.lseek(fd, 0, sys.SEEK_SET) : 0;
     dir.wasRead = true;
-    const rc = sys.listDirectory(fd, each);
+    const rc = rewound < 0 ? rewound : sys.listDirectory(fd, each);
     // An O_PATH descriptor: it may not be read, unless by a second try with our own rights.
     if (rc === -sys.EBADF) this.#listAnew(fd, each);
     else must(rc, 'getdents64');
