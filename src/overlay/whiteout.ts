@@ -61,18 +61,18 @@ export function clearBeside(ov: Overlay, upper: RealDir, name: string): void {
 }
 
 /**
- * Puts a whiteout into the work directory and returns its name there. Whiteouts are hard links of one inode, which
- * the first call makes, as the kernel's ovl_whiteout(); where links are refused, each is made anew.
+ * Puts a whiteout into the work directory and returns its name there. Whiteouts are hard links of one inode, which the first
+ * call makes. Where it can have no further name, for there are too many or no room (tmpfs counts names as inodes), it is taken
+ * itself, as by the kernel's ovl_whiteout(); where links are refused, each is made anew.
  */
 function makeWhiteout(ov: Overlay): string {
   const name = tempName(ov);
-  const { work } = ov;
-  if (ov.sharedWhiteout !== null) {
-    const rc = sys.linkat(work, ov.sharedWhiteout, work, name);
+  const { work, sharedWhiteout } = ov;
+  if (sharedWhiteout !== null) {
+    const rc = sys.linkat(work, sharedWhiteout, work, name);
     if (rc >= 0) return name;
-    // EMLINK and friends: this one has as many names as it can have.
-    sys.unlinkat(work, ov.sharedWhiteout);
     ov.sharedWhiteout = null;
+    if (rc !== -sys.ENOENT) return sharedWhiteout;
   }
   ov.credentials.self();
   if (ov.options.whiteout === 'chardev') {
@@ -124,7 +124,7 @@ export function whiteOutFree(ov: Overlay, upper: RealDir, name: string): void {
     // commit point
     const rc = sys.linkat(ov.work, ov.sharedWhiteout, upperFd, name);
     if (rc >= 0) return;
-    if (rc !== -sys.EMLINK) must(rc, 'linkat');
+    if (rc === -sys.EEXIST) must(rc, 'linkat');
   }
   const made = makeWhiteout(ov);
   // commit point
