@@ -89,6 +89,8 @@ export interface UpperFeatures {
   readonly xattr: boolean;
   /** mknod of a device 0:0 works. */
   readonly chardev: boolean;
+  /** Objects can be given their names in one step: by RENAME_EXCHANGE, with `whiteout=aufs` by RENAME_NOREPLACE. */
+  readonly renameFlags: boolean;
   /** RENAME_WHITEOUT works. */
   readonly renameWhiteout: boolean;
   readonly tmpfile: boolean;

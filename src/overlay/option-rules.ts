@@ -43,6 +43,11 @@ export function withNamespace(options: OverlayOptions, trusted: boolean): Overla
 
 /** Refuses an upper that can't express deletions. */
 export function checkUpperCan(features: UpperFeatures, upper: SourceDir, options: OverlayOptions): void {
+  if (!features.renameFlags) {
+    throw new UserError(
+      `upperdir '${upper.path}' is on a filesystem that can't exchange two names (renameat2 with flags); choose another filesystem.`,
+    );
+  }
   if (features.xattr || options.whiteout === 'aufs') return;
   throw new UserError(
     `upperdir '${upper.path}' is on a filesystem that can't hold the xattrs that mark replaced directories; choose another filesystem, or write marks as file names with whiteout=aufs.`,

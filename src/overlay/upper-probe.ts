@@ -3,6 +3,8 @@
 import {
   close,
   DT_UNKNOWN,
+  EDQUOT,
+  ENOSPC,
   EOPNOTSUPP,
   errnoName,
   ficlone,
@@ -11,11 +13,14 @@ import {
   O_RDWR,
   O_TMPFILE,
   openat,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
   RENAME_WHITEOUT,
   readDirectory,
   removexattr,
   renameat2,
   S_IFCHR,
+  S_IFREG,
   setxattr,
   unlinkat,
 } from '../sys/index.js';
@@ -28,6 +33,7 @@ import { UserError } from './user-error.js';
 export const NO_FEATURES: UpperFeatures = {
   xattr: false,
   chardev: false,
+  renameFlags: false,
   renameWhiteout: false,
   tmpfile: false,
   reflink: false,
@@ -52,6 +58,22 @@ export function checkEntryTypes(workdir: number, upper: SourceDir): void {
   }
 }
 
+/** Whether the filesystem can do what it answered to with `rc`: one that is full now could, with more room. */
+function can(rc: number): boolean {
+  return rc >= 0 || rc === -ENOSPC || rc === -EDQUOT;
+}
+
+/** Whether names can be exchanged, or with `whiteout=aufs`, which needs no more, be given where none is. */
+function probeRenameFlags(work: number, options: OverlayOptions): boolean {
+  const made = mknodat(work, '#probe', S_IFREG);
+  if (made >= 0 && options.whiteout !== 'aufs') mknodat(work, '#probe2', S_IFREG);
+  const flag = options.whiteout === 'aufs' ? RENAME_NOREPLACE : RENAME_EXCHANGE;
+  const rc = made < 0 ? made : renameat2(work, '#probe', work, '#probe2', flag);
+  unlinkat(work, '#probe');
+  unlinkat(work, '#probe2');
+  return can(rc);
+}
+
 /** Tries each feature once; leaves `work` empty. */
 export function probeUpper(work: number, upper: SourceDir, options: OverlayOptions): UpperFeatures {
   const attribute = new OwnXattrs(options.userxattr).opaque;
@@ -59,9 +81,9 @@ export function probeUpper(work: number, upper: SourceDir, options: OverlayOptio
   if (xattrRc === 0) removexattr(work, '', attribute);
 
   // One device node serves two probes: RENAME_WHITEOUT leaves another in its place.
-  const chardev = mknodat(work, '#probe', S_IFCHR) === 0;
+  const chardevRc = mknodat(work, '#probe', S_IFCHR);
   let renameWhiteout = false;
-  if (chardev) {
+  if (chardevRc === 0) {
     renameWhiteout = renameat2(work, '#probe', work, '#probe2', RENAME_WHITEOUT) === 0;
     unlinkat(work, '#probe');
     if (renameWhiteout) unlinkat(work, '#probe2');
@@ -77,8 +99,10 @@ export function probeUpper(work: number, upper: SourceDir, options: OverlayOptio
   }
   const handles = upper.fs.handles !== 'none';
   return {
-    xattr: xattrRc === 0,
-    chardev,
+    xattr: can(xattrRc),
+    chardev: can(chardevRc),
+    // Who knows this one knows the others.
+    renameFlags: renameWhiteout || probeRenameFlags(work, options),
     renameWhiteout,
     tmpfile: temporary >= 0,
     reflink,

@@ -7,8 +7,10 @@ import {
   chmodFd,
   close,
   EACCES,
+  EDQUOT,
   ENODATA,
   ENOENT,
+  ENOSPC,
   ENOTDIR,
   EOPNOTSUPP,
   EPERM,
@@ -48,6 +50,11 @@ function failed(base: WorkBase, what: string, rc: number): UserError {
   if (rc === -EROFS) {
     return new UserError(
       `workdir '${base.path}' is on a read-only filesystem; mount without upperdir, or choose a writable place.`,
+    );
+  }
+  if (rc === -ENOSPC || rc === -EDQUOT) {
+    return new UserError(
+      `workdir '${base.path}': can't ${what}: its filesystem is full (${errnoName(rc)}); make room there, or mount without upperdir.`,
     );
   }
   const why = rc === -EACCES || rc === -EPERM ? 'permission denied' : `the system says ${errnoName(rc)}`;

@@ -187,6 +187,14 @@ function withMount(name: string, options: string, test: (place: Place) => Promis
 const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
 
 describe('a fuse-native mount', () => {
+  withMount('an upper on it is refused: it knows no flags of rename', '', async (here) => {
+    for (const name of ['up', 'wk', 'second']) mkdirSync(`${here.path}/upper/${name}`);
+    const options = `lowerdir=${here.path}/lower,upperdir=${here.at}/up,workdir=${here.at}/wk`;
+    const { code, stderr } = await command('-o', options, `${here.path}/upper/second`);
+    assert.equal(code, 1);
+    assert.match(stderr, /is on a filesystem that can't exchange two names \(renameat2 with flags\)/);
+  });
+
   withMount('lets only the mounting user in', '', async ({ at }) => {
     const [program = '', ...args] = [...NOBODY, 'cat', `${at}/file`];
     if ((await missingTools(['setpriv'])).length > 0) return;

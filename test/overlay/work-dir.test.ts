@@ -143,3 +143,30 @@ test('a mount inside work is not crossed', { skip: needsMounts }, (t) => {
   assert.throws(() => mount(place), /can't clear the leftovers in 'work'/);
   assert.ok(existsSync(place.at('w/work/sub/precious')));
 });
+
+/** Takes all inodes of the filesystem that `directory` is on. */
+function takeInodes(directory: string): void {
+  mkdirSync(directory);
+  for (let i = 0; ; i++) {
+    try {
+      writeFileSync(`${directory}/${i}`, '');
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, 'ENOSPC');
+      return;
+    }
+  }
+}
+
+test('what a full filesystem refuses is not what it can not do', { skip: needsMounts }, (t) => {
+  const place = new Place(t);
+  place.mount('fs', '-t', 'tmpfs', '-o', 'nr_inodes=30', 'plyfs-test');
+  place.dirs('l', 'fs/u', 'fs/w/work', 'fs/u2', 'fs/w2');
+  takeInodes(place.at('fs/fill'));
+  const opened = place.open({ lowerdir: ['l'], upperdir: 'fs/u', workdir: 'fs/w' });
+  assert.deepEqual(opened.warnings, []);
+  assert.equal(opened.options.whiteout, 'chardev');
+  assert.throws(
+    () => place.open({ lowerdir: ['l'], upperdir: 'fs/u2', workdir: 'fs/w2' }),
+    /can't create 'work': its filesystem is full \(ENOSPC\); make room there/,
+  );
+});
