@@ -23,7 +23,7 @@ note "$(uname -sr) $(uname -m), node $(node --version), npm $(npm --version), ui
 
 phase 'tools'
 # tool:Debian package
-wanted=(getfattr:attr setfacl:acl sqlite3:sqlite3 git:git fusermount3:fuse3 flock:util-linux mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs tar:tar gcc:gcc setcap:libcap2-bin umoci:umoci skopeo:skopeo)
+wanted=(getfattr:attr setfacl:acl sqlite3:sqlite3 git:git fusermount3:fuse3 flock:util-linux mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs mkfs.erofs:erofs-utils tar:tar gcc:gcc setcap:libcap2-bin umoci:umoci skopeo:skopeo)
 packages=()
 for pair in "${wanted[@]}"; do
   command -v "${pair%%:*}" >/dev/null || packages+=("${pair##*:}")

@@ -26,13 +26,14 @@ export interface Source extends Target {
 export function copyAttributes(ov: Overlay, from: Source, to: Target): void {
   const { probe } = ov;
   must(statAt(from.fd, from.name, probe), 'statx');
+  const { attributes, mode: ownMode } = probe;
   const { owners } = ov;
   owners?.applyOverride(ov, from.layer, from, probe);
-  const { attributes, uid, gid, mode, atime, atimeNsec, mtime, mtimeNsec } = probe;
+  const { uid, gid, mode, atime, atimeNsec, mtime, mtimeNsec } = probe;
   const recorded = owners !== null && owners.written !== null && holdsOverride(mode);
   if (!recorded) copyOwner(ov, probe, to);
   copyXattrs(ov, from, to);
-  recordProtection(ov, attributes, to);
+  recordProtection(ov, from, { attributes, mode: ownMode }, to);
   if (recorded) owners.record(to, { uid, gid, mode });
   else if ((mode & sys.S_IFMT) !== sys.S_IFLNK) {
     const bits = mode & 0o7777;

@@ -12,7 +12,7 @@ import type { Target } from './copy-attributes.js';
 import { copyUp } from './copy-up.js';
 import { dataFd } from './file.js';
 import type { Inode } from './inode.js';
-import { locate, statIfThere } from './locate.js';
+import { locate, openObject, statIfThere } from './locate.js';
 import type { Overlay } from './state.js';
 
 export const IMMUTABLE = 1;
@@ -28,12 +28,33 @@ function fromAttributes(attributes: number): number {
   return immutable | ((attributes & STATX_ATTR_APPEND) !== 0 ? APPEND_ONLY : 0);
 }
 
+const FS_IOC_GETFLAGS = 0x80086601;
+const flagsRaw = Buffer.alloc(8);
+
+/**
+ * The bits of an object of a lower layer, whose attributes are `stat`. erofs says of all its objects that they are immutable,
+ * which the filesystem is, and so does an overlay on it: only files and directories that answer to FS_IOC_GETFLAGS have flags
+ * of their own. Nothing else can be asked, and chattr does not give it any.
+ */
+function lowerBits(ov: Overlay, stat: Pick<sys.Stat, 'attributes' | 'mode'>, at: Target): number {
+  const bits = fromAttributes(stat.attributes);
+  if (bits === 0) return 0;
+  const type = stat.mode & sys.S_IFMT;
+  if (type !== sys.S_IFREG && type !== sys.S_IFDIR) return 0;
+  const fd = openObject(ov, at);
+  // What may not be opened is taken at its word.
+  if (fd < 0) return bits;
+  const rc = sys.ioctl(fd, FS_IOC_GETFLAGS, flagsRaw);
+  sys.close(fd);
+  return rc < 0 ? 0 : bits;
+}
+
 /** Asked for once: nobody but us changes it (or else it is as undefined as all changes of layers). */
 function protectionOf(ov: Overlay, inode: Inode): number {
   if (inode.protection >= 0) return inode.protection;
   let bits = 0;
   if (!inode.hasUpper && (inode.dir === null || inode.dir.upper === null)) {
-    if (statIfThere(ov, inode) >= 0) bits = fromAttributes(ov.stat.attributes);
+    if (statIfThere(ov, inode) >= 0) bits = lowerBits(ov, ov.stat, { fd: ov.atFd, name: ov.atName });
   } else if (inode.type === sys.S_IFREG || inode.type === sys.S_IFDIR) {
     locate(ov, inode);
     const size = sys.getxattr(ov.atFd, ov.atName, ov.own.protattr, ov.scratch, 32);
@@ -59,9 +80,14 @@ function letters(bits: number): Buffer {
   return Buffer.from(`${bits & APPEND_ONLY ? 'a' : ''}${bits & IMMUTABLE ? 'i' : ''}`);
 }
 
-/** Copy-up: the flags of the object with these `attributes` are recorded on its copy (ovl_copy_fileattr()). */
-export function recordProtection(ov: Overlay, attributes: number, to: Target): void {
-  const bits = fromAttributes(attributes);
+/** Copy-up: the flags of `from`, whose attributes are `stat`, are recorded on its copy (ovl_copy_fileattr()). */
+export function recordProtection(
+  ov: Overlay,
+  from: Target,
+  stat: Pick<sys.Stat, 'attributes' | 'mode'>,
+  to: Target,
+): void {
+  const bits = lowerBits(ov, stat, from);
   if (bits === 0) return;
   const value = letters(bits);
   const rc = sys.setxattr(to.fd, to.name, ov.own.protattr, value, value.length);
@@ -69,11 +95,9 @@ export function recordProtection(ov: Overlay, attributes: number, to: Target): v
   else must(rc, 'record flags');
 }
 
-const FS_IOC_GETFLAGS = 0x80086601;
 const FS_IOC_SETFLAGS = 0x40086602;
 /** FS_SYNC_FL and FS_NOATIME_FL (chattr +S, +A): what ovl_copy_fileattr() copies of the other flags. */
 const COPIED_FLAGS = 0x88;
-const flagsRaw = Buffer.alloc(8);
 
 /** Those of the other flags of an open file or directory that its copy is to have; 0 where a filesystem has none. */
 export function copiedFlags(from: number): number {

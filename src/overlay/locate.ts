@@ -119,6 +119,17 @@ export function fillEntry(ov: Overlay, inode: Inode, out: Entry): void {
 /** What an object of a layer is opened with. */
 const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 
+/** Opens a located object for reading, "" being the descriptor itself. Returns a descriptor, which the caller owns, or -errno. */
+export function openObject(ov: Overlay, at: { readonly fd: number; readonly name: string }): number {
+  return openAt(ov, at.fd, at.name, sys.O_RDONLY);
+}
+
+function openAt(ov: Overlay, fd: number, name: string, access: number): number {
+  const flags = access | OPEN_FLAGS;
+  if (name !== '') return ov.open(fd, name, flags);
+  return ov.open(sys.AT_FDCWD, `/proc/self/fd/${fd}`, flags & ~sys.O_NOFOLLOW);
+}
+
 /**
  * Opens the inode's topmost object, which of a metacopy is not where the data is; the caller owns the descriptor. Throws FsError.
  */
@@ -128,10 +139,8 @@ export function openTopmost(ov: Overlay, inode: Inode, access: number): number {
 
 /** The same, but returns the descriptor or -errno of open(2). */
 export function tryOpenTopmost(ov: Overlay, inode: Inode, access: number): number {
-  const flags = access | OPEN_FLAGS;
   locate(ov, inode);
-  if (ov.atName === '') return ov.open(sys.AT_FDCWD, `/proc/self/fd/${ov.atFd}`, flags & ~sys.O_NOFOLLOW);
-  return ov.open(ov.atFd, ov.atName, flags);
+  return openAt(ov, ov.atFd, ov.atName, access);
 }
 
 /** Opens the inode's data for reading, which of a metacopy is on a layer below; the caller owns the descriptor. Throws FsError. */
