@@ -4,9 +4,13 @@ import { writeSync } from 'node:fs';
 /** A mistake of the user has one of these names; their classes are not loaded for it. */
 const MISTAKES = new Set(['UserError', 'UsageError']);
 
-/** Writes to stderr at once; latin1 text comes out as the bytes that it stands for. */
+/** Writes to stderr at once; latin1 text comes out as the bytes that it stands for. Where it can't be written, nobody is told. */
 function put(text: string): void {
-  writeSync(2, Buffer.from(text, 'latin1'));
+  try {
+    writeSync(2, Buffer.from(text, 'latin1'));
+  } catch {
+    // It is closed, or a file on a full disk: what was to be done is done all the same, and its exit code says how it went.
+  }
 }
 
 /** One sentence, for a mistake of the user; a stack, for one of ours. */

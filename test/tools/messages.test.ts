@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
+import { type RunResult, sh } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { CLI, shell, tool } from './support.js';
 
@@ -54,6 +55,17 @@ describe('mistakes on the command line of a tool', () => {
     ['run --lower nope -- true', 125, /can't use the lower 'nope': it does not exist/],
     ['run --read-only --commit -- true', 125, /mutually exclusive/],
   ];
+
+  it('output that finds no room on its disk', async () => {
+    const command = `'${process.execPath}' '${CLI}'`;
+    const run = (args: string): Promise<RunResult> => sh(`${command} ${args}`, { cwd: home });
+    const full = await run('merge out --lower l >/dev/full');
+    assert.equal(full.stderr, "plyfs: can't write the output: ENOSPC.\n");
+    assert.equal(full.code, 1);
+    // What is said beside it stops nothing, and takes no code away.
+    assert.equal((await run('merge out2 --lower l 2>/dev/full')).stdout, '0 objects, 0 B\n');
+    assert.equal((await run('merge nope --lower l -x 2>/dev/full')).code, 2);
+  });
 
   for (const [args, code, said] of CASES) {
     it(`plyfs ${args}`, async () => {

@@ -1,6 +1,7 @@
 /** What every command that works with layers is made of. */
 import { writeSync } from 'node:fs';
 import type { Argv } from 'yargs';
+import { UserError } from '../../overlay/user-error.js';
 import { UsageError } from '../usage-error.js';
 
 /** Parsed options by their camel-case names; text is latin1, one char a byte. */
@@ -63,8 +64,11 @@ export function count(parsed: Parsed, name: string): number | undefined {
   throw new UsageError(`--${option} takes a whole number, not '${given}'.`);
 }
 
-/** Writes all of a text, however long, also to a pipe that fills up. */
-export function print(content: string, fd = 1): void {
+/**
+ * Writes all of a text, however long, also to a pipe that fills up. Throws a {@link UserError} when stdout can't take it; that
+ * stderr can't stops nothing.
+ */
+export function print(content: string, fd: 1 | 2 = 1): void {
   const bytes = Buffer.from(content, 'utf8');
   for (let at = 0; at < bytes.length; ) {
     try {
@@ -72,8 +76,8 @@ export function print(content: string, fd = 1): void {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : null;
       // The reader has had enough.
-      if (code === 'EPIPE') return;
-      if (code !== 'EAGAIN') throw error;
+      if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return;
+      if (code !== 'EAGAIN') throw new UserError(`can't write the output: ${String(code)}.`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }
