@@ -46,6 +46,20 @@ describe('applying an upper', () => {
     assert.equal(await shell(`cat ${lower}/-aufs`), 'new\n');
     assert.equal(await shell(`ls -A ${lower} | grep -c '^[.]' || true`), '0\n');
   });
+
+  it('leaves nothing half done on a full disk', async (t) => {
+    if (!isRoot) return t.skip('mounts a small tmpfs as root');
+    const [upper, small] = [scratch.directory('large'), scratch.directory('small')];
+    await shell(
+      `mount -t tmpfs -o size=1M none ${small}; echo old >${small}/f; head -c 2M /dev/zero >${upper}/f`,
+    );
+    try {
+      assert.throws(() => apply({ upper, to: small }), /can't copy 'f': no space is left/);
+      assert.equal(await shell(`ls -A ${small}; cat ${small}/f`), 'f\nold\n');
+    } finally {
+      await shell(`umount ${small}`);
+    }
+  });
 });
 
 describe('plyfs merge and squash', () => {
