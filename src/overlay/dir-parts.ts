@@ -29,6 +29,7 @@ export function collectBelow(
     locateDir(ov, last);
     const marks = readMarks(ov, ov.atFd, ov.atName);
     last.xwhiteouts = marks.xwhiteouts;
+    last.impure = marks.impure;
     if (last.isUpper) marked.origin = marks.origin;
     if (marks.opaque && marks.redirect === null) return;
     if (last.isUpper && ov.whUpper && isOpaqueByFile(ov, last)) return;

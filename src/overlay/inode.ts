@@ -17,6 +17,8 @@ export class RealDir {
   wasRead = false;
   /** May hold xattr whiteouts: it is marked `overlay.opaque=x`. */
   xwhiteouts = false;
+  /** Of a lower directory that is not on the lowest layer: it is marked `overlay.impure`, so metacopies may be in it. */
+  impure = false;
 
   constructor(layer: Layer, parent: RealDir | null, name: string) {
     this.layer = layer;

@@ -21,7 +21,11 @@ import { isReservedName, isWhiteoutStat } from './whiteout.js';
 export function makeRoot(ov: Overlay): Inode {
   const layers = ov.opened.layers.filter((layer) => layer.kind !== 'data');
   const real = layers.map((layer) => new RealDir(layer, null, ''));
-  for (const root of real) root.xwhiteouts = readMarks(ov, root.layer.root, '').xwhiteouts;
+  for (const root of real) {
+    const { xwhiteouts, impure } = readMarks(ov, root.layer.root, '');
+    root.xwhiteouts = xwhiteouts;
+    root.impure = impure;
+  }
   const root = newInode(ov, sys.S_IFDIR, null, '', new DirState(real));
   root.hasUpper = real[0]!.isUpper;
   root.nlookup = 1;
@@ -159,7 +163,7 @@ function makeLowerFile(ov: Overlay, parent: Inode, name: string, type: number, w
   inode.lowerDir = where;
   inode.lowerName = name;
   ov.inoMap.map(where.layer, ov.stat.inoLo, ov.stat.inoHi, inode);
-  if (type === sys.S_IFREG && mayBeMetacopy(ov, ov.stat)) {
+  if (type === sys.S_IFREG && mayBeMetacopy(ov, ov.stat, where)) {
     orDrop(ov, inode, () => findMetacopyData(ov, inode, where));
   }
   if (linked) orDrop(ov, inode, () => attachLower(ov, inode, where, name));

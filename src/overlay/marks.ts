@@ -23,6 +23,8 @@ export interface Marks {
   readonly metacopy: boolean;
   /** The metacopy mark has a value, and one that is too short for its header. */
   readonly badMetacopy: boolean;
+  /** Holds what was copied up. */
+  readonly impure: boolean;
   /** Records where it was copied up from. */
   readonly origin: boolean;
 }
@@ -33,6 +35,7 @@ const NO_MARKS: Marks = {
   redirect: null,
   metacopy: false,
   badMetacopy: false,
+  impure: false,
   origin: false,
 };
 
@@ -69,6 +72,7 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
   let redirect: string | null = null;
   let metacopy = false;
   let badMetacopy = false;
+  let impure = false;
   let origin = false;
   for (const xattr of names) {
     if (xattr === own.opaque || xattr === FOREIGN_OPAQUE) {
@@ -81,11 +85,13 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
       metacopy = true;
       const size = sys.getxattr(dirfd, name, xattr, scratch, 0);
       badMetacopy = size > 0 && size < METACOPY_MIN;
+    } else if (xattr === own.impure) {
+      impure = true;
     } else if (xattr === own.origin) {
       origin = true;
     }
   }
-  return { opaque, xwhiteouts, redirect, metacopy, badMetacopy, origin };
+  return { opaque, xwhiteouts, redirect, metacopy, badMetacopy, impure, origin };
 }
 
 function readText(ov: Overlay, dirfd: number, name: string, xattr: string): string {

@@ -26,9 +26,9 @@ export function looksHollow(stat: sys.Stat): boolean {
   return stat.blocks === 0 || stat.size > stat.blocks * 512;
 }
 
-/** Whether the xattrs of a lower regular file, which `stat` is of, are worth a question for {@link findMetacopyData}. */
-export function mayBeMetacopy(ov: Overlay, stat: sys.Stat): boolean {
-  return ov.options.metacopy || hasData(ov) || looksHollow(stat);
+/** Whether the xattrs of a regular file in `where`, a lower directory, are worth a question; `stat` is of the file. */
+export function mayBeMetacopy(ov: Overlay, stat: sys.Stat, where: RealDir): boolean {
+  return ov.options.metacopy || hasData(ov) || where.impure || looksHollow(stat);
 }
 
 function hasData(ov: Overlay): boolean {

@@ -59,6 +59,7 @@ export function redirectedDirs(ov: Overlay, parent: Inode, real: RealDir[], redi
     locateDir(ov, found);
     const marks = readMarks(ov, ov.atFd, ov.atName);
     found.xwhiteouts = marks.xwhiteouts;
+    found.impure = marks.impure;
     if (marks.redirect !== null) route = reroute(ov, route, marks.redirect, 0);
     else if (marks.opaque) return;
     if (stop && !marks.redirect?.startsWith('/')) return;

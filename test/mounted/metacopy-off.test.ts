@@ -1,12 +1,30 @@
 /** Metacopies where they are switched off: what holds no data must not be read as holes. */
 import assert from 'node:assert/strict';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import * as sys from '../../src/sys/index.js';
 import { drivers } from '../support/drivers.js';
 import { Fixture } from '../support/fixture.js';
+import { makeImage } from '../support/image.js';
 import { Scratch } from '../support/scratch.js';
 
 function hollow(path: string): string[] {
   return [`put ${path} ""`, `truncate ${path} 6`, `setxattr ${path} trusted.overlay.metacopy ""`];
+}
+
+/** A layer on ext4 with a metacopy that has a block for its xattrs, as if it held its few bytes of data. */
+function layerWithBlock(at: string): string {
+  const file = `${at}/l/d/small`;
+  mkdirSync(`${at}/l/d`, { recursive: true });
+  writeFileSync(file, '');
+  truncateSync(file, 6);
+  const set = (path: string, name: string, value: string): void => {
+    assert.equal(sys.setxattr(sys.AT_FDCWD, path, name, Buffer.from(value), value.length), 0, name);
+  };
+  set(file, 'user.a', 'a'.repeat(2000));
+  set(file, 'trusted.overlay.metacopy', '');
+  set(`${at}/l/d`, 'trusted.overlay.impure', 'y');
+  return `${at}/l`;
 }
 
 for (const driver of drivers) {
@@ -43,6 +61,32 @@ for (const driver of drivers) {
         );
       } finally {
         await fixture.dispose();
+        scratch.dispose();
+      }
+    });
+
+    it('refuses one whose xattrs take as much space as its data would', async (t) => {
+      const reason = await driver.unavailable();
+      if (reason !== null) return t.skip(reason);
+      const scratch = new Scratch();
+      const image = await makeImage(scratch, { size: '64M', mkfs: ['mkfs.ext4', '-q', '-b', '4096'] });
+      if (typeof image === 'string') {
+        scratch.dispose();
+        return t.skip(image);
+      }
+      const fixture = new Fixture(scratch, driver, {
+        lower: [layerWithBlock(image.at), ['put d/small bottom']],
+      });
+      try {
+        await fixture.mount();
+        const reports = await fixture.steps(['cat d/small', 'add d/small x']);
+        assert.deepEqual(
+          reports.map((report) => report.result),
+          ['EPERM', 'EPERM'],
+        );
+      } finally {
+        await fixture.dispose();
+        await image.dispose();
         scratch.dispose();
       }
     });
