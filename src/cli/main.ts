@@ -27,7 +27,10 @@ async function run(start: Start): Promise<number> {
   if (command !== undefined && COMMANDS.has(command)) return await runNamed(start);
   if (isToolName(command)) return await (await import('./tools.js')).runTool(command, start.args);
   const line = parseDropIn(start.args);
-  if (line.help || start.args.length === 0) return await runNamed({ args: ['--help'], caller: null });
+  // Alone it can't be a mount point: no layer is named.
+  const isHelp = start.args.length === 1 && start.args[0] === 'help';
+  if (line.help || isHelp || start.args.length === 0)
+    return await runNamed({ args: ['--help'], caller: null });
   if (line.version) return await runNamed({ args: ['--version'], caller: null });
   const [source, mountpoint] = sourceAndMountpoint(line.positionals);
   return await runMount({ ...line, source, mountpoint }, start);

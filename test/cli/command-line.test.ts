@@ -50,6 +50,7 @@ describe('plyfs', () => {
   it('prints help with examples, and its version', async () => {
     const help = await command(['--help']);
     assert.equal(help.code, 0);
+    assert.deepEqual(await command(['help']), help);
     for (const word of ['mount', 'umount', '--lower', 'Exit codes', 'Examples:', 'mount -t fuse.plyfs']) {
       const text = word === '--lower' ? (await command(['mount', '--help'])).stdout : help.stdout;
       assert.ok(text.includes(word), `${word} is missing in\n${text}`);
