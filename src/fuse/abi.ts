@@ -2,7 +2,7 @@
  * Numbers of the FUSE kernel ABI, spelled as in include/uapi/linux/fuse.h (7.45). All integers are little-endian
  * as long as the machine is: the code below stores through typed arrays.
  *
- * Opcodes are not here: each is in its row of the op table. Offsets of a request's fields count from the end of
+ * An opcode is in its row of the op table; here are those that the session looks at, too. Offsets of a request's fields count from the end of
  * its header; offsets of a reply's fields from the end of the reply header.
  */
 
@@ -11,6 +11,10 @@ export const FUSE_KERNEL_VERSION = 7;
 export const FUSE_KERNEL_MINOR_VERSION = 45;
 /** The oldest one: from here on every request has the layout below. Linux 2.6.31. */
 export const OLDEST_MINOR = 12;
+
+export const FUSE_FORGET = 2;
+export const FUSE_INIT = 26;
+export const FUSE_BATCH_FORGET = 42;
 
 /** struct fuse_in_header: len, opcode, unique, nodeid, uid, gid, pid, total_extlen, padding. */
 export const IN_HEADER = 40;

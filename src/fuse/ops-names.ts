@@ -1,5 +1,6 @@
 /** Rows of the op table that deal with names and nodes. */
 import { majorOf, minorOf } from '../sys/device-number.js';
+import { FUSE_BATCH_FORGET, FUSE_FORGET } from './abi.js';
 import type { Exchange, Gift, OpRow } from './exchange.js';
 import { Malformed, type Request } from './request.js';
 import { quote } from './trace.js';
@@ -82,7 +83,7 @@ export const nameOps: readonly OpRow[] = [
   { code: 1, name: 'LOOKUP', args: 2, handle: lookup, gives: ENTRY, show: showName },
   // No reply.
   {
-    code: 2,
+    code: FUSE_FORGET,
     name: 'FORGET',
     args: 8,
     handle: (x) => {
@@ -94,7 +95,7 @@ export const nameOps: readonly OpRow[] = [
   },
   // No reply.
   {
-    code: 42,
+    code: FUSE_BATCH_FORGET,
     name: 'BATCH_FORGET',
     args: 8,
     handle: batchForget,

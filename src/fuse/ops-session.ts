@@ -1,5 +1,6 @@
 /** Rows of the op table for the connection itself, and for what plyfs leaves to the kernel. */
 import { ENOSYS } from '../sys/errno.js';
+import { FUSE_INIT } from './abi.js';
 import type { OpRow } from './exchange.js';
 import { init } from './init.js';
 
@@ -8,7 +9,7 @@ const never = (): number => -ENOSYS;
 
 export const sessionOps: readonly OpRow[] = [
   // Valid replies: init, errno (which ends the connection).
-  { code: 26, name: 'INIT', args: 8, handle: init, show: (r) => `version ${r.u32(0)}.${r.u32(4)}` },
+  { code: FUSE_INIT, name: 'INIT', args: 8, handle: init, show: (r) => `version ${r.u32(0)}.${r.u32(4)}` },
   // Valid replies: empty.
   {
     code: 38,

@@ -1,4 +1,4 @@
-/** The op table: opcode -> row. The rows are in `ops-*.ts`; nothing else lists opcodes. */
+/** The op table: opcode -> row. The rows are in `ops-*.ts`. */
 import { ENOSYS } from '../sys/errno.js';
 import type { OpRow } from './exchange.js';
 import { attrOps } from './ops-attr.js';

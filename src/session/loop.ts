@@ -11,6 +11,7 @@
  * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
  */
 
+import { FUSE_INIT, OUT_HEADER } from '../fuse/abi.js';
 import { PARKED } from '../fuse/server.js';
 import * as sys from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
@@ -34,8 +35,6 @@ export interface RequestHandler {
   undoReply(): void;
 }
 
-/** FUSE_INIT: its answer makes the mount live. */
-const INIT = 26;
 /** Positions among the descriptors of {@link SessionLoop}'s poller. */
 const DEVICE = 0;
 const JOBS = 1;
@@ -45,7 +44,6 @@ const OPCODE_AT = 4;
 const UNIQUE_AT = 8;
 /** struct fuse_out_header: length, error, unique. */
 const ERROR_AT = 4;
-const REPLY_HEADER = 16;
 /** Request buffer beyond the data of a WRITE: header, arguments, and what older kernels insist on. */
 const REQUEST_OVERHEAD = 4096;
 
@@ -184,7 +182,7 @@ export class SessionLoop {
     const arrived = performance.now();
     this.#reclaimer.request(opcode, request);
     this.#dispatch(request, length, arrived);
-    if (opcode === INIT && !this.#ready) this.#initialised();
+    if (opcode === FUSE_INIT && !this.#ready) this.#initialised();
   }
 
   /** The handler answers every failure itself; this is the net below it. */
@@ -226,10 +224,10 @@ export class SessionLoop {
 
   #errorReply(request: Buffer, errno: number): number {
     const { reply } = this.#parts.handler;
-    reply.writeUInt32LE(REPLY_HEADER, 0);
+    reply.writeUInt32LE(OUT_HEADER, 0);
     reply.writeInt32LE(-errno, ERROR_AT);
     request.copy(reply, UNIQUE_AT, UNIQUE_AT, UNIQUE_AT + 8);
-    return REPLY_HEADER;
+    return OUT_HEADER;
   }
 
   #park(request: Buffer, length: number, arrived: number): void {

@@ -1,6 +1,7 @@
 /** Giving memory back after the kernel forgot many nodes. V8 keeps a heap that is not used as long as nothing happens. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { FUSE_BATCH_FORGET, FUSE_FORGET } from '../fuse/abi.js';
 import * as sys from '../sys/index.js';
 
 /** Forgotten nodes that are worth a collection: some 10 MB. */
@@ -8,8 +9,6 @@ const WORTH_IT = 20_000;
 /** How long nothing must have happened before it, in milliseconds. */
 export const CALM = 100;
 
-const FORGET = 2;
-const BATCH_FORGET = 42;
 /** struct fuse_batch_forget_in, after the header: the number of nodes. */
 const COUNT_AT = 40;
 
@@ -19,8 +18,8 @@ export class Reclaimer {
   #collect: (() => void) | null = null;
 
   request(opcode: number, request: Buffer): void {
-    if (opcode === FORGET) this.#forgotten++;
-    else if (opcode === BATCH_FORGET) this.#forgotten += request.readUInt32LE(COUNT_AT);
+    if (opcode === FUSE_FORGET) this.#forgotten++;
+    else if (opcode === FUSE_BATCH_FORGET) this.#forgotten += request.readUInt32LE(COUNT_AT);
   }
 
   /** Whether a collection would give something back. */
