@@ -91,10 +91,11 @@ function copyUpOneDir(ov: Overlay, inode: Inode, parent: Inode, upperParent: Rea
   must(sys.mkdirat(ov.work, temp, 0o700), 'mkdirat');
   try {
     locateDir(ov, from.dir);
-    const { atFd, atName } = ov;
-    copyAttributes(ov, { fd: atFd, name: atName, layer: from.dir.layer }, { fd: ov.work, name: temp });
-    copyDirFlags(ov, { fd: atFd, name: atName }, temp);
-    writeOrigin(ov, atFd, atName, from.dir.layer, { fd: ov.work, name: temp });
+    const source = { fd: ov.atFd, name: ov.atName, layer: from.dir.layer };
+    const to = { fd: ov.work, name: temp };
+    copyAttributes(ov, source, to);
+    copyDirFlags(ov, source, temp);
+    must(writeOrigin(ov, source, source.layer, to), 'set origin');
     if (ov.options.fsync === 'strict') syncTemp(ov, temp);
     install(ov, parent, (upperFd) => sys.renameat2(ov.work, temp, upperFd, inode.name, 0));
   } catch (error) {
@@ -163,7 +164,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     copyAttributes(ov, from, to);
     if (inode.data === null) giveFlags(ov, copy.fd, copiedFlags(copy.source));
     if (inode.parent !== null) {
-      if (keepsOrigin) writeOrigin(ov, from.fd, from.name, inode.lowerDir!.layer, to);
+      if (keepsOrigin) must(writeOrigin(ov, from, from.layer, to), 'set origin');
       if (!metacopy) must(dataWritten(ov, copy), 'write copied-up data');
       else if (ov.options.fsync === 'strict') must(sys.fsync(copy.fd), 'fsync');
       installFile(ov, inode, (dirfd, name) => nameFile(ov, copy, dirfd, name));
@@ -207,12 +208,13 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
   const keepsOrigin = ov.stat.nlink === 1 || inode.index !== null;
   try {
     const to = { fd: ov.work, name: temp };
-    copyAttributes(ov, { fd: atFd, name: atName, layer: inode.lowerDir!.layer }, to);
+    const from = { fd: atFd, name: atName, layer: inode.lowerDir!.layer };
+    copyAttributes(ov, from, to);
     if (inode.parent === null) {
       inode.orphan = must(ov.open(ov.work, temp, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC), 'openat');
       discard(ov, temp, false);
     } else {
-      if (keepsOrigin) writeOrigin(ov, atFd, atName, inode.lowerDir!.layer, to);
+      if (keepsOrigin) must(writeOrigin(ov, from, from.layer, to), 'set origin');
       installFile(ov, inode, (fd, name) => sys.renameat2(ov.work, temp, fd, name, sys.RENAME_NOREPLACE));
     }
   } catch (error) {

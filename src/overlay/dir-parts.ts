@@ -55,9 +55,9 @@ export function fixOrigin(ov: Overlay, parent: Inode, dir: DirState): void {
   if (ov.upperLayer === null) return;
   const lower = dir.real[1]!;
   locateDir(ov, lower);
-  const { atFd, atName } = ov;
+  const from = { fd: ov.atFd, name: ov.atName };
   locateDir(ov, dir.real[0]!);
-  writeOrigin(ov, atFd, atName, lower.layer, { fd: ov.atFd, name: ov.atName });
+  ov.bestEffort('set origin', writeOrigin(ov, from, lower.layer, { fd: ov.atFd, name: ov.atName }));
   markImpure(ov, parent);
 }
 

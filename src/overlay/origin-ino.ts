@@ -77,13 +77,20 @@ function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
   return theirs.equals(ours) || theirs.every((byte) => byte === 0);
 }
 
+/** Errors of setxattr(2) that say that an object can hold no origin (ovl_check_setxattr(), ovl_set_origin_fh()). */
+const HOLDS_NO_ORIGIN = new Set([sys.EOPNOTSUPP, sys.EPERM]);
+
 /**
  * Records on a copy, before it is installed, which lower object it comes from (ovl_set_origin()). A filesystem that
- * has no handles, or refuses the xattr, leaves the origin unknown: that costs a constant st_ino after a remount.
+ * has no handles, or refuses the xattr, leaves the origin unknown: that costs a constant st_ino after a remount. Returns 0 or
+ * -errno: where there is only no room for it there must be no copy, for in the index none may be without an origin.
  */
-export function writeOrigin(ov: Overlay, fromFd: number, fromName: string, layer: Layer, to: Target): void {
-  if (!ov.opened.features.xattr || ov.mountPoints?.isStandIn(layer)) return;
-  const handle = ov.opened.features.handles ? sys.nameToHandle(fromFd, fromName) : -sys.EOPNOTSUPP;
+export function writeOrigin(ov: Overlay, from: Target, layer: Layer, to: Target): number {
+  if (!ov.opened.features.xattr || ov.mountPoints?.isStandIn(layer)) return 0;
+  const handle = ov.opened.features.handles ? sys.nameToHandle(from.fd, from.name) : -sys.EOPNOTSUPP;
   const blob = typeof handle === 'number' ? Buffer.alloc(0) : encodeOrigin(layer.uuid, handle, false);
-  ov.bestEffort('set origin', sys.setxattr(to.fd, to.name, ov.own.origin, blob, blob.length));
+  const rc = sys.setxattr(to.fd, to.name, ov.own.origin, blob, blob.length);
+  if (!HOLDS_NO_ORIGIN.has(-rc)) return rc;
+  ov.bestEffort('set origin', rc);
+  return 0;
 }
