@@ -12,6 +12,7 @@ import { MAX_FDS } from './overlay/descriptor-budget.js';
 import { closeLayers } from './overlay/layers.js';
 import { escapeValue } from './overlay/option-text.js';
 import { UserError } from './overlay/user-error.js';
+import { checkAddressSpace } from './session/address-space.js';
 import {
   type Attachment,
   attach,
@@ -72,6 +73,7 @@ function attachPlan(plan: MountPlan, target: string, moreFlags: number): Promise
 
 /** Mounts by a checked plan and resolves when the mount answers. `session` was not started yet. */
 export async function startMount(plan: MountPlan, session: MountSession): Promise<Mount> {
+  checkAddressSpace();
   const mount = await startByTransport(plan, session);
   const { propagation } = plan.kernel;
   if (propagation === null) return mount;

@@ -8,19 +8,32 @@ const getrlimitCall = native('int', 'getrlimit', ['int', 'void *']);
 const setrlimitCall = native('int', 'setrlimit', ['int', 'void *']);
 const dupElsewhere = nativeElsewhere('fcntl', ['int', 'int', 'int']);
 const RLIMIT_NOFILE = 7;
-/** More than any use of ours needs. */
+const RLIMIT_AS = 9;
+/** More descriptors than any use of ours needs. */
 const ENOUGH = 65536;
+
+/** Raises a limit to `enough`, or as far as allowed, and returns it, but no more than `enough`; -1 when it is not known. */
+function raise(resource: number, enough: number): number {
+  const raw = Buffer.alloc(16);
+  if (getrlimitCall(resource, raw) < 0) return -1;
+  const soft = raw.readBigUInt64LE(0);
+  const hard = raw.readBigUInt64LE(8);
+  const wanted = hard < BigInt(enough) ? hard : BigInt(enough);
+  if (soft >= wanted) return Math.min(Number(soft), enough);
+  raw.writeBigUInt64LE(wanted, 0);
+  return setrlimitCall(resource, raw) < 0 ? Number(soft) : Number(wanted);
+}
 
 /** Raises the limit of open descriptors as far as allowed, and returns it. */
 export function maxDescriptors(): number {
-  const raw = Buffer.alloc(16);
-  if (getrlimitCall(RLIMIT_NOFILE, raw) < 0) return 1024;
-  const soft = raw.readBigUInt64LE(0);
-  const hard = raw.readBigUInt64LE(8);
-  const wanted = hard < BigInt(ENOUGH) ? hard : BigInt(ENOUGH);
-  if (soft >= wanted) return Math.min(Number(soft), ENOUGH);
-  raw.writeBigUInt64LE(wanted, 0);
-  return setrlimitCall(RLIMIT_NOFILE, raw) < 0 ? Number(soft) : Number(wanted);
+  const most = raise(RLIMIT_NOFILE, ENOUGH);
+  return most < 0 ? 1024 : most;
+}
+
+/** Raises the limit of address space to `enough` bytes where that is allowed. Returns it, but no more than `enough`. */
+export function maxAddressSpace(enough: number): number {
+  const most = raise(RLIMIT_AS, enough);
+  return most < 0 ? enough : most;
 }
 
 /** How many more descriptors may be open, once the limit is raised. */
