@@ -13,7 +13,7 @@ const MAX_LINES = 500;
 /** Room -> rooms it may import. A file directly in src/ is a room of its own name. */
 const MAY_IMPORT = {
   index: ['mount', 'run', 'session', 'overlay', 'vfs', 'tools'],
-  cli: ['mount', 'run', 'session', 'overlay', 'tools', 'vfs', 'sys'],
+  cli: ['run', 'session', 'overlay', 'tools', 'vfs', 'sys'],
   mount: ['session', 'overlay', 'vfs', 'sys'],
   run: ['mount', 'overlay', 'tools', 'sys'],
   session: ['fuse', 'fuse-native', 'overlay', 'vfs', 'sys'],

@@ -1,10 +1,11 @@
 /** A mount from the command line: start it, answer signals, end with it. */
 import { openSync } from 'node:fs';
-import { type Mount, startMount } from '../mount.js';
 import { UserError } from '../overlay/user-error.js';
+import type { Mount } from '../session/live-mount.js';
 import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog, stackOf } from '../session/log.js';
 import { MainSession } from '../session/main-session.js';
 import { planMount } from '../session/plan.js';
+import { startMount } from '../session/start-mount.js';
 import { exitNow } from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
 import type { Caller } from './daemon.js';

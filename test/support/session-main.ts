@@ -2,13 +2,14 @@
  * Mounts the test filesystem at argv[2] and serves it, for tests that look at the session from outside. Prints one
  * line when the mount answers and one when it has ended. SIGUSR2 unmounts, SIGUSR1 prints the counters.
  */
-import { startMount } from '../../src/mount.js';
+
 import type { OpenedLayers, OverlayOptions } from '../../src/overlay/config.js';
 import { openLog } from '../../src/session/log.js';
 import { MainSession } from '../../src/session/main-session.js';
 import { parseMountOptions } from '../../src/session/mount-options.js';
 import type { MountPlan } from '../../src/session/plan.js';
 import { Session } from '../../src/session/session.js';
+import { startMount } from '../../src/session/start-mount.js';
 import { createOverlay } from './session-fs.js';
 
 const words = (process.argv[3] ?? '').split(',').filter((word) => word !== '');

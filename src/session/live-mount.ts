@@ -1,0 +1,112 @@
+/** A mount that is there, seen from the thread that made it: numbers, unmounting, the end. */
+import type { OverlayOptions } from '../overlay/config.js';
+import { UserError } from '../overlay/user-error.js';
+import { type Attachment, detach } from './attach.js';
+import type { Control } from './control.js';
+import type { Stats } from './counters.js';
+import type { SessionEnd } from './protocol.js';
+
+/** A mount that is alive. */
+export interface Mount {
+  /** Absolute path of the mount point. */
+  readonly mountpoint: string;
+  /** Sentences about options without effect and about what a layer's filesystem can't do. */
+  readonly warnings: readonly string[];
+  /** Resolves when the mount answers; it has, once `mount()` has resolved. */
+  readonly ready: Promise<void>;
+  /** Resolves when the mount has ended, whoever ended it. */
+  readonly closed: Promise<SessionEnd>;
+  /** Numbers since the start. */
+  stats(): Stats;
+  /** Unmounts and waits for the end. `lazy`: also when busy; it then ends with the last open file. */
+  unmount(how?: { lazy?: boolean }): Promise<void>;
+}
+
+/** What tools are told of a mount. */
+interface MountFacts {
+  /** Those in force. */
+  readonly options: OverlayOptions;
+  /** ISO 8601. */
+  readonly startedAt: string;
+}
+
+/** What {@link LiveMount} needs of a session of either transport. */
+interface SessionView {
+  readonly ready: Promise<unknown>;
+  readonly closed: Promise<SessionEnd>;
+  stats(): Stats;
+}
+
+/** The {@link Mount} of either transport. */
+export class LiveMount implements Mount {
+  readonly mountpoint: string;
+  /** The same as latin1. */
+  readonly target: string;
+  readonly warnings: string[] = [];
+  readonly closed: Promise<SessionEnd>;
+  readonly #attachment: Attachment;
+  readonly #session: SessionView;
+  readonly #facts: MountFacts;
+  readonly #release: () => void;
+  #control: Control | null = null;
+  #answering: Promise<void> = Promise.resolve();
+  #ended = false;
+
+  /** `release` gives up what the mount was made of. */
+  constructor(attachment: Attachment, session: SessionView, facts: MountFacts, release: () => void) {
+    this.target = attachment.target;
+    this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
+    this.#attachment = attachment;
+    this.#session = session;
+    this.#facts = facts;
+    this.#release = release;
+    this.closed = session.closed.then((end) => this.#finish(end));
+  }
+
+  get ready(): Promise<void> {
+    return this.#session.ready.then(() => {});
+  }
+
+  stats(): Stats {
+    return this.#session.stats();
+  }
+
+  async unmount(how: { lazy?: boolean } = {}): Promise<void> {
+    const lazy = how.lazy === true;
+    // It may walk through the mount, which would be busy by that. Its failure is no reason to stay mounted.
+    if (!lazy) await Promise.allSettled([this.#answering]);
+    await detach(this.#attachment, lazy);
+    if (!lazy) await this.closed;
+  }
+
+  /** Answers `plyfs stats` and its like from now on. Its code is loaded when the mount is there: nobody waits. */
+  answer(): void {
+    this.#answering = this.#openControl();
+  }
+
+  async #openControl(): Promise<void> {
+    const { openControl } = await import('./control.js');
+    const control = await openControl(this.#attachment.device, {
+      mountpoint: this.#attachment.target,
+      ...this.#facts,
+      stats: () => this.stats(),
+    });
+    if (this.#ended) control?.close();
+    else this.#control = control;
+  }
+
+  /** Without a server the mount would answer ENOTCONN for ever: take it away, then give up the connection. */
+  async #finish(end: SessionEnd): Promise<SessionEnd> {
+    if (end.reason !== 'unmounted') {
+      try {
+        await detach(this.#attachment, true);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+      }
+    }
+    this.#ended = true;
+    this.#control?.close();
+    this.#release();
+    return end;
+  }
+}
