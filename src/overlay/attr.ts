@@ -17,7 +17,11 @@ const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
 /** Applies a change of attributes. EROFS, EPERM; what the upper's filesystem says. */
 export function setattr(ov: Overlay, inode: Inode, change: SetAttr, caller: Caller): void {
   ov.writable();
-  if (changesNothing(change) && !change.killSuidGid) refuseClearing(ov, inode, caller);
+  if (changesNothing(change) && !change.killSuidGid && !mayClear(ov, inode, caller)) {
+    // A WRITE that follows says so itself. Under passthrough none will.
+    if (ov.services.dataMode === 'passthrough') fail(sys.EPERM, 'clear set-id bits');
+    return;
+  }
   refuseProtected(ov, inode, change);
   settle(ov, inode);
   const truncatesAll = change.size === 0;
@@ -49,16 +53,15 @@ const seen = new Attr();
 const MAY_WRITE = 0o022;
 
 /**
- * Set-id bits that would be cleared ({@link changesNothing}), for a caller who owns the file or may write to it: the kernel
- * leaves it to us who may, and chown(-1, -1) is what anybody can ask for. EPERM.
+ * Whether set-id bits are cleared ({@link changesNothing}) for this caller, who owns the file or may write to it: the kernel
+ * leaves it to us who may, and chown(-1, -1) is what anybody can ask for.
  */
-function refuseClearing(ov: Overlay, inode: Inode, caller: Caller): void {
-  if (caller.uid === 0 || inode.type !== sys.S_IFREG) return;
+function mayClear(ov: Overlay, inode: Inode, caller: Caller): boolean {
+  if (caller.uid === 0 || inode.type !== sys.S_IFREG) return true;
   statInode(ov, inode);
   fillAttr(ov, inode, seen);
   const { mode, uid } = seen;
-  if (caller.uid === uid || (mode & MAY_WRITE) !== 0) return;
-  if ((mode & (sys.S_ISUID | sys.S_ISGID)) !== 0) fail(sys.EPERM, 'clear set-id bits');
+  return caller.uid === uid || (mode & MAY_WRITE) !== 0 || (mode & (sys.S_ISUID | sys.S_ISGID)) === 0;
 }
 
 /** Immutable and append-only objects, as may_setattr(): the latter may be touched. EPERM. */

@@ -322,6 +322,18 @@ export const data: Scenarios = {
       'stat k mode',
     ],
   },
+  'set-id-cleared-by-write-of-who-may-no-more': {
+    lower: [['put f x', 'chmod f 4755', 'put g x', 'chmod g 2755']],
+    steps: [
+      'open p f RDWR',
+      'open q g RDWR',
+      'user 1234:1234',
+      'write p 0 y',
+      'stat f mode',
+      'write q 0 y',
+      'stat g mode',
+    ],
+  },
   'set-id-cleared-by-chown': {
     lower: [['put f x 6755', 'put g x 2644', 'dir d 6755', 'chmod d 6755']],
     steps: [
