@@ -139,7 +139,7 @@ export async function openControl(device: string, of: Reported): Promise<Control
   server.listen(path);
   umask(mask);
   server.unref();
-  void removeStaleSockets(place);
+  removeStaleSockets(place);
   return {
     close: () => {
       server.close();
@@ -189,7 +189,7 @@ export async function askMount(device: string): Promise<MountReport | null> {
   const owner = ownerOf(device);
   for (const [directory, uids] of candidates()) {
     if (!uids.includes(owner) || !isPrivate(directory, uids)) continue;
-    if (uids.includes(own)) await removeStaleSockets(directory);
+    if (uids.includes(own)) removeStaleSockets(directory);
     const path = `${directory}/${socketName(device)}`;
     if (statOf(path)?.isSocket() !== true) continue;
     const answer = await ask(path);

@@ -1,15 +1,23 @@
-/** A socket pair over which another program hands us a descriptor (SCM_RIGHTS). */
+/** Unix sockets: a pair over which another program hands us a descriptor (SCM_RIGHTS), and whose a path is. */
+import { ENAMETOOLONG } from './errno.js';
 import { addressOf, native, result } from './ffi.js';
+import { close } from './file.js';
 
 const socketpairCall = native('int', 'socketpair', ['int', 'int', 'int', 'void *']);
+const socketCall = native('int', 'socket', ['int', 'int', 'int']);
+const connectCall = native('int', 'connect', ['int', 'void *', 'uint32']);
 const recvmsgCall = native('int64', 'recvmsg', ['int', 'void *', 'int']);
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
+/** struct sockaddr_un: family, path with its NUL. */
+const SUN_PATH_AT = 2;
+const SUN_PATH_SIZE = 108;
 /** Bytes of a 64-bit struct cmsghdr: size_t len, int level, int type. */
 const CMSGHDR = 16;
 
@@ -18,6 +26,22 @@ export function socketpair(): [number, number] | number {
   const pair = Buffer.alloc(8);
   const rc = result(socketpairCall(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
   return rc < 0 ? rc : [pair.readInt32LE(0), pair.readInt32LE(4)];
+}
+
+/**
+ * Asks the kernel whose the stream socket at a path (latin1) is, unnoticed by who that is: connects with a type of socket
+ * that does not fit. -EPROTOTYPE: a process has it open; -ECONNREFUSED: none has; or another -errno.
+ */
+export function probeSocket(path: string): number {
+  if (path.length >= SUN_PATH_SIZE) return -ENAMETOOLONG;
+  const fd = result(socketCall(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (fd < 0) return fd;
+  const address = Buffer.alloc(SUN_PATH_AT + SUN_PATH_SIZE);
+  address.writeUInt16LE(AF_UNIX, 0);
+  address.latin1Write(path, SUN_PATH_AT);
+  const rc = result(connectCall(fd, address, address.length));
+  close(fd);
+  return rc;
 }
 
 /** Descriptor carried by the next message on `socket` (close-on-exec); null when it carries none; or -errno. */
