@@ -52,6 +52,19 @@ export interface Stats {
   readonly bugs: number;
 }
 
+/** What in {@link Stats} is one number. */
+export const SUMS = [
+  'totalRequests',
+  'parked',
+  'jobs',
+  'copyUps',
+  'copiedBytes',
+  'bytesIn',
+  'bytesOut',
+  'refused',
+  'bugs',
+] as const;
+
 /**
  * One writer (the session thread), any reader. A double is written in one piece, so a reader sees an old or a new
  * number, never a torn one; counts are exact to 2^53.

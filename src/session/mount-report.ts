@@ -1,7 +1,7 @@
 /** What a mount says about itself, and reading it: the mount may be another user's, who can say anything. */
 import { CACHES } from '../overlay/cache-counts.js';
 import type { OverlayOptions } from '../overlay/config.js';
-import { BUCKET_BOUNDS, type Stats } from './counters.js';
+import { BUCKET_BOUNDS, type Stats, SUMS } from './counters.js';
 
 /** Paths are latin1, one char a byte. */
 export interface MountReport {
@@ -63,17 +63,6 @@ const orNull =
     value === null || check(value);
 const isHistogram: Check = (value) =>
   listOf(isNumber)(value) && (value as unknown[]).length === BUCKET_BOUNDS.length;
-const SUMS = [
-  'totalRequests',
-  'parked',
-  'jobs',
-  'copyUps',
-  'copiedBytes',
-  'bytesIn',
-  'bytesOut',
-  'refused',
-  'bugs',
-];
 
 const isStats = shape({
   ...numbers(...SUMS),

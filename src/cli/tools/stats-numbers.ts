@@ -1,6 +1,6 @@
 /** The numbers of a mount, or what happened between two reports, as people and programs read them. */
 
-import { BUCKET_BOUNDS, type Stats } from '../../session/counters.js';
+import { BUCKET_BOUNDS, type Stats, SUMS } from '../../session/counters.js';
 import type { MountReport } from '../../session/mount-report.js';
 import { shown } from '../../tools/text.js';
 
@@ -66,18 +66,6 @@ function cacheUses(stats: Stats, before: Stats | null): Stats['caches'] {
   });
   return Object.fromEntries(uses) as Stats['caches'];
 }
-
-const SUMS = [
-  'totalRequests',
-  'parked',
-  'jobs',
-  'copyUps',
-  'copiedBytes',
-  'bytesIn',
-  'bytesOut',
-  'refused',
-  'bugs',
-] as const;
 
 /** The report in words; `since`: an earlier one, which is taken off. */
 export function statsOf(report: MountReport, since: MountReport | null): MountStats {
