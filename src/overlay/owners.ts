@@ -212,10 +212,12 @@ const ENCODED = 'user.containers.override_';
  * Marks of others that are read in layers. Callers can't set them, whatever the layers use now: those on an upper's root would
  * tell the next mount whom its files belong to.
  */
-const FOREIGN = ['user.fuseoverlayfs.', 'security.fuseoverlayfs.', ENCODED];
-
 function isForeign(name: string): boolean {
-  return FOREIGN.some((prefix) => name.startsWith(prefix));
+  return (
+    name.startsWith(ENCODED) ||
+    name.startsWith('user.fuseoverlayfs.') ||
+    name.startsWith('security.fuseoverlayfs.')
+  );
 }
 
 /** The name under which a layer (null: none that keeps owners) keeps a caller's xattr; null: callers may not use it. */
