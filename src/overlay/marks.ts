@@ -51,8 +51,8 @@ function markNames(ov: Overlay, dirfd: number, name: string): readonly string[] 
   if (typeof names !== 'number') return names;
   if (WITHOUT_MARKS.has(-names)) return [];
   if (names !== -sys.E2BIG) return fail(-names, 'listxattr');
-  const { opaque, redirect, metacopy, origin } = ov.own;
-  const all = [opaque, FOREIGN_OPAQUE, redirect, metacopy, origin];
+  const { opaque, redirect, metacopy, impure, origin } = ov.own;
+  const all = [opaque, FOREIGN_OPAQUE, redirect, metacopy, impure, origin];
   return all.filter((mark) => sys.getxattr(dirfd, name, mark, ov.scratch, 0) >= 0);
 }
 
