@@ -1,7 +1,8 @@
 /** A mount that is there, seen from the thread that made it: numbers, unmounting, the end. */
+import { setImmediate as idle } from 'node:timers/promises';
 import type { OverlayOptions } from '../overlay/config.js';
 import { UserError } from '../overlay/user-error.js';
-import { type Attachment, detach } from './attach.js';
+import { type Attachment, detach, raiseReadAhead } from './attach.js';
 import type { Control } from './control.js';
 import type { Stats } from './counters.js';
 import type { SessionEnd } from './protocol.js';
@@ -49,7 +50,7 @@ export class LiveMount implements Mount {
   readonly #facts: MountFacts;
   readonly #release: () => void;
   #control: Control | null = null;
-  #answering: Promise<void> = Promise.resolve();
+  #settled: Promise<unknown> = Promise.resolve();
   #ended = false;
 
   /** `release` gives up what the mount was made of. */
@@ -73,17 +74,21 @@ export class LiveMount implements Mount {
 
   async unmount(how: { lazy?: boolean } = {}): Promise<void> {
     const lazy = how.lazy === true;
-    // It may walk through the mount, which would be busy by that. Its failure is no reason to stay mounted.
-    if (!lazy) await Promise.allSettled([this.#answering]);
+    if (!lazy) await Promise.allSettled([this.#settled]);
     await detach(this.#attachment, lazy);
     if (!lazy) await this.closed;
   }
 
-  /** Answers `plyfs stats` and its like from now on. Its code is loaded when the mount is there: nobody waits. */
-  answer(): void {
-    this.#answering = this.#openControl();
+  /**
+   * What can wait until the mount is there. All of it may walk through the mount, which is busy by that: unmount() waits
+   * for its end. Its failure is no reason to stay mounted.
+   */
+  settle(): void {
+    // Who waits for the mount is let go first.
+    this.#settled = idle().then(() => Promise.all([raiseReadAhead(this.#attachment), this.#openControl()]));
   }
 
+  /** Answers `plyfs stats` and its like from now on. */
   async #openControl(): Promise<void> {
     const { openControl } = await import('./control.js');
     const control = await openControl(this.#attachment.device, {

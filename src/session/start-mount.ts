@@ -12,7 +12,7 @@ import { closeLayers } from '../overlay/layers.js';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { checkAddressSpace } from './address-space.js';
-import { type Attachment, attach, attachedAt, detach, raiseReadAhead, resolveMountpoint } from './attach.js';
+import { type Attachment, attach, attachedAt, detach, resolveMountpoint } from './attach.js';
 import { CAUTION, cautiousFlags } from './caution.js';
 import { openKeepAwake } from './keep-awake.js';
 import { LiveMount, type Mount } from './live-mount.js';
@@ -99,11 +99,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
     await mount.closed;
     throw error;
   }
-  // Who waits for the mount is let go first.
-  setImmediate(() => {
-    void raiseReadAhead(attachment);
-    mount.answer();
-  });
+  mount.settle();
   return mount;
 }
 
@@ -131,6 +127,6 @@ async function startNativeMount(plan: MountPlan): Promise<LiveMount> {
     () => {},
   );
   mount.warnings.push(...plan.kernel.warnings, ...warnings);
-  mount.answer();
+  mount.settle();
   return mount;
 }

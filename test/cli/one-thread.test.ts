@@ -48,9 +48,11 @@ for (const covered of ['/dev', '/run', '/sys', '/etc']) {
       `
       '${COMMAND}' -o lowerdir=${covered}:l ${covered}
       test -e ${covered}/file
-      kill -TERM $(pgrep -f '^node.* -o lowerdir=${covered}:l ')
-      # Not by a look into the mount, which would be busy then and stay.
-      while grep -q ' ${covered} fuse.plyfs ' /proc/mounts; do sleep 0.05; done`,
+      server=$(pgrep -f '^node.* -o lowerdir=${covered}:l ')
+      kill -TERM $server
+      # Not by a look into the mount, which would be busy then and stay: a program's start reads /etc/ld.so.cache.
+      look() { while read -r _ point type _; do [ "$point $type" != '${covered} fuse.plyfs' ] || mounted=1; done </proc/mounts; }
+      until mounted=; look; [ -z "$mounted" ]; do :; done`,
     );
     assert.equal(code, 0, stderr);
   });
