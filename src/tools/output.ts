@@ -1,5 +1,13 @@
 /** Where tools write to. */
-import { createWriteStream, lstatSync, readlinkSync, realpathSync, renameSync, statSync } from 'node:fs';
+import {
+  createWriteStream,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { UserError } from '../overlay/user-error.js';
@@ -75,10 +83,11 @@ export class OutputFile {
     this.#temporary = isReplaced ? Buffer.concat([this.#path, Buffer.from(`.${process.pid}.tmp`)]) : null;
   }
 
+  /** Throws an error of the system. */
   stream(): Writable {
-    return this.#temporary === null
-      ? createWriteStream(this.#path)
-      : createWriteStream(this.#temporary, { flags: 'wx' });
+    if (this.#temporary === null) return createWriteStream(this.#path);
+    // Opened now: what another thread opens later would be there after discard().
+    return createWriteStream('', { fd: openSync(this.#temporary, 'wx') });
   }
 
   commit(): void {

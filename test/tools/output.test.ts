@@ -1,7 +1,9 @@
 /** Where the tools write to: places that are no new file of their own. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
+import { OutputFile } from '../../src/tools/output.js';
 import { isRoot, Scratch } from '../support/scratch.js';
 import { CLI, shell, tool } from './support.js';
 
@@ -43,6 +45,18 @@ describe('plyfs export -o', () => {
       there,
       `${names}link symbolic link\ndangling symbolic link\nfifo fifo\n${names}${names}dangling\nfifo\nfresh\nlink\nlisted\ntarget\n`,
     );
+  });
+});
+
+describe('an output file', () => {
+  it('that is given up at once is not there afterwards', async () => {
+    const directory = scratch.directory('given-up');
+    const file = new OutputFile(`${directory}/out`);
+    const stream = file.stream();
+    stream.destroy();
+    file.discard();
+    await once(stream, 'close');
+    assert.deepEqual(readdirSync(directory), []);
   });
 });
 
