@@ -5,17 +5,28 @@ import { after, before, it } from 'node:test';
 import { run } from '../support/exec.js';
 import { COMMAND, inNamespace, unavailable } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
+import { missingTools } from '../support/table.js';
 
 const scratch = new Scratch();
-const home = scratch.directory('home');
 let reason: string | null = null;
 
 before(async () => {
   reason = await unavailable();
-  for (const name of ['l', 'up', 'work', 'mnt']) mkdirSync(`${home}/${name}`);
-  writeFileSync(`${home}/l/file`, 'a'.repeat(1 << 20));
+  const missing = await missingTools(['pgrep', 'python3', 'setpriv']);
+  if (missing.length > 0) reason ??= `not installed: ${missing.join(', ')}`;
 });
 after(() => scratch.dispose());
+
+/**
+ * Layers and a mount point, not used by any other test: the server of one that has ended may live for a moment longer, and
+ * must not be found in place of this one's.
+ */
+function stack(): string {
+  const home = scratch.directory('home');
+  for (const name of ['l', 'up', 'work', 'mnt']) mkdirSync(`${home}/${name}`);
+  writeFileSync(`${home}/l/file`, 'a'.repeat(1 << 20));
+  return home;
+}
 
 const MAP_AND_WRITE = `
 import mmap, os
@@ -27,6 +38,7 @@ os._exit(0)
 
 it('a signal unmounts although the kernel still has mapped data to write back', async (t) => {
   if (reason !== null) return t.skip(reason);
+  const home = stack();
   const { code, stderr } = await inNamespace(
     home,
     `
@@ -43,12 +55,13 @@ it('a signal unmounts although the kernel still has mapped data to write back', 
 for (const covered of ['/dev', '/run', '/sys', '/etc']) {
   it(`a mount that covers ${covered} answers and ends`, async (t) => {
     if (reason !== null) return t.skip(reason);
+    const home = stack();
     const { code, stderr } = await inNamespace(
       home,
       `
-      '${COMMAND}' -o lowerdir=${covered}:l ${covered}
+      '${COMMAND}' -o lowerdir=${covered}:${home}/l ${covered}
       test -e ${covered}/file
-      server=$(pgrep -f '^node.* -o lowerdir=${covered}:l ')
+      server=$(pgrep -f '^node.* -o lowerdir=${covered}:${home}/l ')
       kill -TERM $server
       # Not by a look into the mount, which would be busy then and stay: a program's start reads /etc/ld.so.cache.
       look() { while read -r _ point type _; do [ "$point $type" != '${covered} fuse.plyfs' ] || mounted=1; done </proc/mounts; }
@@ -60,11 +73,12 @@ for (const covered of ['/dev', '/run', '/sys', '/etc']) {
 
 it('what the thread does between requests it does as itself, not as the last caller', async (t) => {
   if (reason !== null) return t.skip(reason);
+  const home = stack();
   const { code, stdout, stderr } = await inNamespace(
     home,
     `
-    '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work mnt
-    server=$(pgrep -f '^node.* -o lowerdir=l,upperdir=up,workdir=work mnt')
+    '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work ${home}/mnt
+    server=$(pgrep -f '^node.* ${home}/mnt')
     chmod 777 mnt
     identity() { awk '/^Uid:/ { print $5 }' /proc/$server/status; }
     # Again when other work came between: right after the start there is some.
@@ -83,11 +97,12 @@ it('has room for its descriptors before it needs them: to make room means to wai
   if (reason !== null) return t.skip(reason);
   const limit = (await run('sh', ['-c', 'ulimit -Hn'])).stdout.trim();
   if (Number(limit) < 4096) return t.skip(`only ${limit} descriptors are allowed here`);
+  const home = stack();
   const { code, stderr } = await inNamespace(
     home,
     `
-    '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work mnt
-    server=$(pgrep -f '^node.* -o lowerdir=l,upperdir=up,workdir=work mnt')
+    '${COMMAND}' -o lowerdir=l,upperdir=up,workdir=work ${home}/mnt
+    server=$(pgrep -f '^node.* ${home}/mnt')
     until [ "$(awk '/^FDSize:/ { print $2 }' /proc/$server/status)" -ge 4096 ]; do sleep 0.05; done
     umount mnt`,
   );
@@ -96,13 +111,14 @@ it('has room for its descriptors before it needs them: to make room means to wai
 
 it('reads a directory to its end although signals come meanwhile', async (t) => {
   if (reason !== null) return t.skip(reason);
+  const home = stack();
   // A signal makes getdents64(2) return with what it has so far.
   const { code, stdout, stderr } = await inNamespace(
     home,
     `
     mkdir -p big/d; (cd big/d; seq 20000 | xargs touch)
-    '${COMMAND}' -o lowerdir=big mnt
-    server=$(pgrep -f '^node.* -o lowerdir=big mnt')
+    '${COMMAND}' -o lowerdir=big ${home}/mnt
+    server=$(pgrep -f '^node.* ${home}/mnt')
     python3 -c '
 import os, signal, sys, time
 open("begun", "w").close()
