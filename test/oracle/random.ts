@@ -14,6 +14,8 @@ export interface RandomRun {
   /** Seeds go up from here. */
   readonly seed: number;
   readonly milliseconds: number;
+  /** Stop after this many scenarios. */
+  readonly scenarios?: number;
   /** Stop after this many findings. */
   readonly most: number;
   /** Mount options that are left out. */
@@ -47,12 +49,13 @@ export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> 
   const problems: string[] = [];
   const shapes = new Set<string>();
   let seed = run.seed;
-  while (Date.now() < end && findings.length < run.most && problems.length === 0) {
-    const some = Array.from({ length: AT_ONCE }, (_, i) => ({
+  const last = run.seed + (run.scenarios ?? Number.POSITIVE_INFINITY);
+  while (Date.now() < end && seed < last && findings.length < run.most && problems.length === 0) {
+    const some = Array.from({ length: Math.min(AT_ONCE, last - seed) }, (_, i) => ({
       seed: seed + i,
       scenario: generate(seed + i, run.options ?? null),
     }));
-    seed += AT_ONCE;
+    seed += some.length;
     const wanted = some.filter(({ scenario }) => !scenario.options?.some((o) => run.without?.includes(o)));
     const seeds = wanted.map((one) => one.seed);
     const scenarios = wanted.map((one) => one.scenario);
