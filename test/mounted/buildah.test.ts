@@ -27,7 +27,7 @@ function withStore(script: string): Promise<RunResult> {
     ${script}`;
   return run('unshare', ['-m', '--propagation', 'private', 'sh', '-c', prepare], {
     cwd: '/',
-    timeout: 100_000,
+    timeout: 180_000,
   });
 }
 

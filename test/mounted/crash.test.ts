@@ -80,7 +80,6 @@ async function crash(scratch: Scratch, kind: ImageKind, options: readonly string
       // A metacopy has its data only after it was written to.
       const ways = options.includes('metacopy=on') ? 'all' : 'one';
       await must('python3', ['-c', CRASH, mounted.path, image.at, ways, ...names], {
-        timeout: 60_000,
         onTimeout: mounted.abort,
       });
     } finally {

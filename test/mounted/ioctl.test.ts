@@ -47,7 +47,7 @@ for (const driver of [kernel, plyfs]) {
           scratch.directory('m'),
         );
         try {
-          const inMount = { timeout: 60_000, onTimeout: mounted.abort };
+          const inMount = { onTimeout: mounted.abort };
           await must('sh', ['-c', `echo more >> ${mounted.path}/copied`], inMount);
           const objects = ['kept', 'copied', 'dir'].map((name) => `${mounted.path}/${name}`);
           const tried = await run('python3', ['-c', TRY, ...objects], inMount);

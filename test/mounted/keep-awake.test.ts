@@ -32,10 +32,10 @@ trap 'umount -l mnt' EXIT
 until grep -q " $PWD/mnt " /proc/self/mountinfo; do sleep 0.05; kill -0 $server || exit 9; done
 readlink /proc/$server/fd/* | grep -c "$DEVICE"
 wish() { od -An -td4 -N4 "$DEVICE" | tr -d ' '; }
-becomes() { for i in $(seq 200); do test "$(wish)" "$1" 0 && return; sleep 0.05; done; return 1; }
+becomes() { for i in $(seq 1000); do test "$(wish)" "$1" 0 && return; sleep 0.05; done; return 1; }
 python3 -c '
 import os, time
-end = time.time() + 8
+end = time.time() + 100
 i = 0
 while not os.path.exists("stop") and time.time() < end:
     try: os.stat("mnt/%d" % i)
@@ -50,7 +50,7 @@ async function withMode(mode: string, scratch: Scratch): Promise<RunResult> {
   const cwd = scratch.directory(mode);
   for (const name of ['lower', 'mnt']) mkdirSync(`${cwd}/${name}`);
   try {
-    return await run('sh', ['-c', SCRIPT], { cwd, env: { COMMAND, DEVICE, MODE: mode }, timeout: 60_000 });
+    return await run('sh', ['-c', SCRIPT], { cwd, env: { COMMAND, DEVICE, MODE: mode }, timeout: 180_000 });
   } finally {
     // After a timeout the script had no time to do it.
     if (isMounted(`${cwd}/mnt`)) await run('umount', ['-l', `${cwd}/mnt`]);

@@ -71,7 +71,7 @@ async function script(
     t.skip(reason);
     return null;
   }
-  const result = await stage.fixture.sh(`set -e; exec 2>&1\n${text}`, { timeout: 90_000 });
+  const result = await stage.fixture.sh(`set -e; exec 2>&1\n${text}`, { timeout: 180_000 });
   assert.equal(result.code, 0, `${result.timedOut ? 'timed out; ' : ''}printed:\n${result.stdout}`);
   return result.stdout;
 }

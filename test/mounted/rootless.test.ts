@@ -67,7 +67,7 @@ function asUser(cwd: string, script: string, machine: Machine = {}): Promise<Run
     for f in passwd subuid subgid fuse.conf; do [ ! -e /etc/$f ] || mount --bind ${etc}/$f /etc/$f; done
     mknod ${etc}/fuse c 10 229; chmod 666 ${etc}/fuse; mount --bind ${etc}/fuse /dev/fuse
     exec ${AS_USER} ${machine.within ?? ''} sh ${etc}/script`;
-  return run('unshare', ['-m', 'sh', '-c', prepare], { cwd, timeout: 40_000 });
+  return run('unshare', ['-m', 'sh', '-c', prepare], { cwd });
 }
 
 function test(name: string, body: (t: TestContext) => Promise<void>): void {

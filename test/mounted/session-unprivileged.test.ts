@@ -50,7 +50,7 @@ const SCRIPT = `${COMMAND} -o lowerdir=lower,upperdir=up,workdir=work mnt || exi
 
 function runAs(words: readonly string[], cwd: string): Promise<RunResult> {
   const [command = '', ...args] = words;
-  return run(command, [...args, '/bin/sh', '-c', SCRIPT], { cwd, timeout: 40_000 });
+  return run(command, [...args, '/bin/sh', '-c', SCRIPT], { cwd });
 }
 
 function expectWork(result: RunResult): void {
@@ -73,7 +73,7 @@ describe('a user without any privilege', () => {
     if (!existsSync('/usr/bin/fusermount3')) return t.skip('fusermount3 is not installed');
     if ((await run('nproc', ['--all'])).stdout.trim() === '1') return t.skip('there is one CPU');
     const script = SCRIPT.replace('lowerdir=lower', 'lowerdir=lower,keep_awake=on');
-    const result = await run('setpriv', [...AS_NOBODY, 'sh', '-c', script], { cwd: home(), timeout: 40_000 });
+    const result = await run('setpriv', [...AS_NOBODY, 'sh', '-c', script], { cwd: home() });
     expectWork(result);
     assert.match(
       result.stderr,

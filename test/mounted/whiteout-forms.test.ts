@@ -352,7 +352,7 @@ describe('an upper that holds no device nodes', () => {
       const stack = { lower: [lowerDir], upper: `${outer}/u`, work: `${outer}/w` };
       const inner = await plyfs.mount(stack, merged);
       const script = `cd '${merged}' && rm f && test ! -e f && mkdir f && mv f g && ls`;
-      const result = await run('sh', ['-c', script], { timeout: 20_000, onTimeout: inner.abort });
+      const result = await run('sh', ['-c', script], { onTimeout: inner.abort });
       await inner.unmount();
       assert.equal(result.stdout, 'g\n', result.stderr);
       const form = await run('getfattr', ['-d', '-m', 'trusted.overlay.whiteout', `${outer}/u/f`]);

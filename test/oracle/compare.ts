@@ -32,9 +32,6 @@ export interface BatchOutcome {
   readonly problems: readonly string[];
 }
 
-/** Time limit of one scenario. */
-const LIMIT = 15_000;
-
 /** Steps of scenario number `i`: `/@` stands for its directory, as a path from the root of a layer. */
 function placed(steps: readonly string[], i: number): string[] {
   return steps.map((text) => text.replaceAll('/@', `/${i}`));
@@ -106,16 +103,13 @@ class Batch {
   async #steps(scenario: Scenario, i: number): Promise<Pick<Outcome, 'reports' | 'error'>> {
     const { merged, upperDir, agent } = this.#fixture;
     try {
-      const reports = await agent.steps(
-        {
-          directory: `${merged}/${i}`,
-          upper: `${upperDir}/${i}`,
-          steps: placed(scenario.steps, i),
-          look: scenario.look ?? 'each',
-          now: Math.floor(Date.now() / 1000) - 60,
-        },
-        LIMIT,
-      );
+      const reports = await agent.steps({
+        directory: `${merged}/${i}`,
+        upper: `${upperDir}/${i}`,
+        steps: placed(scenario.steps, i),
+        look: scenario.look ?? 'each',
+        now: Math.floor(Date.now() / 1000) - 60,
+      });
       return { reports, error: null };
     } catch (error) {
       await this.#unmount();

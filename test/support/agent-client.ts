@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { AgentReply, AgentRequest, StepReport, StepsRequest } from './agent.js';
-import { killGroup } from './exec.js';
+import { killGroup, PATIENCE } from './exec.js';
 import type { Snapshot, SnapshotOptions } from './snapshot.js';
 
 const PROGRAM = fileURLToPath(new URL('./agent.js', import.meta.url));
@@ -18,11 +18,11 @@ export class Agent {
     this.#onTimeout = onTimeout;
   }
 
-  async steps(request: Omit<StepsRequest, 'do'>, timeout = 20_000): Promise<StepReport[]> {
+  async steps(request: Omit<StepsRequest, 'do'>, timeout = PATIENCE): Promise<StepReport[]> {
     return (await this.#ask({ do: 'steps', ...request }, timeout)) as StepReport[];
   }
 
-  async snapshot(directory: string, options: SnapshotOptions, timeout = 30_000): Promise<Snapshot> {
+  async snapshot(directory: string, options: SnapshotOptions, timeout = PATIENCE): Promise<Snapshot> {
     return (await this.#ask({ do: 'snapshot', directory, options }, timeout)) as Snapshot;
   }
 

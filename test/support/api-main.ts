@@ -1,4 +1,5 @@
 /** A Node program that uses plyfs: argv is lower, upper, work, mount point. Prints what the handle says. */
+import { setTimeout } from 'node:timers/promises';
 import { mount, UserError } from '../../src/index.js';
 
 const [lower = '', upper = '', work = '', mountpoint = ''] = process.argv.slice(2);
@@ -9,6 +10,8 @@ try {
   await handle.ready;
   console.log(`ready ${handle.mountpoint}`);
   process.stdin.once('data', async () => {
+    // With fuse-native another process counts, and tells it now and then.
+    for (let i = 0; i < 3000 && handle.stats().totalRequests === 0; i++) await setTimeout(10);
     console.log(`requests ${handle.stats().totalRequests > 0}`);
     await handle.unmount();
     const end = await handle.closed;

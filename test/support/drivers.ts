@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { LIMITS, type Limit } from '../../src/fuse-native/capabilities.js';
 import { loadFuse } from '../../src/fuse-native/load.js';
 import { loadLibrary } from '../../src/sys/library.js';
-import { must, type RunOptions, run } from './exec.js';
+import { must, PATIENCE, type RunOptions, type RunResult, run } from './exec.js';
 import { featuresMissing, isRoot, mayMount, Scratch } from './scratch.js';
 
 export interface Stack {
@@ -48,17 +48,25 @@ export function optionText(stack: Stack): string {
   return [...parts, ...(stack.options ?? [])].join(',');
 }
 
-async function unmountAt(path: string, abort: () => void): Promise<void> {
-  let last = '';
-  for (let attempt = 0; attempt < 10; attempt++) {
-    const result = await run('umount', [path], { timeout: 10_000, onTimeout: abort });
-    if (result.code === 0) return;
-    last = result.stderr;
-    await new Promise((resolve) => setTimeout(resolve, 50 << Math.min(attempt, 3)));
+/** The end of what holds a mount or layers for a moment, seen in a program's complaint. */
+const PASSES = /busy|already mounted|is in use by another plyfs mount/;
+
+/** Runs a program again as long as it complains of what passes. */
+async function patiently(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const result = await run(command, args, options);
+    if (result.code === 0 || !PASSES.test(result.stderr) || Date.now() > end) return result;
+    await new Promise((resolve) => setTimeout(resolve, 100));
   }
+}
+
+async function unmountAt(path: string, abort: () => void): Promise<void> {
+  const { code, stderr } = await patiently('umount', [path], { onTimeout: abort });
+  if (code === 0) return;
   abort();
-  await run('umount', ['-l', path], { timeout: 5000 });
-  throw new Error(`could not unmount ${path}: ${last}`);
+  await run('umount', ['-l', path]);
+  throw new Error(`could not unmount ${path}: ${stderr}`);
 }
 
 /** What the kernel's overlayfs is built to do by default, turned into what upstream does. */
@@ -85,14 +93,8 @@ export const kernel: Driver = {
     const args = ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at];
     // With index=on the kernel refuses layers of a mount that lives on in another process' mount namespace for a
     // moment.
-    for (let attempt = 0; ; attempt++) {
-      const result = await run('mount', args);
-      if (result.code === 0) break;
-      if (attempt === 40 || !/busy|already mounted/.test(result.stderr)) {
-        throw new Error(`mount ${args.join(' ')} ended with ${result.code}: ${result.stderr}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
+    const { code, stderr } = await patiently('mount', args, {});
+    if (code !== 0) throw new Error(`mount ${args.join(' ')} ended with ${code}: ${stderr}`);
     const abort = (): void => {};
     return { path: at, abort, unmount: () => unmountAt(at, abort) };
   },
@@ -113,13 +115,15 @@ function mountingProblem(): string | null {
 
 async function mountPlyfs(stack: Stack, at: string, more: readonly string[]): Promise<Mounted> {
   const options = optionText({ ...stack, options: [...(stack.options ?? []), ...more] });
-  await plyfsCommand(['-o', options, at]);
+  // The server of an earlier mount holds the layers until it has ended, which is later than its mount.
+  const { code, stderr } = await patiently(process.execPath, [CLI, '-o', options, at], {});
+  if (code !== 0) throw new Error(`plyfs -o ${options} ${at} ended with ${code}: ${stderr}`);
   const abort = fuseAbort(at);
   return {
     path: at,
     abort,
     unmount: async () => {
-      const result = await run(process.execPath, [CLI, 'umount', at], { timeout: 15_000, onTimeout: abort });
+      const result = await run(process.execPath, [CLI, 'umount', at], { onTimeout: abort });
       if (result.code !== 0) await unmountAt(at, abort);
     },
   };
@@ -148,13 +152,14 @@ export const drivers: readonly Driver[] = [kernel, plyfs, fuseNative];
 
 /** Runs the plyfs command line; anything but exit code 0 is an error. */
 export function plyfsCommand(args: readonly string[], options: RunOptions = {}): Promise<string> {
-  return must(process.execPath, [CLI, ...args], { timeout: 30_000, ...options });
+  return must(process.execPath, [CLI, ...args], options);
 }
 
-/** Aborts the connection of the fuse mount at `path`, found now while the mount answers. */
+/** Aborts the connection of the fuse mount at `path`. */
 function fuseAbort(path: string): () => void {
-  const minor = mountDevice(path);
   return () => {
+    // When that mount has ended, another one may have its number: only what is mounted here now is aborted.
+    const minor = mountDevice(path);
     const file = `/sys/fs/fuse/connections/${minor}/abort`;
     if (minor !== null && existsSync(file)) writeFileSync(file, '1');
   };

@@ -1,5 +1,6 @@
 /** Child processes with a hard time limit. A test touches a mount only through one of these, never by itself. */
 import { spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 
 export interface RunOptions {
   readonly cwd?: string;
@@ -19,7 +20,8 @@ export interface RunResult {
   readonly timedOut: boolean;
 }
 
-const DEFAULT_TIMEOUT = 20_000;
+/** Milliseconds after which something is stuck: many times what the slowest busy machine needs. */
+export const PATIENCE = 60_000;
 
 /** Runs a program to its end. Never rejects: what went wrong is in the result. Output is latin1, one char a byte. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
@@ -45,7 +47,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     killGroup(child.pid);
     // A process stuck in the kernel does not die: its output pipes would keep this promise open for ever.
     grace = setTimeout(() => finish(-1), 2000);
-  }, options.timeout ?? DEFAULT_TIMEOUT);
+  }, options.timeout ?? PATIENCE);
   child.stdout.setEncoding('latin1').on('data', (text: string) => {
     stdout += text;
   });
@@ -81,14 +83,33 @@ export async function must(
   return result.stdout;
 }
 
-/** Waits until no process has `text` on its command line. */
-export async function processGone(text: string): Promise<void> {
-  for (let i = 0; i < 100; i++) {
-    const { code } = await run('pgrep', ['-f', text]);
-    if (code !== 0) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
+/** Asks until the answer is true; an error names `what` did not come about. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const end = Date.now() + PATIENCE;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not in ${PATIENCE / 1000} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error(`a process for ${text} is left`);
+}
+
+/** The processes that have `text` on their command line, words separated by spaces; not those that are ending. */
+export function processesWith(text: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.filter((pid) => commandLine(pid).includes(text)).map(Number);
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+  } catch {
+    // It has ended.
+    return '';
+  }
+}
+
+/** Waits until no process has `text` on its command line. It may hold files for a moment longer. */
+export function processGone(text: string): Promise<void> {
+  return until(`the end of the processes for ${text}`, () => processesWith(text).length === 0);
 }
 
 export function killGroup(pid: number | undefined): void {

@@ -1,6 +1,6 @@
 /** A filesystem of its own in an image file, mounted by a loop device. */
 import { rmSync } from 'node:fs';
-import { run } from './exec.js';
+import { run, until } from './exec.js';
 import type { Scratch } from './scratch.js';
 
 export interface Image {
@@ -8,6 +8,7 @@ export interface Image {
   readonly at: string;
   /** Mounts it again, after it was unmounted. */
   mount(): Promise<void>;
+  /** Resolves when nothing is left of the mount, in other mount namespaces either: it would be that which is mounted again. */
   unmount(): Promise<void>;
   /** Unmounts it, busy or not, and gives its space back. */
   dispose(): Promise<void>;
@@ -49,8 +50,12 @@ export async function makeImage(scratch: Scratch, kind: ImageKind): Promise<Imag
       if (again !== null) throw new Error(again);
     },
     unmount: async () => {
-      const { code, stderr } = await run('umount', [at]);
-      if (code !== 0) throw new Error(stderr);
+      // A process that is ending holds its files for a moment longer than its command line.
+      await until(`umount ${at}`, async () => (await run('umount', [at])).code === 0);
+      await until(`the end of the loop device of ${file}`, async () => {
+        const { code, stdout } = await run('losetup', ['-j', file]);
+        return code === 0 && stdout === '';
+      });
     },
     dispose: async () => {
       await run('umount', ['-l', at]);

@@ -11,8 +11,8 @@ export async function unavailable(): Promise<string | null> {
   return (await plyfs.unavailable()) ?? (process.geteuid!() === 0 ? null : 'not root');
 }
 
-/** A script in a mount namespace of its own; killed after a minute, for a deadlock would last. */
+/** A script in a mount namespace of its own; killed at last, for a deadlock would last. */
 export function inNamespace(cwd: string, script: string): Promise<RunResult> {
   const all = ['unshare', '-m', '--propagation', 'private', 'sh', '-ec', script];
-  return run('timeout', ['-s', 'KILL', '60', ...all], { cwd, timeout: 90_000 });
+  return run('timeout', ['-s', 'KILL', '120', ...all], { cwd, timeout: 150_000 });
 }

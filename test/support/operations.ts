@@ -412,7 +412,8 @@ const process_: Record<string, Operation> = {
   sh: (m, ...script) => {
     const result = spawnSync('/bin/sh', ['-c', script.join(' ')], {
       cwd: m.path,
-      timeout: 10_000,
+      // Less than the patience of the agent's client.
+      timeout: 40_000,
       encoding: 'latin1',
       env: { ...process.env, LC_ALL: 'C' },
     });

@@ -2,7 +2,7 @@
  * A small read-only filesystem for tests of the session: a few files in one directory, and some that misbehave.
  * It is loaded on the session thread in place of the overlay.
  */
-import { openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import type { OpenedLayers, OverlayServices } from '../../src/overlay/config.js';
 import { UserError } from '../../src/overlay/user-error.js';
 import { ENOENT, ENOSYS, EROFS } from '../../src/sys/errno.js';
@@ -63,11 +63,15 @@ function newAttr(): Attr {
   };
 }
 
-/** Reads of `slow` wait until `$PLYFS_TEST_FROM` is copied to `$PLYFS_TEST_TO`. */
+/**
+ * Reads of `slow` wait until `$PLYFS_TEST_FROM` is copied to `$PLYFS_TEST_TO`: once, or again and again until there is a
+ * file `$PLYFS_TEST_UNTIL`.
+ */
 class SlowFile {
   readonly #services: OverlayServices;
   #job = 0;
   #done = false;
+  readonly #fds: number[] = [];
 
   constructor(services: OverlayServices) {
     this.#services = services;
@@ -76,18 +80,22 @@ class SlowFile {
   wait(): void {
     if (this.#done) return;
     const result = this.#job === 0 ? null : this.#services.jobs.take(this.#job);
-    if (result !== null) {
+    const until = process.env['PLYFS_TEST_UNTIL'];
+    const again = result === 0 && until !== undefined && !existsSync(until);
+    if (result !== null && !again) {
       this.#done = true;
       if (result < 0) fail(-result);
       return;
     }
-    if (this.#job === 0) this.#job = this.#start();
+    if (this.#job === 0 || again) this.#job = this.#start();
     throw new Deferred(this.#job);
   }
 
   #start(): number {
+    for (const fd of this.#fds.splice(0)) closeSync(fd);
     const from = openSync(process.env['PLYFS_TEST_FROM']!, 'r');
     const to = openSync(process.env['PLYFS_TEST_TO']!, 'w');
+    this.#fds.push(from, to);
     const size = Number(process.env['PLYFS_TEST_SIZE']);
     return this.#services.jobs.start({ kind: 'copy', from, to, size, flush: 'none' });
   }

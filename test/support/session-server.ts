@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { PATIENCE } from './exec.js';
 
 const MAIN = fileURLToPath(new URL('./session-main.js', import.meta.url));
 
@@ -33,8 +34,8 @@ export class SessionServer {
     });
     this.exited = new Promise((resolve) => {
       this.#child.on('close', (code, signal) => {
-        // A server that a signal ended says which, and what it had logged.
-        if (signal !== null) console.log(`the server was ended by ${signal}\n${this.#log}`);
+        // What it had logged tells why it ended.
+        if (code !== 0) console.log(`the server was ended by ${signal ?? code}\n${this.#log}`);
         resolve(code ?? -1);
         this.#heard();
       });
@@ -61,12 +62,16 @@ export class SessionServer {
     this.#child.kill(name);
   }
 
-  /** Resolves to the line that starts with `words`, once it has been printed; rejects after ten seconds. */
+  /** Resolves to the next line that starts with `words`, once it has been printed; rejects when it is not. */
   async says(words: string): Promise<string> {
-    const end = Date.now() + 10_000;
+    const end = Date.now() + PATIENCE;
     for (;;) {
-      const line = this.#out.split('\n').find((l) => l.startsWith(words));
-      if (line !== undefined) return line;
+      const lines = this.#out.split('\n');
+      const i = lines.slice(0, -1).findIndex((line) => line.startsWith(words));
+      if (i >= 0) {
+        this.#out = lines.toSpliced(i, 1).join('\n');
+        return lines[i]!;
+      }
       const left = end - Date.now();
       if (left <= 0 || this.#child.exitCode !== null) {
         throw new Error(`'${words}' was not said; it said '${this.#out}' and logged '${this.#log}'`);

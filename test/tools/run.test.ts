@@ -154,9 +154,7 @@ while True:
         else: os.write(fd, answer.encode())
 said = re.sub('\\x1b\\[[0-9]*[A-Z]|\\r', '', said.decode())
 print(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
-    return await must('python3', ['-c', driver, JSON.stringify(answers), process.execPath, CLI, ...args], {
-      timeout: 60_000,
-    });
+    return await must('python3', ['-c', driver, JSON.stringify(answers), process.execPath, CLI, ...args]);
   }
 
   it('asks on a terminal what is to become of the changes', async (t) => {

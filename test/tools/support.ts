@@ -9,18 +9,18 @@ export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.ur
 
 /** Runs the plyfs command line. */
 export function tool(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  return run(process.execPath, [CLI, ...args], { timeout: 60_000, ...options });
+  return run(process.execPath, [CLI, ...args], options);
 }
 
 /** The same with `--json`; the parsed output. */
 export async function toolJson<T>(args: readonly string[], options: RunOptions = {}): Promise<T> {
-  const text = await must(process.execPath, [CLI, ...args, '--json'], { timeout: 60_000, ...options });
+  const text = await must(process.execPath, [CLI, ...args, '--json'], options);
   return JSON.parse(Buffer.from(text, 'latin1').toString('utf8')) as T;
 }
 
 /** Runs a shell script that must succeed. */
 export async function shell(script: string, options: RunOptions = {}): Promise<string> {
-  const result = await sh(`set -e\numask 022\n${script}`, { timeout: 60_000, ...options });
+  const result = await sh(`set -e\numask 022\n${script}`, options);
   if (result.code !== 0) throw new Error(`${script}\n${result.stdout}${result.stderr}`);
   return result.stdout;
 }

@@ -468,8 +468,9 @@ export const data: Scenarios = {
   'running-programs': {
     lower: [['sh cp /bin/sleep sleep', 'sh cp /bin/sleep other']],
     steps: [
-      'sh ./sleep 1 & sleep 0.2; echo x 2>/dev/null >>sleep || echo busy; wait',
-      'sh chmod 711 other; ./other 1 & sleep 0.2; echo x 2>/dev/null >>other || echo busy; wait',
+      // A child of the shell is the shell itself until it runs its program.
+      'sh ./sleep 600 & until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done; echo x 2>/dev/null >>sleep || echo busy; kill $!; wait',
+      'sh chmod 711 other; ./other 600 & until [ "$(cat /proc/$!/comm)" = other ]; do :; done; echo x 2>/dev/null >>other || echo busy; kill $!; wait',
       'sh cp /bin/sleep new; exec 3>>new; ./new 0 2>/dev/null || echo busy',
     ],
     look: 'never',
