@@ -154,9 +154,9 @@ async function mountAll(covered: readonly Covered[], root: string, readOnly: boo
   }
 }
 
+/** By force: the command has ended, but a mount namespace that anybody made meanwhile has the mounts, too. */
 async function unmountAll(mounts: readonly Mount[]): Promise<void> {
-  for (const one of mounts.toReversed()) await one.unmount({ lazy: true });
-  await Promise.all(mounts.map(({ closed }) => closed));
+  for (const one of mounts.toReversed()) await one.unmount({ force: true });
 }
 
 /** Without privilege every copy belongs to who made it: that says nothing about the command. */

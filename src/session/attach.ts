@@ -237,6 +237,18 @@ export async function detach(mount: Attachment, lazy: boolean): Promise<void> {
   );
 }
 
+/**
+ * Ends a mount that nobody needs any more at once, also where another mount namespace has it: who still uses it there gets
+ * ENOTCONN. A plain user's mount lives on there. Throws a UserError.
+ */
+export async function detachByForce(mount: Attachment): Promise<void> {
+  if (mount.fusermount === null && sys.mountAt(mount.target)?.device === mount.device) {
+    const flags = sys.MNT_FORCE | sys.MNT_DETACH | sys.UMOUNT_NOFOLLOW;
+    if ((await sys.umount2(mount.target, flags)) >= 0) return;
+  }
+  await detach(mount, true);
+}
+
 function busy(target: string): string {
   return `${target} is busy: a process has a file open or its working directory there.`;
 }

@@ -2,7 +2,7 @@
 import { setImmediate as idle } from 'node:timers/promises';
 import type { OverlayOptions } from '../overlay/config.js';
 import { UserError } from '../overlay/user-error.js';
-import { type Attachment, detach, raiseReadAhead } from './attach.js';
+import { type Attachment, detach, detachByForce, raiseReadAhead } from './attach.js';
 import type { Control } from './control.js';
 import type { Stats } from './counters.js';
 import type { SessionEnd } from './protocol.js';
@@ -19,8 +19,11 @@ export interface Mount {
   readonly closed: Promise<SessionEnd>;
   /** Numbers since the start. */
   stats(): Stats;
-  /** Unmounts and waits for the end. `lazy`: also when busy; it then ends with the last open file. */
-  unmount(how?: { lazy?: boolean }): Promise<void>;
+  /**
+   * Unmounts and waits for the end. `lazy`: also when busy; it then ends with the last open file, and is not waited for.
+   * `force`: as root also when busy, and it ends now: who still uses it, or has it in another mount namespace, gets ENOTCONN.
+   */
+  unmount(how?: { lazy?: boolean; force?: boolean }): Promise<void>;
 }
 
 /** What tools are told of a mount. */
@@ -72,7 +75,12 @@ export class LiveMount implements Mount {
     return this.#session.stats();
   }
 
-  async unmount(how: { lazy?: boolean } = {}): Promise<void> {
+  async unmount(how: { lazy?: boolean; force?: boolean } = {}): Promise<void> {
+    if (how.force === true) {
+      await detachByForce(this.#attachment);
+      await this.closed;
+      return;
+    }
     const lazy = how.lazy === true;
     if (!lazy) await Promise.allSettled([this.#settled]);
     await detach(this.#attachment, lazy);

@@ -23,6 +23,7 @@ export const MS_RELATIME = 1 << 21;
 export const MS_STRICTATIME = 1 << 24;
 export const MS_LAZYTIME = 1 << 25;
 
+export const MNT_FORCE = 1;
 export const MNT_DETACH = 2;
 export const UMOUNT_NOFOLLOW = 8;
 
@@ -52,8 +53,8 @@ export function mount(call: MountCall): number {
 }
 
 /**
- * umount2(2): `flags` are MNT_DETACH, UMOUNT_NOFOLLOW. Resolves to 0 or -errno. It may wait for the server of the mount,
- * which writes back what was mapped: so it is called on another thread.
+ * umount2(2): `flags` are MNT_FORCE, MNT_DETACH, UMOUNT_NOFOLLOW. Resolves to 0 or -errno. It may wait for the server of
+ * the mount, which writes back what was mapped: so it is called on another thread.
  */
 export function umount2(target: string, flags: number): Promise<number> {
   return umount2Call(cString(target), flags);

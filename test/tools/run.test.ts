@@ -1,9 +1,19 @@
 /** `plyfs run`: over this machine's own root, and over layers; nothing of it stays. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { RunResult } from '../../src/run/run.js';
-import { must, run } from '../support/exec.js';
+import { must, run, until } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { missingTools } from '../support/table.js';
 import { CLI, cannotMount, shell, tool, toolJson } from './support.js';
@@ -187,6 +197,48 @@ print(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
       assert.doesNotMatch(said, /Apply/);
     }
     assert.equal((await tool([...options, '--drop', '--keep', '--', 'true'])).code, 125);
+  });
+
+  it('ends although another mount namespace that was made meanwhile has its view', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const home = scratch.directory('s');
+    const args = ['run', '--drop', '--scratch', home, '--lower', '/', '--', 'cat'];
+    const running = spawn(process.execPath, [CLI, ...args], { stdio: ['pipe', 'ignore', 'inherit'] });
+    const ended = once(running, 'close');
+    const mounts = (pid: number | 'self'): string => readFileSync(`/proc/${pid}/mountinfo`, 'latin1');
+    await until('a view', () => mounts('self').includes(home));
+    const other = spawn('unshare', ['--mount', '--propagation=private', 'sleep', '600']);
+    try {
+      const namespace = readlinkSync('/proc/self/ns/mnt');
+      await until('a namespace', () => readlinkSync(`/proc/${other.pid}/ns/mnt`) !== namespace);
+      assert.ok(mounts(other.pid!).includes(home));
+      running.stdin.end();
+      let isOver = false;
+      void ended.then(() => {
+        isOver = true;
+      });
+      await until('its end', () => isOver);
+      assert.deepEqual(await ended, [0, null]);
+    } finally {
+      other.kill('SIGKILL');
+    }
+    assert.deepEqual(readdirSync(home), []);
+  });
+
+  it('keeps what was written to a mapping', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    if ((await missingTools(['python3'])).length > 0) return t.skip('not installed: python3');
+    const [home, lower] = [scratch.directory('s'), scratch.directory('mapped')];
+    writeFileSync(`${lower}/mapped`, 'a'.repeat(1 << 20));
+    const write = `import mmap, os
+view = mmap.mmap(os.open("/mapped", os.O_RDWR), 1 << 20)
+view[:] = b"b" * (1 << 20)
+os._exit(0)`;
+    const lowers = ['--lower', lower, '--lower', '/'];
+    const args = ['run', '--scratch', home, ...lowers, '--commit', '--', 'python3', '-c', write];
+    const { code, stderr } = await tool(args);
+    assert.equal(code, 0, stderr);
+    assert.equal(readFileSync(`${lower}/mapped`, 'latin1'), 'b'.repeat(1 << 20));
   });
 
   it("has exit codes of its own for what is not the command's doing", async (t) => {
