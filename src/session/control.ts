@@ -7,6 +7,7 @@
 import { constants, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { rowOf } from '../fuse/optable.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { printOptions } from '../overlay/options.js';
@@ -183,17 +184,33 @@ function ownerOf(device: string): number {
   return match === null ? process.geteuid!() : Number(match[1]);
 }
 
-/** The report of the mount on `device` (`major:minor`); null when nobody answers for it who may. */
-export async function askMount(device: string): Promise<MountReport | null> {
-  const own = process.geteuid!();
-  const owner = ownerOf(device);
+/** The same, asked once; `absent`: there is no socket where this user would see it. */
+async function askNow(device: string, own: number, owner: number): Promise<MountReport | 'absent' | null> {
+  let isThere = own !== 0 && own !== owner;
   for (const [directory, uids] of candidates()) {
     if (!uids.includes(owner) || !isPrivate(directory, uids)) continue;
     if (uids.includes(own)) removeStaleSockets(directory);
     const path = `${directory}/${socketName(device)}`;
     if (statOf(path)?.isSocket() !== true) continue;
+    isThere = true;
     const answer = await ask(path);
     if (answer !== null) return answer;
   }
-  return null;
+  return isThere ? null : 'absent';
+}
+
+/** How long the socket of a mount that has just come is waited for, in milliseconds. Nobody who mounts waits for it. */
+const PATIENCE = 2000;
+const STEP = 50;
+
+/** The report of the mount on `device` (`major:minor`); null when nobody answers for it who may. */
+export async function askMount(device: string): Promise<MountReport | null> {
+  const own = process.geteuid!();
+  const owner = ownerOf(device);
+  for (let waited = 0; ; waited += STEP) {
+    const answer = await askNow(device, own, owner);
+    if (answer !== 'absent') return answer;
+    if (waited >= PATIENCE || !readMounts().some((mount) => mount.device === device)) return null;
+    await pause(STEP);
+  }
 }

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { type MountStats, statsOf } from '../../src/cli/tools/stats-numbers.js';
 import { asPrometheus } from '../../src/cli/tools/stats-prometheus.js';
 import * as api from '../../src/index.js';
@@ -13,6 +14,7 @@ import { type MountReport, parseReport } from '../../src/session/mount-report.js
 import { plyfs } from '../support/drivers.js';
 import { run, until } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
+import { missingTools } from '../support/table.js';
 import { CLI, cannotMount, changed, shell, stackDirs, tool, toolJson } from './support.js';
 
 function reportOf(counters: Counters): MountReport {
@@ -159,6 +161,12 @@ describe('plyfs stats', () => {
       assert.equal(statSync(socket).mode & 0o777, 0o600);
       const report = await api.askMount(device.trim());
       assert.deepEqual(report!.options.lowerdir, [dirs.lower]);
+      // As of a mount that has come just now.
+      renameSync(socket, `${socket}.away`);
+      const later = api.askMount(device.trim());
+      await setTimeout(200);
+      renameSync(`${socket}.away`, socket);
+      assert.equal((await later)?.pid, report!.pid);
       await watched(dirs.merged, ['--watch', '0.3']);
       await watched(dirs.merged, ['--watch']);
       for (const seconds of ['0', 'often']) {
@@ -178,7 +186,7 @@ describe('plyfs stats', () => {
     if (process.geteuid!() !== 0) return t.skip('needs two users');
     const asNobody = ['--reuid=65534', '--clear-groups', process.execPath, CLI];
     if ((await run('setpriv', [...asNobody, '--version'])).code !== 0)
-      return t.skip('nobody may not read this checkout');
+      return t.skip('nobody may not read this checkout, or there is no setpriv');
     const dirs = stackDirs(scratch);
     const whileMounted = async (): Promise<void> => {
       for (const command of ['stats', 'diff', 'inspect', 'layers']) {
@@ -207,6 +215,7 @@ describe('plyfs stats', () => {
   it("root does not believe another user's socket about a mount that is not that user's", async (t) => {
     if (reason !== null) return t.skip(reason);
     if (process.geteuid!() !== 0) return t.skip('needs two users');
+    if ((await missingTools(['setpriv'])).length > 0) return t.skip('not installed: setpriv');
     const dirs = stackDirs(scratch);
     // As if the server had no socket: in a namespace without /run/plyfs.
     const lie = scratch.directory('lie');
@@ -222,22 +231,17 @@ describe('plyfs stats', () => {
       for i in $(seq 600); do [ ! -e /run/plyfs/*.sock ] || break; sleep 0.1; done
       $node stats ${dirs.merged} --json > ${lie}/said
       rm /run/plyfs/*.sock
-      setpriv --reuid=65534 --clear-groups python3 -c '
-import socket, sys
-server = socket.socket(socket.AF_UNIX)
-server.bind("/run/user/65534/plyfs/" + sys.argv[1].replace(":", "-") + ".sock")
-server.listen()
-while True:
-    one, _ = server.accept()
-    print("asked", flush=True)
-    one.close()' $device > ${lie}/asked &
+      setpriv --reuid=65534 --clear-groups ${process.execPath} -e '
+require("net")
+  .createServer((one) => one.destroy(console.log("asked")))
+  .listen("/run/user/65534/plyfs/" + process.argv[1].replace(":", "-") + ".sock")' $device > ${lie}/asked &
       liar=$!
       for i in $(seq 600); do [ ! -e /run/user/65534/plyfs/*.sock ] || break; sleep 0.1; done
       $node stats ${dirs.merged} || echo "code $?"
       kill $liar
       umount ${dirs.merged}`;
     const inside = ['--mount', '--propagation=private', 'sh', '-c', script];
-    const { stdout, stderr } = await run('unshare', inside);
+    const { stdout, stderr } = await run('unshare', inside, { timeout: 150_000 });
     assert.equal(stdout, 'code 1\n', stderr);
     assert.equal(readFileSync(`${lie}/asked`, 'utf8'), '', stderr);
   });
@@ -250,12 +254,14 @@ while True:
     const [dead, young, alive, file] = [6, 7, 8, 9].map(
       (major) => `/run/plyfs/${major}99999999-${process.pid}.sock`,
     ) as [string, string, string, string];
-    const bind = `import socket,sys,os
-for p in sys.argv[1:]: socket.socket(socket.AF_UNIX).bind(p)`;
+    const bind = `const paths = process.argv.slice(1);
+let listening = 0;
+for (const path of paths)
+  require("net").createServer().listen(path, () => ++listening < paths.length || process.kill(process.pid, "SIGKILL"));`;
     await changed(dirs, 'true', {
       driver: plyfs,
       whileMounted: async () => {
-        await shell(`python3 -c '${bind}' ${dead} ${young}`);
+        await run(process.execPath, ['-e', bind, dead, young]);
         const server = createServer().listen(alive);
         try {
           await once(server, 'listening');
