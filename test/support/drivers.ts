@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { LIMITS, type Limit } from '../../src/fuse-native/capabilities.js';
 import { loadFuse } from '../../src/fuse-native/load.js';
 import { loadLibrary } from '../../src/sys/library.js';
-import { must, PATIENCE, type RunOptions, type RunResult, run } from './exec.js';
+import { must, PATIENCE, processesWith, type RunOptions, type RunResult, run } from './exec.js';
 import { featuresMissing, isRoot, mayMount, Scratch } from './scratch.js';
 
 export interface Stack {
@@ -125,8 +125,19 @@ async function mountPlyfs(stack: Stack, at: string, more: readonly string[]): Pr
     unmount: async () => {
       const result = await run(process.execPath, [CLI, 'umount', at], { onTimeout: abort });
       if (result.code !== 0) await unmountAt(at, abort);
+      await serverGone(at);
     },
   };
+}
+
+/**
+ * Waits for the server of a mount that has ended: it holds the layers for a moment longer. Not for ever, for it lives on
+ * when somebody made a mount namespace meanwhile.
+ */
+async function serverGone(at: string): Promise<void> {
+  const end = Date.now() + 10_000;
+  while (processesWith(at).length > 0 && Date.now() < end)
+    await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 export const plyfs: Driver = {
