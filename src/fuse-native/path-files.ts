@@ -287,7 +287,7 @@ export class PathFiles {
 
   write(handle: number, data: Buffer, size: number, offset: number): number {
     const { node, fh } = this.#handles.get(handle);
-    return this.#fs.write(node, fh, offset, data, size, false);
+    return this.#fs.write(node, fh, offset, data, size, null);
   }
 
   fsync(handle: number, datasync: boolean): void {

@@ -89,7 +89,7 @@ function write(x: Exchange): number {
   const { request: r } = x;
   const size = r.u32(16);
   if (size > r.end - abi.WRITE_DATA) throw new Malformed(`${size} bytes of data announced`);
-  const kill = (r.u32(20) & abi.FUSE_WRITE_KILL_SUIDGID) !== 0;
+  const kill = (r.u32(20) & abi.FUSE_WRITE_KILL_SUIDGID) === 0 ? null : r.caller;
   return x.reply.sizeOut(x.fs.write(r.node, r.fh(0), r.offset(8), r.data, size, kill));
 }
 

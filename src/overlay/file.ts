@@ -2,12 +2,13 @@
 import * as sys from '../sys/index.js';
 import { Deferred, fail, must } from '../vfs/errors.js';
 import type { SyncJob } from '../vfs/jobs.js';
-import { killSuidGid } from './attr.js';
+import type { Caller } from '../vfs/types.js';
 import { FILE_HIT, FILE_MISS } from './cache-counts.js';
 import { copyUp } from './copy-up.js';
 import type { Inode } from './inode.js';
 import { APPEND_ONLY, IMMUTABLE, refuse } from './inode-flags.js';
 import { openData, openTopmost, tryOpenTopmost } from './locate.js';
+import { killSuidGid } from './set-id.js';
 import type { Overlay } from './state.js';
 
 /** Most bytes that one copy_file_range takes: callers go on from a short count, others are served in between. */
@@ -54,11 +55,11 @@ export function read(ov: Overlay, inode: Inode, offset: number, into: Uint8Array
   return must(sys.pread(dataFd(ov, inode, false), into, size, offset), 'pread');
 }
 
-/** Writes and returns bytes written. `kill`: the caller may not keep set-id bits. */
+/** Writes and returns bytes written. `kill`: the caller, who may not keep set-id bits; null for one who may. */
 export function write(
   ov: Overlay,
   inode: Inode,
-  at: { readonly offset: number; readonly kill: boolean },
+  at: { readonly offset: number; readonly kill: Caller | null },
   data: Uint8Array,
   size: number,
 ): number {
@@ -66,7 +67,7 @@ export function write(
   if (inode.protection !== 0 && at.offset < must(sys.lseek(fd, 0, sys.SEEK_END), 'lseek'))
     refuse(ov, inode, APPEND_ONLY);
   const written = must(sys.pwrite(fd, data, size, at.offset), 'pwrite');
-  if (at.kill) killSuidGid(ov, fd, '');
+  if (at.kill !== null) killSuidGid(ov, { fd, name: '' }, at.kill);
   return written;
 }
 

@@ -189,7 +189,7 @@ class OverlayFileSystem implements FileSystem {
     return file.read(this.#ov, this.#ov.inode(node), offset, into, size);
   }
 
-  write(node: NodeId, _fh: Fh, offset: number, data: Uint8Array, size: number, kill: boolean): number {
+  write(node: NodeId, _fh: Fh, offset: number, data: Uint8Array, size: number, kill: Caller | null): number {
     return file.write(this.#ov, this.#ov.inode(node), { offset, kill }, data, size);
   }
 

@@ -131,6 +131,10 @@ export class Owners {
     return this.#gids.store(gid);
   }
 
+  shownGid(gid: number): number {
+    return this.#gids.show(gid);
+  }
+
   /** Replaces the real owner and mode in `out` by what the object's xattr says. */
   applyOverride(ov: Overlay, layer: Layer, at: Target, out: Ownership): ReturnType<typeof parseOverride> {
     if (layer.override === null || !holdsOverride(out.mode)) return null;

@@ -1,6 +1,7 @@
 /** System calls: the only code that knows koffi. Every function returns `>= 0` or `-errno`; see `ffi.ts`. */
 export * from './aio.js';
 export * from './attr.js';
+export * from './caller-thread.js';
 export * from './consts.js';
 export * from './copy.js';
 export * from './cpu-latency.js';

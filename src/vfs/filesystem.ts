@@ -47,8 +47,11 @@ export interface FileSystem {
 
   /** Reads into the start of `into`. Returns bytes read; short only at the end of the file. */
   read(node: NodeId, fh: Fh, offset: number, into: Uint8Array, size: number): number;
-  /** Writes the first `size` bytes of `data`. `kill`: clear set-id bits and capabilities. Returns bytes written. */
-  write(node: NodeId, fh: Fh, offset: number, data: Uint8Array, size: number, kill: boolean): number;
+  /**
+   * Writes the first `size` bytes of `data`. `kill`: set-id bits and capabilities are cleared as for this caller. Returns bytes
+   * written.
+   */
+  write(node: NodeId, fh: Fh, offset: number, data: Uint8Array, size: number, kill: Caller | null): number;
   fsync(node: NodeId, fh: Fh, datasync: boolean): void;
   /** fallocate(2); `mode` are FALLOC_FL_* flags. */
   fallocate(node: NodeId, fh: Fh, mode: number, offset: number, length: number): void;

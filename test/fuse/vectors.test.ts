@@ -25,7 +25,7 @@ function tree(): MemoryFs {
   const entry = { node: 0 as NodeId, attr: {} } as unknown as Entry;
   fs.mkdir(1 as NodeId, 'd', 0o755, caller, entry);
   fs.mknod(2 as NodeId, 'file', 0o100644, { major: 0, minor: 0 }, caller, entry);
-  fs.write(3 as NodeId, 0 as Fh, 0, Buffer.from('hello'), 5, false);
+  fs.write(3 as NodeId, 0 as Fh, 0, Buffer.from('hello'), 5, null);
   fs.forget(2 as NodeId, 1);
   fs.forget(3 as NodeId, 1);
   return fs;

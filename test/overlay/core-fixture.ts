@@ -113,7 +113,7 @@ export class Core {
 
   write(node: NodeId, offset: number, text: string): void {
     const data = Buffer.from(text);
-    this.ask(() => this.fs.write(node, NO_FH, offset, data, data.length, false));
+    this.ask(() => this.fs.write(node, NO_FH, offset, data, data.length, null));
   }
 
   make(parent: NodeId, name: string): NodeId {

@@ -86,7 +86,7 @@ it('a large copy-up is put off, and what comes meanwhile waits for it', (t) => {
   const core = new Core(t, (p) => p.file('lower/big', 'x'.repeat(1 << 20)));
   const big = core.node('big')!;
   const data = Buffer.from('y');
-  assert.throws(() => core.fs.write(big, NO_FH, 0, data, 1, false), Deferred);
+  assert.throws(() => core.fs.write(big, NO_FH, 0, data, 1, null), Deferred);
   assert.ok(!existsSync(core.place.at('upper/big')));
   const change = new SetAttr();
   change.mode = 0o600;

@@ -275,11 +275,11 @@ export class MemoryFs implements FileSystem {
     return end - offset;
   }
 
-  write(node: NodeId, _fh: Fh, offset: number, data: Uint8Array, size: number, kill: boolean): number {
+  write(node: NodeId, _fh: Fh, offset: number, data: Uint8Array, size: number, kill: Caller | null): number {
     const inode = this.#file(node);
     if (offset + size > inode.size) inode.resize(offset + size);
     inode.data.set(data.subarray(0, size), offset);
-    if (kill) inode.mode &= ~0o6000;
+    if (kill !== null) inode.mode &= ~0o6000;
     inode.mtime = inode.ctime = this.#now();
     return size;
   }
@@ -301,7 +301,7 @@ export class MemoryFs implements FileSystem {
   copyFileRange(from: FileRange, to: FileRange, length: number): number {
     const source = this.#file(from.node);
     const data = Buffer.from(source.data.subarray(from.offset, Math.min(source.size, from.offset + length)));
-    return this.write(to.node, to.fh, to.offset, data, data.length, false);
+    return this.write(to.node, to.fh, to.offset, data, data.length, null);
   }
 
   ioctl(node: NodeId, _fh: Fh, command: number, data: Uint8Array): void {

@@ -1,0 +1,81 @@
+/**
+ * Set-id bits: what changes by whom clear them, as the kernel's setattr_should_drop_suidgid(). We act with CAP_FSETID, so no
+ * layer's filesystem does it for us, except in chown(2) of a real file.
+ */
+import * as sys from '../sys/index.js';
+import { fail, must } from '../vfs/errors.js';
+import { Attr, type Caller } from '../vfs/types.js';
+import type { Target } from './copy-attributes.js';
+import type { Inode } from './inode.js';
+import { fillAttr, statAt, statInode } from './locate.js';
+import type { Ownership } from './owners.js';
+import { chmod } from './real-attr.js';
+import type { Overlay } from './state.js';
+
+const SET_ID = sys.S_ISUID | sys.S_ISGID;
+
+/** `group`: of the object, as callers see it. */
+function isMember(caller: Caller, group: number): boolean {
+  return caller.gid === group || sys.groupsOf(caller.pid).includes(group);
+}
+
+/** The bits of `mode` that go: set-uid, and set-gid where the group may execute or the caller is not of it (and not root). */
+function dropped(mode: number, group: number, caller: Caller): number {
+  if ((mode & SET_ID) === 0 || (mode & sys.S_IFMT) !== sys.S_IFREG) return 0;
+  const keeps = (mode & sys.S_IXGRP) === 0 && (caller.uid === 0 || isMember(caller, group));
+  return mode & (keeps ? sys.S_ISUID : SET_ID);
+}
+
+/** Mode of a located upper object without the bits that go; null when none does. */
+export function clearedMode(ov: Overlay, at: Target, caller: Caller): number | null {
+  const { probe, owners } = ov;
+  if (statAt(at.fd, at.name, probe) < 0) return null;
+  const owner: Ownership = owners === null ? probe : { uid: 0, gid: probe.gid, mode: probe.mode };
+  if (owners !== null) {
+    owners.applyOverride(ov, ov.upperLayer!, at, owner);
+    owner.gid = owners.shownGid(owner.gid);
+  }
+  const bits = dropped(owner.mode, owner.gid, caller);
+  return bits === 0 ? null : owner.mode & ~bits;
+}
+
+/** Gives a located upper object the mode that {@link clearedMode} told. */
+export function setClearedMode(ov: Overlay, at: Target, mode: number): void {
+  const recorded = ov.owners?.change(ov, at, (owner) => {
+    owner.mode = mode;
+  });
+  if (recorded !== true) must(chmod(at.fd, at.name, mode & 0o7777), 'chmod');
+}
+
+/** Clears the bits that go when `caller` has written. Capabilities go by themselves. */
+export function killSuidGid(ov: Overlay, at: Target, caller: Caller): void {
+  const mode = clearedMode(ov, at, caller);
+  if (mode !== null) setClearedMode(ov, at, mode);
+}
+
+/** chown(2), fchown, lchown, fchownat of x86-64, arm64 and i386. By the others' numbers nothing clears set-id bits. */
+const CHOWNS = new Set([92, 93, 94, 260, 54, 55, 182, 95, 16, 212, 207, 198, 298]);
+/** System calls of x32. */
+const X32 = 0x40000000;
+
+/** Who may write to a file may be one of its group by a group that a request does not tell, or by an ACL. */
+const MAY_WRITE = 0o022;
+
+const seen = new Attr();
+
+/**
+ * Whether bits are cleared for a SETATTR without any attribute. The kernel sends it before a write through a descriptor,
+ * whoever has that, and for chown(-1, -1), which anybody can ask for and the owner only may do; it leaves it to us who may. EPERM.
+ */
+export function mayClear(ov: Overlay, inode: Inode, caller: Caller): boolean {
+  if (caller.uid === 0 || inode.type !== sys.S_IFREG) return true;
+  statInode(ov, inode);
+  fillAttr(ov, inode, seen);
+  if (caller.uid === seen.uid || dropped(seen.mode, seen.gid, caller) === 0) return true;
+  const call = sys.syscallOf(caller.pid);
+  if (call !== null) return CHOWNS.has(call & ~X32) ? fail(sys.EPERM, 'clear set-id bits') : true;
+  if ((seen.mode & MAY_WRITE) !== 0) return true;
+  // A WRITE that follows says so itself. Under passthrough none will.
+  if (ov.services.dataMode === 'passthrough') fail(sys.EPERM, 'clear set-id bits');
+  return false;
+}

@@ -1,0 +1,73 @@
+/** Which changes, by whom, clear set-id bits: kernel overlayfs says it, and both data modes follow. */
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { type Driver, kernel, plyfs } from '../support/drivers.js';
+import { Fixture } from '../support/fixture.js';
+import { Scratch } from '../support/scratch.js';
+
+const MODES = ['2644', '2666', '6777', '4755', '6644'];
+/** The files' owner is 1000:100. */
+const CALLERS = {
+  owner: '1000:1000',
+  'supplementary-member': '2000:2000 100',
+  outsider: '2000:2000',
+  root: '0:0',
+};
+/** Steps on an open descriptor `p` of the file; `s` is another file. */
+const CHANGES: Readonly<Record<string, (name: string) => string>> = {
+  write: () => 'write p 0 y',
+  ftruncate: () => 'ftruncate p 3',
+  fallocate: () => 'fallocate p 0 0 100',
+  copyrange: () => 'copyrange s 0 p 0 1',
+  chown: (name) => `chown ${name} :`,
+  fchown: () => 'fchown p :',
+  chgrp: (name) => `chown ${name} :100`,
+};
+
+const made: string[] = ['put source s'];
+const steps: string[] = [];
+for (const [what, change] of Object.entries(CHANGES)) {
+  for (const [who, ids] of Object.entries(CALLERS)) {
+    for (const mode of MODES) {
+      const name = `${what}-by-${who}-${mode}`;
+      made.push(`put ${name} text`, `chown ${name} 1000:100`, `chmod ${name} ${mode}`);
+      steps.push(
+        `open p ${name} RDWR`,
+        'open s source',
+        `user ${ids}`,
+        change(name),
+        'user',
+        `stat ${name} mode`,
+      );
+    }
+  }
+}
+
+async function results(driver: Driver, options: readonly string[]): Promise<string[]> {
+  const scratch = new Scratch();
+  const fixture = new Fixture(scratch, driver, { lower: [made], options });
+  try {
+    await fixture.mount();
+    const reports = await fixture.steps(steps);
+    const lines: string[] = [];
+    for (let i = 0; i < steps.length; i += 6) {
+      lines.push(
+        `${steps[i]}; ${steps[i + 2]}; ${steps[i + 3]}: ${reports[i + 3]!.result}, ${reports[i + 5]!.result}`,
+      );
+    }
+    return lines;
+  } finally {
+    await fixture.dispose();
+    scratch.dispose();
+  }
+}
+
+let expected: string[] = [];
+for (const mode of ['cached', 'passthrough']) {
+  it(`as kernel overlayfs does, data=${mode}`, async (t) => {
+    const reason = (await kernel.unavailable()) ?? (await plyfs.unavailable());
+    if (reason !== null) return t.skip(reason);
+    if (expected.length === 0) expected = await results(kernel, []);
+    assert.deepEqual(await results(plyfs, [`data=${mode}`]), expected);
+  });
+}
