@@ -5,6 +5,7 @@
 import { type Dirent, DT_DIR, TWO_32 } from '../sys/index.js';
 import type { InoPair } from './ino.js';
 import type { RealDir } from './inode.js';
+import { Readers } from './readers.js';
 
 /**
  * What is known of a name, in one small integer; 0: nothing, the name is free. Bits 0-9: number of the topmost
@@ -89,8 +90,7 @@ export class Listing {
   #cookies: number[] | null = null;
   /** Of the next new name. */
   #nextCookie = 0;
-  /** Where the reading that began last ends; -1: none began. */
-  #endCookie = -1;
+  readonly readers = new Readers();
   /** Callers were given names of it without attributes: see walkers.ts. */
   wasGivenBare = false;
   /** Made when first needed: a plain walk never looks a name up here. */
@@ -149,13 +149,17 @@ export class Listing {
     return low;
   }
 
+  /** A reader begins; its number is told by each offset at which it comes back. */
+  beginReading(): number {
+    return this.readers.begin(this.#nextCookie);
+  }
+
   /**
-   * Position at which a reader that goes on at `cookie` is through. What is added while it reads is not for it: who renames what
-   * it reads would never come to an end.
+   * Position at which a reader is through. What is added while it reads is not for it: who renames what it reads would never
+   * come to an end.
    */
-  endFor(cookie: number): number {
-    if (cookie === 0 || this.#endCookie < 0) this.#endCookie = this.#nextCookie;
-    return Math.min(this.positionOf(this.#endCookie), this.names.length);
+  endFor(reader: number): number {
+    return Math.min(this.positionOf(this.readers.endOf(reader, this.#nextCookie)), this.names.length);
   }
 
   /** Whether callers see the name at `position`. */

@@ -10,9 +10,10 @@ import { findListed } from './lookup.js';
 import { isImpure } from './marks.js';
 import { listingOf } from './merge.js';
 import { dropInode } from './names.js';
+import { cookieOf, offsetOf, readerOf } from './readers.js';
 import type { Overlay } from './state.js';
 
-/** Offsets 1 and 2 follow `.` and `..`; a name with the cookie c is followed by c + 3. */
+/** Offsets 1 and 2 follow `.` and `..`; the name with the cookie c is followed by that of c + 1, for its reader. */
 const DOTS = 2;
 /** FUSE_UNKNOWN_INO. */
 const UNKNOWN_INO = -1;
@@ -39,13 +40,13 @@ export function readdir(
   if (offset < DOTS && !sink.add('..', up.inoLo, up.inoHi, sys.DT_DIR, DOTS)) return;
   const bare = mayBeBare(ov) && !(sink.plus && ov.walkers.wantsAttributes(caller.pid));
   let given = 0;
-  const cookie = Math.max(0, offset - DOTS);
-  const end = listing.endFor(cookie);
-  for (let at = listing.positionOf(cookie); at < end; at++) {
+  const reader = readerOf(offset) || listing.beginReading();
+  const end = listing.endFor(reader);
+  for (let at = offset <= DOTS ? 0 : listing.positionOf(cookieOf(offset)); at < end; at++) {
     const name = listing.names[at];
     if (name === null || name === undefined || !listing.isVisibleAt(at)) continue;
     if (!sink.fits(name)) break;
-    const next = listing.cookieAt(at) + DOTS + 1;
+    const next = offsetOf(reader, listing.cookieAt(at) + 1);
     if (bare && isBare(ov, inode, listing, at)) {
       sink.add(name, ino.inoLo, ino.inoHi, typeOf(listing.infoAt(at)), next);
       given++;

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Layer } from '../../src/overlay/config.js';
 import { RealDir } from '../../src/overlay/inode.js';
 import { Listing } from '../../src/overlay/listing.js';
+import { cookieOf, offsetOf, readerOf } from '../../src/overlay/readers.js';
 import * as sys from '../../src/sys/index.js';
 
 const upper = new RealDir({ kind: 'upper' } as Layer, null, '');
@@ -14,10 +15,10 @@ function listingOf(count: number): Listing {
   return listing;
 }
 
-/** Names from a cookie on, as a reader is given them. */
-function namesFrom(listing: Listing, cookie: number): string[] {
+/** Names from a cookie on, as a reader, a new one if need be, is given them. */
+function namesFrom(listing: Listing, cookie: number, reader = listing.beginReading()): string[] {
   const names: string[] = [];
-  const end = listing.endFor(cookie);
+  const end = listing.endFor(reader);
   for (let at = listing.positionOf(cookie); at < end; at++) {
     const name = listing.names[at];
     if (typeof name === 'string' && listing.isVisibleAt(at)) names.push(name);
@@ -41,14 +42,44 @@ test('names that come and go leave nothing behind', () => {
 
 test('a reader that is under way misses nothing and sees nothing twice when gaps are closed', () => {
   const listing = listingOf(1000);
-  assert.equal(namesFrom(listing, 0).length, 1000);
+  const reader = listing.beginReading();
+  assert.equal(namesFrom(listing, 0, reader).length, 1000);
   const cookie = after(listing, 'f499');
   for (let i = 0; i < 1000; i++) if (i % 10 !== 0) listing.remove(`f${i}`, false);
   assert.ok(listing.names.length < 300);
   const left = Array.from({ length: 50 }, (_, i) => `f${500 + i * 10}`);
-  assert.deepEqual(namesFrom(listing, cookie), left);
+  assert.deepEqual(namesFrom(listing, cookie, reader), left);
   listing.setUpper('new', sys.DT_REG);
-  assert.deepEqual(namesFrom(listing, cookie), left, 'what comes later is for later readers');
+  assert.deepEqual(namesFrom(listing, cookie, reader), left, 'what comes later is for later readers');
   assert.deepEqual(namesFrom(listing, 0).slice(-2), ['f990', 'new']);
+  assert.deepEqual(
+    namesFrom(listing, cookie, reader),
+    left,
+    'who begins later changes nothing for those under way',
+  );
   assert.equal(listing.info('f990') !== 0 && listing.info('new') !== 0 && listing.info('f991') === 0, true);
+});
+
+test('each reader has an end of its own, and needs no number of its own while nothing is added', () => {
+  const listing = listingOf(3);
+  const readers = Array.from({ length: 100 }, (_, i) => {
+    listing.setUpper(`new${i}`, sys.DT_REG);
+    const reader = listing.beginReading();
+    assert.equal(listing.beginReading(), reader);
+    return reader;
+  });
+  assert.deepEqual(
+    readers.map((reader) => listing.endFor(reader)),
+    readers.map((_, i) => 4 + i),
+  );
+});
+
+test('an offset tells its reader and the cookie, and fits into 31 bits as long as there is room', () => {
+  for (const cookie of [1, 1000, 2 ** 24 - 1, 2 ** 24, 2 ** 31]) {
+    for (const reader of [1, 127]) {
+      const offset = offsetOf(reader, cookie);
+      assert.deepEqual([readerOf(offset), cookieOf(offset)], [reader, cookie]);
+      assert.ok(offset > 2 && (cookie >= 2 ** 24 || offset < 2 ** 31));
+    }
+  }
 });
