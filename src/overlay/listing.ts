@@ -91,6 +91,8 @@ export class Listing {
   /** Of the next new name. */
   #nextCookie = 0;
   readonly readers = new Readers();
+  /** So many positions are accounted for: see listings.ts. */
+  counted = 0;
   /** Callers were given names of it without attributes: see walkers.ts. */
   wasGivenBare = false;
   /** Made when first needed: a plain walk never looks a name up here. */

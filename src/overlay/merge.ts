@@ -12,7 +12,7 @@ export function listingOf(ov: Overlay, inode: Inode): Listing {
   const dir = inode.dir!;
   if (dir.listing !== null) {
     ov.counts[LISTING_HIT]!++;
-    ov.listings.touch(inode);
+    ov.listings.touch(inode, dir.listing);
     return dir.listing;
   }
   ov.counts[LISTING_MISS]!++;

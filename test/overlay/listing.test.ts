@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Layer } from '../../src/overlay/config.js';
-import { RealDir } from '../../src/overlay/inode.js';
+import { DirState, Inode, RealDir } from '../../src/overlay/inode.js';
 import { Listing } from '../../src/overlay/listing.js';
+import { Listings } from '../../src/overlay/listings.js';
 import { cookieOf, offsetOf, readerOf } from '../../src/overlay/readers.js';
 import * as sys from '../../src/sys/index.js';
 
@@ -82,4 +83,26 @@ test('an offset tells its reader and the cookie, and fits into 31 bits as long a
       assert.ok(offset > 2 && (cookie >= 2 ** 24 || offset < 2 ** 31));
     }
   }
+});
+
+test('a listing that grows is counted as it grows, and others make room for it', () => {
+  const listings = new Listings(1000);
+  const inodes = ['grows', 'other', 'third'].map((name) => {
+    const inode = new Inode(sys.S_IFDIR, null, name, new DirState([upper]));
+    listings.set(inode, listingOf(300));
+    return inode;
+  });
+  const [grows, other, third] = inodes.map((inode) => inode.dir!) as [DirState, DirState, DirState];
+  assert.equal(grows.listing !== null && other.listing !== null && third.listing !== null, true);
+  for (let i = 0; i < 300; i++) {
+    grows.listing?.setUpper(`new${i}`, sys.DT_REG);
+    listings.touch(inodes[0]!, grows.listing!);
+  }
+  assert.equal(other.listing, null, 'the one used longest ago');
+  assert.equal(grows.listing !== null && third.listing !== null, true);
+  for (let i = 0; i < 300; i++) grows.listing?.remove(`new${i}`, false);
+  for (let i = 0; i < 200; i++) grows.listing?.remove(`f${i}`, false);
+  listings.touch(inodes[0]!, grows.listing!);
+  listings.set(inodes[1]!, listingOf(300));
+  assert.equal(grows.listing !== null && third.listing !== null, true, 'what shrinks is counted, too');
 });
