@@ -76,6 +76,8 @@ export interface Layer {
    * The clone may start at an ancestor of the root, so `..` of the root must never be resolved.
    */
   readonly cloned: boolean;
+  /** Upper or work lie inside of it: see traps.ts. */
+  readonly holdsTraps: boolean;
   /**
    * Name of the xattr in which this layer's objects keep owner and mode (override-stat.ts); null: the objects have
    * their own.

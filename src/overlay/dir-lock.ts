@@ -32,19 +32,21 @@ const STEP_MS = 10;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
+/** flock(2) by `how`, waiting for a mount that is just ending. False: somebody else has the lock. */
+export function tryLock(fd: number, how: number): boolean {
+  for (let waited = 0; ; waited += STEP_MS) {
+    // What does not lock directories has no marks, which harms no single mount.
+    if (flock(fd, how | LOCK_NB) !== -EAGAIN) return true;
+    if (waited >= PATIENCE_MS) return false;
+    Atomics.wait(sleeper, 0, 0, STEP_MS);
+  }
+}
+
 /** Locks the directory open at `root`. Returns a descriptor open for reading; closing it unlocks. */
 export function lockDirectory(root: number, dir: SourceDir, held: Descriptors): number {
   const fd = openat(root, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) throw new UserError(`${dir.option} '${dir.path}' can't be read (${errnoName(fd)}).`);
-  for (let waited = 0; ; waited += STEP_MS) {
-    const rc = flock(fd, LOCK_EX | LOCK_NB);
-    if (rc !== -EAGAIN) {
-      // Success, or a filesystem that does not lock directories: then there is no mark, which harms no single mount.
-      return held.add(fd);
-    }
-    if (waited >= PATIENCE_MS) break;
-    Atomics.wait(sleeper, 0, 0, STEP_MS);
-  }
+  if (tryLock(fd, LOCK_EX)) return held.add(fd);
   close(fd);
   throw new UserError(
     `${dir.option} '${dir.path}' is in use by another plyfs mount; unmount that first, or choose another directory.`,

@@ -6,6 +6,7 @@ import { markImpure, readMarks } from './marks.js';
 import { writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
 import type { Overlay } from './state.js';
+import { refuseTrap } from './traps.js';
 import { WH_OPAQUE } from './whiteout.js';
 
 /**
@@ -41,6 +42,8 @@ export function collectBelow(
     if (next >= below.length) return;
     const source = below[next++]!;
     if (ov.mountPoints?.isMountPoint(source, ov.dirs.fd(source), last.name, ov.probe)) continue;
+    if (source.layer.holdsTraps && sys.statx(ov.dirs.fd(source), last.name, ov.probe) >= 0)
+      refuseTrap(ov, source.layer, ov.probe);
     real.push(new RealDir(source.layer, source, last.name));
   }
 }

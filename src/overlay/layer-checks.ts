@@ -77,6 +77,16 @@ export function checkOverlap(sources: Sources): void {
   }
 }
 
+/** The lowers that upper or work lie inside of. */
+export function aroundTraps(sources: Sources): ReadonlySet<SourceDir> {
+  const traps = [sources.upper, sources.work].filter((dir) => dir !== null);
+  const places = placesOf([...traps, ...sources.lowers]);
+  const inner = traps.map((trap) => places.get(trap)!);
+  // The place of a root ends with the slash that others have in between.
+  const start = (dir: SourceDir): string => places.get(dir)!.replace(/\/?$/, '/');
+  return new Set(sources.lowers.filter((dir) => inner.some((place) => place.startsWith(start(dir)))));
+}
+
 /** The directory among `byPlace` that contains the one at `place`, if any. */
 function enclosing(place: string, byPlace: ReadonlyMap<string, SourceDir>): SourceDir | null {
   const root = place.indexOf('/') + 1;

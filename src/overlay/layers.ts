@@ -26,8 +26,9 @@ import { checkDescriptors } from './descriptor-budget.js';
 import { Descriptors } from './descriptors.js';
 import { lockDirectory } from './dir-lock.js';
 import { cleanIndex } from './index-cleanup.js';
-import { checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
+import { aroundTraps, checkOverlap, checkUpperAndWork, type Sources } from './layer-checks.js';
 import { numberFilesystems, openHandleFds, originFilesystems, xinoBits } from './layer-filesystems.js';
+import { checkLayersInUse } from './layers-in-use.js';
 import { openSensor } from './lost-writes.js';
 import { openReadOnly, openWritable, type Root } from './mount-clone.js';
 import { checkKernelMounts } from './mount-table.js';
@@ -81,6 +82,7 @@ export function openLayers(given: OverlayOptions): OpenedLayers {
   checkDescriptors(sources.lowers.length + (sources.upper === null ? 0 : 1));
   if (sources.upper && sources.work) checkUpperAndWork(sources.upper, sources.work);
   checkOverlap(sources);
+  if (options.index) checkLayersInUse(sources);
   const held = new Descriptors();
   try {
     return openChecked(options, sources, powers, held);
@@ -262,6 +264,7 @@ function layersOf({ sources, roots, held }: Preparation, options: OverlayOptions
   // Upper last: a lower's clone is the safer way to a filesystem that both are on.
   const top: [SourceDir, Root][] = sources.upper && roots.upper ? [[sources.upper, roots.upper]] : [];
   const handleFds = openHandleFds([...dirs, ...top], held);
+  const around = aroundTraps(sources);
   return [...top, ...dirs].map(([dir, root], index) => ({
     index,
     kind: KINDS[dir.option],
@@ -274,6 +277,7 @@ function layersOf({ sources, roots, held }: Preparation, options: OverlayOptions
     uuid: options.uuid === 'off' ? null : dir.fs.uuid,
     originOk: okay.has(dir.fs),
     cloned: root.cloned,
+    holdsTraps: around.has(dir),
     override: overrideFormat(root.fd),
   }));
 }

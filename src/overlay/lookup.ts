@@ -15,6 +15,7 @@ import type { MountPoints } from './mount-points.js';
 import { addName, dropInode, makeFirst, removeName } from './names.js';
 import { originIno } from './origin-ino.js';
 import type { Overlay } from './state.js';
+import { refuseTrap } from './traps.js';
 import { isReservedName, isWhiteoutStat } from './whiteout.js';
 
 /** The root of the merged view: the roots of all layers but data-only ones. Its nodeid is 1. */
@@ -216,7 +217,7 @@ function makeUpperFile(ov: Overlay, parent: Inode, name: string, type: number): 
 }
 
 function makeDirectory(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode {
-  if (!where.isUpper && isTrap(ov, ov.stat)) fail(sys.ELOOP, 'upper or work inside a lower');
+  refuseTrap(ov, where.layer, ov.stat);
   const real = [new RealDir(where.layer, where, name)];
   const dir = new DirState(real);
   const marked = { origin: false };
@@ -228,17 +229,6 @@ function makeDirectory(ov: Overlay, parent: Inode, name: string, where: RealDir,
   else if (ov.claims.size > 0) orDrop(ov, inode, () => verifyClaim(ov, inode));
   if (where.isUpper && isMerge(dir) && !marked.origin) fixOrigin(ov, parent, dir);
   return inode;
-}
-
-/** Whether a lower directory is upper or work itself, as it is found inside a lower (ovl_check_trap()). */
-function isTrap(ov: Overlay, stat: sys.Stat): boolean {
-  return ov.opened.traps.some(
-    (trap) =>
-      trap.inoLo === stat.inoLo &&
-      trap.inoHi === stat.inoHi &&
-      trap.devMinor === stat.devMinor &&
-      trap.devMajor === stat.devMajor,
-  );
 }
 
 /** A fresh inode under a fresh nodeid, registered with its parent. */

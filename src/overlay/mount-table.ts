@@ -42,9 +42,9 @@ function names(shown: string, dir: SourceDir): boolean {
  * index=on would be refused with EBUSY. That one is never made, and writes nothing: its workdir is on another mount than
  * its upperdir, at which the kernel gives up right after it has looked (with a line in its log).
  */
-function isUsedByKernel(dir: SourceDir): boolean {
-  const upper = openTree(AT_FDCWD, dir.canonical, OPEN_TREE_CLOEXEC);
-  const elsewhere = openTree(AT_FDCWD, dir.canonical, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+export function isUsedByKernel(path: string): boolean {
+  const upper = openTree(AT_FDCWD, path, OPEN_TREE_CLOEXEC);
+  const elsewhere = openTree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
   const fd = upper < 0 || elsewhere < 0 ? -1 : fsopen('overlay');
   let rc = fd < 0 ? fd : fsconfigString(fd, 'lowerdir', '/');
   if (rc >= 0) rc = fsconfigString(fd, 'upperdir', `/proc/self/fd/${upper}`);
@@ -72,7 +72,7 @@ export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
       if (dir) throw inUse(dir, `the overlay mounted on '${mount.mountPoint}'`);
     }
   }
-  if (unclear !== null && isUsedByKernel(upper)) {
+  if (unclear !== null && isUsedByKernel(upper.canonical)) {
     throw inUse(upper, `an overlay with relative paths, perhaps that mounted on '${unclear.mountPoint}'`);
   }
 }

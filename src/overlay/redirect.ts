@@ -7,6 +7,7 @@ import { locateDir } from './locate.js';
 import { isAbsent } from './lookup.js';
 import { readMarks } from './marks.js';
 import type { Overlay } from './state.js';
+import { refuseTrap } from './traps.js';
 
 /**
  * Components of a redirect: an absolute path from the overlay root, or one name in the same directory. EINVAL for
@@ -113,7 +114,9 @@ function directoryIn(ov: Overlay, at: RealDir, name: string): RealDir | null | '
   const rc = sys.statx(ov.dirs.fd(at), name, ov.probe);
   if (isAbsent(rc)) return 'absent';
   must(rc, 'statx');
-  return (ov.probe.mode & sys.S_IFMT) === sys.S_IFDIR ? new RealDir(at.layer, at, name) : null;
+  if ((ov.probe.mode & sys.S_IFMT) !== sys.S_IFDIR) return null;
+  refuseTrap(ov, at.layer, ov.probe);
+  return new RealDir(at.layer, at, name);
 }
 
 /** The last component of a route. */

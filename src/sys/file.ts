@@ -184,6 +184,7 @@ export function copyFileRange(
   return result(copyRangeCall(from, inOff, to, outOff, length, 0));
 }
 
+export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 

@@ -197,6 +197,18 @@ it('set-id bits are not cleared by a chown of nothing by anybody', (t) => {
   );
 });
 
+it('upper and work are shown neither as a lower part of a directory nor by a redirect', (t) => {
+  const fill = (p: Place): void => {
+    onTmpfs(p);
+    p.dirs('t/top/u', 't/low/u/direct', 't/low/u/further', 't/low/u/both', 't/low/w', 't/low/both');
+    setXattr(p.at('t/low/u/direct'), 'trusted.overlay.redirect', '/w');
+    setXattr(p.at('t/low/u/further'), 'trusted.overlay.redirect', '/u/both');
+  };
+  const core = new Core(t, fill, { lowerdir: ['t/top', 't/low'], upperdir: 't/low/u', workdir: 't/low/w' });
+  const results = ['u', 'w', 'direct', 'further', 'both'].map((name) => errno(() => core.node(name)));
+  assert.deepEqual(results, ['ELOOP', 'ELOOP', 'ELOOP', 'ELOOP', 'ok']);
+});
+
 it('a time beyond what the kernel knows is the last one that it does', (t) => {
   const core = new Core(t, onTmpfs, ON_TMPFS);
   const f = core.make(ROOT_ID, 'f');

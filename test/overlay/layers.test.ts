@@ -257,6 +257,50 @@ test('an upper that is in use is refused, and free again when its mount ends', (
   place.open(upper);
 });
 
+test('with index=on no layer may be in use as upper or work elsewhere, or lie inside one', (t) => {
+  const place = new Place(t);
+  place.dirs('l', 'u/in', 'w', 'u/u2', 'u/w2', 'u3', 'w3');
+  place.open({ lowerdir: ['l'], upperdir: 'u', workdir: 'w' });
+  const index = { upperdir: 'u3', workdir: 'w3', index: true };
+  const inUse = 'in use as upper or work of another plyfs mount';
+  assert.throws(() => place.open({ ...index, lowerdir: ['w'] }), new RegExp(`lowerdir '.*/w' is ${inUse}`));
+  assert.throws(
+    () => place.open({ ...index, lowerdir: ['l', 'u/in'] }),
+    new RegExp(`lowerdir '.*/u/in' lies inside '.*/u', which is ${inUse}`),
+  );
+  assert.throws(
+    () => place.open({ lowerdir: ['l'], upperdir: 'u/u2', workdir: 'u/w2', index: true }),
+    new RegExp(`upperdir '.*/u/u2' lies inside '.*/u', which is ${inUse}`),
+  );
+  place.close(place.open({ lowerdir: ['u/in', 'l'], upperdir: 'u3', workdir: 'w3' }));
+  place.open({ ...index, lowerdir: ['l'] });
+});
+
+for (const paths of ['absolute', 'relative']) {
+  test(`the same of a kernel overlay with ${paths} paths`, { skip: needsMounts }, (t) => {
+    const place = new Place(t);
+    place.dirs('l', 'u/in', 'w', 'u3', 'w3', 'm');
+    const at = (name: string): string => (paths === 'absolute' ? place.at(name) : name);
+    place.mount(
+      'm',
+      '-t',
+      'overlay',
+      '-o',
+      `lowerdir=${at('l')},upperdir=${at('u')},workdir=${at('w')}`,
+      'overlay',
+    );
+    for (const lower of ['u', 'u/in', 'w']) {
+      const stack = { lowerdir: [lower], upperdir: 'u3', workdir: 'w3' };
+      assert.throws(
+        () => place.open({ ...stack, index: true }),
+        /in use as upper or work of (the|an) overlay/,
+      );
+      place.close(place.open(stack));
+    }
+    place.open({ lowerdir: ['l'], upperdir: 'u3', workdir: 'w3', index: true });
+  });
+}
+
 test('an upper that a kernel overlay uses is refused', { skip: needsMounts }, (t) => {
   const place = new Place(t);
   place.dirs('l', 'l2', 'a, b/u', 'a, b/w', 'u2', 'w2');
