@@ -140,10 +140,12 @@ function makeMountPoint(
 ): Inode | null {
   const type = ov.stat.mode & sys.S_IFMT;
   if (type !== sys.S_IFDIR) {
-    return where.isUpper || mountPoints.isFuse(ov.stat) ? null : makeLowerFile(ov, parent, name, type, where);
+    return where.isUpper || mountPoints.isFuse(ov.stat, ov.mounts())
+      ? null
+      : makeLowerFile(ov, parent, name, type, where);
   }
   const { inoLo, inoHi } = ov.stat;
-  const empty = mountPoints.emptyDir(where.layer);
+  const empty = mountPoints.emptyDir(where.layer, (fd, at, flags) => ov.open(fd, at, flags));
   if (empty === null) return null;
   const inode = newInode(ov, sys.S_IFDIR, parent, name, new DirState([empty]));
   ov.inoMap.map(empty.layer, inoLo, inoHi, inode);

@@ -6,7 +6,7 @@
  */
 import { tmpdir } from 'node:os';
 import * as sys from '../sys/index.js';
-import { must } from '../vfs/errors.js';
+import { fail, must } from '../vfs/errors.js';
 import type { Layer } from './config.js';
 import { RealDir } from './inode.js';
 
@@ -45,15 +45,20 @@ export class MountPoints {
     return sys.statx(dirfd, name, stat) >= 0 && this.isCrossed(dir.layer, stat);
   }
 
-  /** Whether the mount that an object is on is one of FUSE. */
-  isFuse(stat: sys.Stat): boolean {
-    const mount = sys.readMounts().find(({ id }) => id === stat.mntId);
+  /** Whether the mount that an object is on, one of `mounts`, is one of FUSE, or is not known. */
+  isFuse(stat: sys.Stat, mounts: readonly sys.MountInfo[]): boolean {
+    const mount = mounts.find(({ id }) => id === stat.mntId);
     return mount === undefined || mount.fsType.startsWith('fuse');
   }
 
-  /** Stands for a mount point on `layer`: an empty directory, or null where none can be made. */
-  emptyDir(layer: Layer): RealDir | null {
-    this.#empty ??= emptyDirectory(this.#work);
+  /** Stands for a mount point on `layer`: an empty directory, or null where none can be made. EMFILE, ENFILE. */
+  emptyDir(layer: Layer, open: typeof sys.openat): RealDir | null {
+    if (this.#empty === null) {
+      const made = emptyDirectory(this.#work, open);
+      // Descriptors are short for a while, places are for good.
+      if (made === -sys.EMFILE || made === -sys.ENFILE) fail(-made, 'stand-in for a mount point');
+      this.#empty = made;
+    }
     if (this.#empty < 0) return null;
     return new RealDir({ ...layer, kind: 'lower', root: this.#empty, originOk: false }, null, '');
   }
@@ -68,18 +73,26 @@ export class MountPoints {
   }
 }
 
-/** A directory that is nowhere, so that nothing can be put into it; made in work or where temporary files go. */
-function emptyDirectory(work: number): number {
-  const places = [tmpdir(), '/dev/shm'].map((path) =>
-    sys.openat(sys.AT_FDCWD, path, sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC),
-  );
-  let made = -1;
-  const at = `#mount-point-${process.pid}`;
-  for (const place of [work, ...places]) {
-    if (made >= 0 || place < 0 || sys.mkdirat(place, at, 0o755) < 0) continue;
-    made = sys.openat(place, at, sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC);
-    sys.unlinkat(place, at, sys.AT_REMOVEDIR);
+/**
+ * A directory that is nowhere, so that nothing can be put into it; made in work or where temporary files go. A descriptor, or
+ * -errno of the last try.
+ */
+function emptyDirectory(work: number, open: typeof sys.openat): number {
+  let made = work < 0 ? work : emptyIn(work, open);
+  for (const path of [tmpdir(), '/dev/shm']) {
+    if (made >= 0) break;
+    const place = open(sys.AT_FDCWD, path, sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC);
+    made = place < 0 ? place : emptyIn(place, open);
+    if (place >= 0) sys.close(place);
   }
-  for (const fd of places) if (fd >= 0) sys.close(fd);
+  return made;
+}
+
+function emptyIn(place: number, open: typeof sys.openat): number {
+  const at = `#mount-point-${process.pid}`;
+  const rc = sys.mkdirat(place, at, 0o755);
+  if (rc < 0) return rc;
+  const made = open(place, at, sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC);
+  sys.unlinkat(place, at, sys.AT_REMOVEDIR);
   return made;
 }

@@ -128,19 +128,30 @@ export class Overlay {
    */
   open(dirfd: number, name: string, flags: number, mode = 0): number {
     const fd = sys.openat(dirfd, name, flags, mode);
-    return fd === -sys.EMFILE && this.#giveUpDescriptors() ? sys.openat(dirfd, name, flags, mode) : fd;
+    return this.again(fd) ? sys.openat(dirfd, name, flags, mode) : fd;
   }
 
   /** A second descriptor for the same open file, in the same manner. */
   dup(fd: number): number {
     const second = sys.dup(fd);
-    return second === -sys.EMFILE && this.#giveUpDescriptors() ? sys.dup(fd) : second;
+    return this.again(second) ? sys.dup(fd) : second;
   }
 
   /** open_by_handle_at(2), in the same manner. */
   openByHandle(mountFd: number, handle: sys.FileHandle, flags: number): number {
     const fd = sys.openByHandle(mountFd, handle, flags);
-    return fd === -sys.EMFILE && this.#giveUpDescriptors() ? sys.openByHandle(mountFd, handle, flags) : fd;
+    return this.again(fd) ? sys.openByHandle(mountFd, handle, flags) : fd;
+  }
+
+  /** The mounts that this process sees, in the same manner; empty when it can't be told. */
+  mounts(): sys.MountInfo[] {
+    const found = sys.readMounts();
+    return found.length === 0 && this.#giveUpDescriptors() ? sys.readMounts() : found;
+  }
+
+  /** Whether a call that ended with `rc` is to be made again: descriptors were short, and some were given up. */
+  again(rc: number): boolean {
+    return rc === -sys.EMFILE && this.#giveUpDescriptors();
   }
 
   #giveUpDescriptors(): boolean {

@@ -13,5 +13,6 @@ export function tempName(ov: Overlay): string {
 export function discard(ov: Overlay, name: string, isDirectory: boolean): void {
   let rc = sys.unlinkat(ov.work, name, isDirectory ? sys.AT_REMOVEDIR : 0);
   if (isDirectory && rc < 0) rc = removeTree(ov.work, name);
+  if (ov.again(rc)) rc = removeTree(ov.work, name);
   ov.bestEffort('clean work', rc);
 }

@@ -3,10 +3,13 @@ import assert from 'node:assert/strict';
 import { readdirSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
 import { descriptorBudget } from '../../src/overlay/descriptor-budget.js';
+import { MountPoints } from '../../src/overlay/mount-points.js';
 import { UserError } from '../../src/overlay/user-error.js';
+import * as sys from '../../src/sys/index.js';
 import { Entry, ROOT_ID } from '../../src/vfs/types.js';
 import { withFreeDescriptors } from '../support/syscalls.js';
 import { Core, errno, it, makeDirectory } from './core-fixture.js';
+import { Place } from './layer-fixture.js';
 
 test('what layers have open and what else is opened is left out of what may be kept', () => {
   assert.deepEqual(descriptorBudget(65536, 10), { dirs: 4096, files: 1024 });
@@ -38,6 +41,26 @@ it('when no more can be opened, some that are only kept make room', (t) => {
     core.fs.unlink(ROOT_ID, 'f');
     assert.equal(core.read(above), 'above');
   });
+});
+
+it('a stand-in for a mount point that can not be made now is made later', (t) => {
+  const place = new Place(t);
+  place.dirs('lower', 'work');
+  const [lower] = place.open({ lowerdir: ['lower'] }).layers;
+  const work = sys.openat(sys.AT_FDCWD, place.at('work'), sys.O_PATH | sys.O_DIRECTORY);
+  const mountPoints = MountPoints.of([{ ...lower!, cloned: false }], work)!;
+  t.after(() => {
+    mountPoints.dispose();
+    sys.close(work);
+  });
+  withFreeDescriptors(0, () =>
+    assert.equal(
+      errno(() => mountPoints.emptyDir(lower!, sys.openat)),
+      'EMFILE',
+    ),
+  );
+  assert.notEqual(mountPoints.emptyDir(lower!, sys.openat), null);
+  assert.deepEqual(readdirSync(place.at('work')), []);
 });
 
 it('EMFILE when no more can be opened and none is only kept', (t) => {
