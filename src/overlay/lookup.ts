@@ -1,6 +1,6 @@
 /** From a name in the merged view to an inode, as the kernel's ovl_lookup(). */
 import * as sys from '../sys/index.js';
-import { fail, must } from '../vfs/errors.js';
+import { FsError, fail, must } from '../vfs/errors.js';
 import { ABSENT_HIT, ABSENT_MISS, NODE_HIT, NODE_MISS } from './cache-counts.js';
 import { claimRedirect, verifyClaim } from './claims.js';
 import { collectBelow, fixOrigin, setDirIno } from './dir-parts.js';
@@ -48,8 +48,23 @@ export function find(ov: Overlay, parent: Inode, name: string): Inode | null {
   const { dir } = parent;
   if (dir!.dead || isReservedName(ov, name)) return null;
   if (dir!.listing === null && !isMerge(dir!)) return findSingle(ov, parent, name);
-  const listing = listingOf(ov, parent);
+  let listing: Listing;
+  try {
+    listing = listingOf(ov, parent);
+  } catch (error) {
+    const inode = error instanceof FsError ? findOnUpper(ov, parent, name) : null;
+    if (inode === null) throw error;
+    return inode;
+  }
   return findMerged(ov, parent, name, listing, listing.info(name));
+}
+
+/** A file on upper, for which no layer below need be asked: one that is dead (ENOTCONN) is not in its way. */
+function findOnUpper(ov: Overlay, parent: Inode, name: string): Inode | null {
+  const { upper } = parent.dir!;
+  if (upper === null || sys.statx(ov.dirs.fd(upper), name, ov.stat) < 0) return null;
+  if ((ov.stat.mode & sys.S_IFMT) === sys.S_IFDIR || isWhiteoutStat(ov, upper, name, ov.stat)) return null;
+  return makeInode(ov, parent, name, upper, []);
 }
 
 /** The same for the name at `position` of the directory's listing. */
