@@ -125,6 +125,44 @@ describe('plyfs check', () => {
     }
   });
 
+  it('finds lower directories that show twice, since one was renamed without a whiteout or copied', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const dirs = stackDirs(scratch);
+    await shell(`cd ${dirs.lower}; mkdir -p a/c/d e; echo f > a/c/d/f`);
+    const renames = 'mv a b; mkdir p; mv b/c p/c; mv p/c/d p/d; mv e g; mkdir e';
+    await changed(dirs, renames, { options: ['redirect_dir=on'] });
+    const options = { lower: [dirs.lower], upper: dirs.upper };
+    const [redirect, origin, impure] = ['redirect', 'origin', 'impure'].map(
+      (mark) => `trusted.overlay.${mark}`,
+    );
+    assert.deepEqual(codes(check(options)), []);
+    await shell(`cd ${dirs.upper}; rm a b/c p/c/d; cp -a g h; setfattr -x trusted.overlay.opaque e`);
+    assert.deepEqual(codes(check(options)), [
+      'duplicate-redirect g',
+      'duplicate-redirect h',
+      'duplicate-redirect h',
+      'uncovered-redirect a',
+      'uncovered-redirect b/c',
+      'uncovered-redirect p/c/d',
+    ]);
+    await shell(`cd ${dirs.upper}; setfattr -x ${redirect} h; setfattr -n trusted.overlay.opaque -v y e`);
+    const repaired = check({ ...options, form: 'chardev', repair: true });
+    assert.deepEqual([repaired.repaired, repaired.left], [3, 0]);
+    assert.equal(
+      await shell(`cd ${dirs.upper}; stat -c '%F %t:%T' a b/c p/c/d | uniq`),
+      'character special file 0:0\n',
+    );
+    assert.deepEqual(codes(check(options)), []);
+    await shell(
+      `cd ${dirs.upper}; setfattr -x ${impure} p; setfattr -x ${origin} p/c; setfattr -x ${origin} p/d`,
+    );
+    assert.deepEqual(codes(check(options)), ['missing-impure p']);
+    // Nothing of the directory that holds the old place is on upper: a repair would have to make that, too.
+    await shell(`cd ${dirs.upper}; setfattr -n ${impure} -v y p; rm -r b; setfattr -x ${redirect} p/d; rm a`);
+    assert.deepEqual(codes(check(options)), ['uncovered-redirect a/c']);
+    assert.deepEqual(check(options).findings[0]!.repair, null);
+  });
+
   it('converts whiteouts and opaque marks between all forms', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);

@@ -22,6 +22,9 @@ export type FindingCode =
   | 'bad-opaque'
   | 'bad-redirect'
   | 'dangling-redirect'
+  /** The lower part of a renamed directory shows at the old place, or in another directory, too. */
+  | 'uncovered-redirect'
+  | 'duplicate-redirect'
   | 'bad-origin'
   | 'stale-origin'
   | 'missing-impure'

@@ -79,7 +79,8 @@ export class Scan {
       this.#whiteout(entry, 'xattr');
       return;
     }
-    if (marks.has(own.origin)) this.#parent(path).hasOrigins = true;
+    const isRenamed = type === sys.S_IFDIR && marks.has(own.redirect);
+    if (marks.has(own.origin) || isRenamed) this.#parent(path).hasOrigins = true;
     this.#marks(path, type, marks);
     if (type === sys.S_IFDIR) this.#directory(path, marks);
   }
@@ -296,7 +297,7 @@ export class Scan {
       code: 'missing-impure',
       path: path === '' ? '.' : path,
       problem:
-        'it holds copied-up entries but is not marked impure: the kernel lists them with other inode numbers',
+        'it holds copied-up or renamed entries but is not marked impure: the kernel lists them with other inode numbers',
       repair: `mark it with ${own.impure}=y`,
       apply: (dirfd, name) => setMark(dirfd, name, own.impure),
     });

@@ -8,7 +8,9 @@ import { isWhiteoutEntry, WH_PREFIX } from '../../overlay/whiteout.js';
 import * as sys from '../../sys/index.js';
 import { shown } from '../text.js';
 import { type Stack, View } from '../view.js';
+import { Claims, pathOf } from './claims.js';
 import type { Findings } from './finding.js';
+import type { WhiteoutForm } from './forms.js';
 import { redirectProblem } from './scan.js';
 
 /** Goes through the top layer of a view, beside a view of the layers below it. */
@@ -16,6 +18,7 @@ export class StackCheck {
   readonly #above: View;
   readonly #below: View;
   readonly #findings: Findings;
+  readonly #claims = new Claims();
 
   private constructor(above: View, below: View, findings: Findings) {
     this.#above = above;
@@ -23,12 +26,17 @@ export class StackCheck {
     this.#findings = findings;
   }
 
-  /** Checks the top layer of `layers` against the others. */
-  static run(layers: Pick<Stack, 'lower' | 'data' | 'userxattr'>, findings: Findings): void {
+  /** Checks the top layer of `layers` against the others. `form`: of the whiteouts that a repair makes. */
+  static run(
+    layers: Pick<Stack, 'lower' | 'data' | 'userxattr'>,
+    form: WhiteoutForm,
+    findings: Findings,
+  ): void {
     using above = View.open(layers);
     using below = View.open({ ...layers, lower: layers.lower.slice(1) });
     const check = new StackCheck(above, below, findings);
     check.#directory(above.root, below.root, '');
+    check.#claims.report(above, form, findings);
   }
 
   #directory(inode: Inode, before: Inode | null, prefix: string): void {
@@ -65,25 +73,24 @@ export class StackCheck {
     const inode = this.#lookup(parent, name, path, marks.metacopy);
     if (inode === null) return;
     if (inode.dir !== null) {
-      const from = marks.redirect;
-      if (from !== null && inode.dir.real.length === 1) this.#dangling(path, from);
-      const old = this.#lowerPart(inode, before, name, path);
+      const [, lower] = inode.dir.real;
+      if (marks.redirect !== null) {
+        if (lower === undefined) this.#dangling(path, marks.redirect);
+        else this.#claims.add(path, lower);
+      }
+      const old = this.#lowerPart(lower, marks.redirect !== null, () =>
+        before === null ? null : this.#below.find(before, name, path),
+      );
       this.#directory(inode, old, `${path}/`);
       if (old !== null) this.#below.drop(old);
     }
     this.#above.drop(inode);
   }
 
-  /** The directory of the lowers that `inode` is merged with, by the way that its real directory took. */
-  #lowerPart(inode: Inode, before: Inode | null, name: string, path: string): Inode | null {
-    const lower = inode.dir!.real[1];
+  /** The directory of the lowers that a directory is merged with: by its name in `before`, or where its redirect led. */
+  #lowerPart(lower: RealDir | undefined, isRenamed: boolean, before: () => Inode | null): Inode | null {
     if (lower === undefined) return null;
-    if (inode.dir!.redirect === null && lower.name === name)
-      return before === null ? null : this.#below.find(before, name, path);
-    const parts: string[] = [];
-    for (let dir: RealDir | null = lower; dir !== null && dir.parent !== null; dir = dir.parent)
-      parts.unshift(dir.name);
-    return this.#below.resolve(parts.join('/'));
+    return isRenamed ? this.#below.resolve(pathOf(lower)) : before();
   }
 
   #lookup(parent: Inode, name: string, path: string, isMetacopy: boolean): Inode | null {
