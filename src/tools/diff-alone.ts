@@ -1,18 +1,33 @@
 /** Changes of an upper whose lowers are not given: its marks tell what they can. */
 import { OwnXattrs } from '../overlay/own-xattrs.js';
+import { UserError } from '../overlay/user-error.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import type { Change, DiffOptions } from './diff.js';
-import { typeName } from './text.js';
-import { hiddenBy, isWhiteoutAt, openTop, rawXattr, walkTree } from './tree.js';
+import { type PathLike, pathBytes, quoted, typeName } from './text.js';
+import { hiddenBy, isWhiteoutAt, listSorted, openTop, rawXattr, walkTree } from './tree.js';
 import { usesUserXattrs } from './view.js';
 
-/** Changes by the marks of `options.upper` alone, in the order of a walk. */
+/**
+ * An empty directory that no mount has marked is no upper: most likely an overlay is meant that is not mounted there. A mount
+ * marks its upper with a uuid, where the filesystem has xattrs.
+ */
+function refuseUnused(top: number, own: OwnXattrs, path: PathLike): void {
+  const names = sys.xattrNames(top, '');
+  if (typeof names === 'number' || names.some((name) => name.startsWith(own.prefix))) return;
+  if (listSorted(top, '.').length > 0) return;
+  throw new UserError(
+    `'${quoted(pathBytes(path))}' is an empty directory that is not marked as an upper, and nothing is mounted there; name a mount or an upper.`,
+  );
+}
+
+/** Changes by the marks of `options.upper` alone, in the order of a walk. Throws a UserError for what is no upper. */
 export function diffAlone(options: DiffOptions): Change[] {
   const own = new OwnXattrs(usesUserXattrs(options));
   const changes: Change[] = [];
   const top = openTop(options.upper, 'upper directory');
   try {
+    refuseUnused(top, own, options.upper);
     walkTree(top, ({ dirfd, name, path, type }, stat) => {
       const mark = (attribute: string): string | null =>
         rawXattr(dirfd, name, attribute)?.latin1Slice() ?? null;

@@ -119,6 +119,10 @@ mv etc/one etc/uno; mv etc/two usr/two; chmod 700 usr/two; mv plain/p p; rmdir p
     assert.equal(kinds['opaque'], 'replaced');
     assert.equal(kinds['usr/new'], 'added');
     assert.equal(kinds['etc/one'], 'changed');
+    const unchanged = stackDirs(scratch);
+    await changed(unchanged, 'true');
+    assert.deepEqual(diff({ lower: [], upper: unchanged.upper }).changes, []);
+    assert.throws(() => diff({ lower: [], upper: unchanged.merged }), /is not marked as an upper/);
   });
 
   it('prints text that is safe, patches, numbers, and one sentence for a mistake', async (t) => {

@@ -22,6 +22,7 @@ describe('mistakes on the command line of a tool', () => {
   const CASES: readonly (readonly [string, number, RegExp])[] = [
     ['diff nope', 1, /can't use 'nope': it does not exist/],
     ['diff', 2, /an argument is missing/],
+    ['diff l', 1, /'l' is an empty directory that is not marked as an upper, and nothing is mounted there/],
     ['diff l --lower nope', 1, /lowerdir '\S*nope' can't be used: it does not exist/],
     ['inspect l/x', 1, /is on no overlay mount/],
     ['inspect nope/x/y', 1, /is on no overlay mount/],

@@ -108,6 +108,8 @@ describe('plyfs run', () => {
     assert.deepEqual(readdirSync(`${lower}/mine`), ['old']);
     const committed = await tool([...base, '--commit', ...script]);
     assert.match(committed.stderr, /\ncommitted\n$/);
+    const nothing = await tool([...base, '--commit', '--', '/bin/true']);
+    assert.equal(nothing.stderr, 'no changes\n');
     assert.deepEqual(readdirSync(`${lower}/mine`), ['new']);
     const upper = `${scratch.path}/upper`;
     // Somebody's, by a name that the work directory might have.

@@ -20,9 +20,9 @@ function shownChanges({ changes, summary }: Pick<RunResult, 'changes' | 'summary
 }
 
 function resultText(result: RunResult): string {
-  const { kept, committed } = result;
+  const { kept, committed, changes } = result;
   const where = (kept ?? []).map(({ path, upper }) => `changes of ${path} are kept in ${upper}\n`).join('');
-  return `${committed ? 'committed\n' : ''}${where}`;
+  return `${committed && changes.length > 0 ? 'committed\n' : ''}${where}`;
 }
 
 const ANSWERS = { apply: 'commit', keep: 'keep', drop: 'drop' } as const;
