@@ -5,7 +5,7 @@ import { escapeValue, splitOptions } from '../overlay/option-text.js';
 import { runMount, type Start } from './run-mount.js';
 import { type Parsed, text, texts } from './tools/command.js';
 import { UsageError } from './usage-error.js';
-import { asClause, YARGS_CWD } from './yargs.js';
+import { asClause, withPlainPaths, YARGS_CWD } from './yargs.js';
 
 const USAGE = `plyfs: a union filesystem with the semantics and on-disk format of the kernel's overlayfs
 
@@ -137,7 +137,7 @@ function sentence(message: string): string {
 export async function runCommand(start: Start): Promise<number> {
   const { default: yargs } = await import('yargs');
   let code = 0;
-  const parser = serverOptions(yargs([...start.args], YARGS_CWD) as Argv)
+  const parser = serverOptions(yargs(withPlainPaths(start.args), YARGS_CWD) as Argv)
     .scriptName('plyfs')
     .locale('en')
     .usage(USAGE)

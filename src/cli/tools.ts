@@ -4,7 +4,7 @@ import { printError } from './print.js';
 import type { ToolName } from './tool-names.js';
 import type { ToolCommand } from './tools/command.js';
 import { UsageError } from './usage-error.js';
-import { asClause, asParagraphs, YARGS_CWD } from './yargs.js';
+import { asClause, asParagraphs, withPlainPaths, YARGS_CWD } from './yargs.js';
 
 const UNDERSTOOD = "; 2 the command line can't be understood.";
 
@@ -52,7 +52,9 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     return built.epilogue(`Exit codes: ${tool.exitCodes}${tool.failureCode ? '.' : UNDERSTOOD}`);
   };
   const { default: yargs } = await import('yargs');
-  await (yargs([...args], YARGS_CWD) as Argv)
+  // Behind the `--` of `run` is a command, not a path.
+  const words = args[0] === 'run' ? [...args] : withPlainPaths(args);
+  await (yargs(words, YARGS_CWD) as Argv)
     .scriptName('plyfs')
     .locale('en')
     .parserConfiguration({ 'populate--': true, 'duplicate-arguments-array': true })

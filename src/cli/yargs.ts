@@ -12,3 +12,14 @@ export function asClause(message: string): string {
 export function asParagraphs(text: string): string {
   return text.replace(/(?<!\n)\n(?!\n)/g, ' ');
 }
+
+/**
+ * Words behind `--` are paths, whatever they begin with. yargs takes none of them as an argument of a command, so they come to it
+ * as others do.
+ */
+export function withPlainPaths(words: readonly string[]): string[] {
+  const at = words.indexOf('--');
+  if (at < 0) return [...words];
+  const paths = words.slice(at + 1).map((word) => (/^-./.test(word) ? `./${word}` : word));
+  return [...words.slice(0, at), ...paths];
+}

@@ -78,6 +78,20 @@ describe('plyfs', () => {
     }
   });
 
+  it('takes words behind -- for paths, whatever they begin with', async () => {
+    mkdirSync(`${home}/-l1`);
+    mkdirSync(`${home}/-file`);
+    expectSentence(await command(['umount', '--', '-file']), 1, /nothing is mounted at \.\/-file/);
+    expectSentence(
+      await command(['mount', '--lower', 'l1', '--', '-missing']),
+      1,
+      /the mount point \.\/-missing does not exist/,
+    );
+    expectSentence(await command(['mount', '--lower', 'l1', 'a', '--', '-b']), 2, /unknown argument/);
+    const listed = await command(['diff', '--lower', 'l2', '--', '-l1']);
+    assert.deepEqual([listed.code, listed.stdout, listed.stderr], [0, 'no changes\n', '']);
+  });
+
   const usage: Record<string, readonly string[]> = {
     'no mount point': ['-o', 'lowerdir=l1'],
     'too many words': ['-o', 'lowerdir=l1', 'a', 'b', 'mnt'],
