@@ -13,6 +13,7 @@ import {
   isOpaqueDir,
   isWhiteoutAt,
   keepStat,
+  linkAgain,
   listSorted,
   openSub,
   openTop,
@@ -98,7 +99,7 @@ class Applier {
     const { path, stat } = original;
     const first = stat.nlink > 1 ? this.#links.get(sys.inodeNumber(stat)) : undefined;
     if (first === undefined) copyObject(original, to, TEMPORARY);
-    else check(sys.linkat(this.#top, first, to, TEMPORARY), 'link', path);
+    else check(linkAgain(this.#top, first, to, TEMPORARY), 'link', path);
     if (isDirectory(to, name)) check(removeTree(to, name), 'replace', path);
     // commit point
     check(sys.renameat2(to, TEMPORARY, to, name), 'replace', path);

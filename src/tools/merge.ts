@@ -4,7 +4,7 @@ import * as sys from '../sys/index.js';
 import { buildDirectory } from './build.js';
 import { copyAttributes, copyObject, type Original } from './copy.js';
 import { check, type PathLike } from './text.js';
-import { checkDepth, keepStat, openSub } from './tree.js';
+import { checkDepth, keepStat, linkAgain, openSub } from './tree.js';
 import { type Stack, View } from './view.js';
 
 /** The stack to copy, and where to. */
@@ -87,8 +87,7 @@ class Merger {
     const key = `${stat.devMajor}:${stat.devMinor}:${sys.inodeNumber(stat)}`;
     const first = this.#links.get(key);
     if (first === undefined) this.#links.set(key, path);
-    // The way to it is of directories that were made here.
-    else check(sys.linkat(this.#top, first, dirfd, name), 'link', path);
+    else check(linkAgain(this.#top, first, dirfd, name), 'link', path);
     return first !== undefined;
   }
 }

@@ -16,6 +16,7 @@ import {
   isOpaqueDir,
   isWhiteoutAt,
   keepStat,
+  linkAgain,
   listSorted,
   openSub,
   openTop,
@@ -146,7 +147,7 @@ class Squasher {
     if (stat.nlink > 1) {
       const key = `${part.layer}:${sys.inodeNumber(stat)}`;
       const first = this.#links.get(key);
-      if (first !== undefined) return void check(sys.linkat(this.#top, first, dirfd, name), 'link', path);
+      if (first !== undefined) return void check(linkAgain(this.#top, first, dirfd, name), 'link', path);
       this.#links.set(key, path);
     }
     copyObject(this.#original(found, name, path), dirfd, name);
@@ -176,28 +177,36 @@ class Squasher {
     const original = this.#original(dirs[0]!, name, path);
     copyObject(original, dirfd, name);
     this.#count();
-    const parts = dirs.map(({ part }) =>
-      openPart(check(openSub(part.fd, name), 'open', path), part.layer, path),
-    );
+    using parts = new Parts();
+    for (const { part } of dirs) parts.add(check(openSub(part.fd, name), 'open', path), part.layer, path);
     const fd = check(openSub(dirfd, name), 'open', path);
     try {
-      const isOpaque = this.directory(parts, fd, `${path}/`);
+      const isOpaque = this.directory(parts.all, fd, `${path}/`);
       if (isOpaque || hides) check(setMark(fd, '', this.#own.opaque), 'mark', path);
     } finally {
       sys.close(fd);
-      for (const part of parts) sys.close(part.fd);
     }
     copyAttributes(original, dirfd, name);
   }
 }
 
-function openPart(fd: number, layer: number, path: string): Part {
-  const hidden = new Set<string>();
-  for (const { name } of listSorted(fd, path)) {
-    const one = hiddenBy(name);
-    if (one !== null) hidden.add(one);
+/** The parts of one directory, open until they are disposed of. */
+class Parts implements Disposable {
+  readonly all: Part[] = [];
+
+  /** Takes the descriptor `fd` of a directory. */
+  add(fd: number, layer: number, path: string): void {
+    const hidden = new Set<string>();
+    this.all.push({ fd, layer, hidden });
+    for (const { name } of listSorted(fd, path)) {
+      const one = hiddenBy(name);
+      if (one !== null) hidden.add(one);
+    }
   }
-  return { fd, layer, hidden };
+
+  [Symbol.dispose](): void {
+    for (const { fd } of this.all) sys.close(fd);
+  }
 }
 
 /** Makes one layer of several. Throws a UserError; then there is none. */
@@ -205,20 +214,16 @@ export function squash(options: SquashOptions): MergeResult {
   const { layers, output, onProgress } = options;
   if (layers.length === 0) throw new UserError('no layer is given; name at least one.');
   const own = new OwnXattrs(usesUserXattrs({ lower: layers, userxattr: options.userxattr }));
-  const parts: Part[] = [];
-  try {
-    for (const [i, layer] of layers.entries()) parts.push(openPart(openTop(layer, 'layer'), i, '.'));
-    const read = parts.map(({ fd }) => fd);
-    return buildDirectory(output, read, (top) => {
-      const squasher = new Squasher(top, own, onProgress);
-      if (squasher.directory(parts, top, '')) check(setMark(top, '', own.opaque), 'mark', '.');
-      const stat = new sys.Stat();
-      check(sys.fstatx(parts[0]!.fd, stat), 'read', '.');
-      const nothing = { path: '.', xattrs: new Map(), target: () => '', open: () => -1 };
-      copyAttributes({ ...nothing, stat }, top, '.');
-      return { objects: squasher.objects, bytes: squasher.bytes };
-    });
-  } finally {
-    for (const { fd } of parts) sys.close(fd);
-  }
+  using parts = new Parts();
+  for (const [i, layer] of layers.entries()) parts.add(openTop(layer, 'layer'), i, '.');
+  const read = parts.all.map(({ fd }) => fd);
+  return buildDirectory(output, read, (top) => {
+    const squasher = new Squasher(top, own, onProgress);
+    if (squasher.directory(parts.all, top, '')) check(setMark(top, '', own.opaque), 'mark', '.');
+    const stat = new sys.Stat();
+    check(sys.fstatx(parts.all[0]!.fd, stat), 'read', '.');
+    const nothing = { path: '.', xattrs: new Map(), target: () => '', open: () => -1 };
+    copyAttributes({ ...nothing, stat }, top, '.');
+    return { objects: squasher.objects, bytes: squasher.bytes };
+  });
 }

@@ -50,6 +50,29 @@ export function openSub(dirfd: number, name: string): number {
   return sys.openat2(dirfd, name, LIST, BENEATH);
 }
 
+const WAY = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
+
+/** Opens the directory that holds `path` for use by its names, one step at a time: a path may be longer than a call takes. Or -errno. */
+function openParent(top: number, path: string): number {
+  let fd = sys.openat2(top, '.', WAY, BENEATH);
+  for (const name of path.split('/').slice(0, -1)) {
+    if (fd < 0) break;
+    const next = sys.openat2(fd, name, WAY, BENEATH);
+    sys.close(fd);
+    fd = next;
+  }
+  return fd;
+}
+
+/** Makes `name` in `dirfd` a further name of the file at `path` below `top`, following nothing. Returns 0 or -errno. */
+export function linkAgain(top: number, path: string, dirfd: number, name: string): number {
+  const parent = openParent(top, path);
+  if (parent < 0) return parent;
+  const rc = sys.linkat(parent, path.slice(path.lastIndexOf('/') + 1), dirfd, name);
+  sys.close(parent);
+  return rc;
+}
+
 /** Names in an open directory, in byte order. */
 export function listSorted(fd: number, path: string): sys.Dirent[] {
   const again = openAgain(fd, path);

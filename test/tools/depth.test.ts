@@ -1,7 +1,7 @@
 /** Trees that are nested absurdly deep: each tool refuses them in one sentence, and leaves nothing behind. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { pack } from 'tar-stream';
@@ -56,6 +56,31 @@ const TOOLS: Readonly<Record<string, () => unknown>> = {
     await importLayers({ source, directory: output });
   },
 };
+
+test('files with several names are copied whose paths are longer than a system call takes', () => {
+  const long = scratch.directory('long');
+  const way = `${'n'.repeat(250)}/`.repeat(15);
+  // As `deeper`: no call takes the whole path.
+  mkdirSync(`${long}/${way}`, { recursive: true });
+  const top = scratch.directory('top');
+  mkdirSync(`${top}/${way}`, { recursive: true });
+  writeFileSync(`${long}/${way}one`, 'text');
+  linkSync(`${long}/${way}one`, `${long}/${way}two`);
+  renameSync(long, `${top}/${way}long`);
+  const to = scratch.directory('to');
+  apply({ upper: top, to });
+  const names = 'find . -type f -links 2 | sed s,.*/,,';
+  const seen = [to];
+  for (const make of [merge, squash]) {
+    const made = `${scratch.directory('made')}/out`;
+    make({ lower: [top], layers: [top], output: made });
+    seen.push(made);
+  }
+  for (const directory of seen) {
+    const found = execFileSync('sh', ['-c', names], { cwd: directory, encoding: 'utf8' });
+    assert.deepEqual(found.split('\n').sort(), ['', 'one', 'two']);
+  }
+});
 
 for (const [name, work] of Object.entries(TOOLS)) {
   test(`${name}: a tree nested too deep is refused`, async () => {

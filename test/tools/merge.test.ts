@@ -1,6 +1,6 @@
 /** `plyfs merge`, `plyfs squash` and applying an upper: each gives the view that a kernel mount of the layers had. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { apply } from '../../src/tools/apply.js';
 import { merge } from '../../src/tools/merge.js';
@@ -148,6 +148,22 @@ describe('plyfs merge and squash', () => {
     assert.equal(existsSync(output), false);
     merge({ lower: [own.lower], upper: own.upper, output });
     assert.equal(await shell(`cat ${output}/e/x`), 'x\n');
+  });
+
+  it('squash leaves no descriptor open when a part can not be entered', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const [one, two] = [scratch.directory('one'), scratch.directory('two')];
+    await shell(`mkdir ${one}/d ${two}/d; mount -t tmpfs none ${two}/d`);
+    try {
+      const before = readdirSync('/proc/self/fd').length;
+      assert.throws(
+        () => squash({ layers: [one, two], output: `${scratch.path}/squashed` }),
+        /can't open 'd'/,
+      );
+      assert.equal(readdirSync('/proc/self/fd').length, before);
+    } finally {
+      await shell(`umount ${two}/d`);
+    }
   });
 
   it('an upper is applied to a copy of its lower', async (t) => {
