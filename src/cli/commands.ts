@@ -5,7 +5,7 @@ import { escapeValue, splitOptions } from '../overlay/option-text.js';
 import { runMount, type Start } from './run-mount.js';
 import { type Parsed, text, texts } from './tools/command.js';
 import { UsageError } from './usage-error.js';
-import { asClause, withPlainPaths, YARGS_CWD } from './yargs.js';
+import { asClause, Complaints, withPlainPaths, YARGS_CWD } from './yargs.js';
 
 const USAGE = `plyfs: a union filesystem with the semantics and on-disk format of the kernel's overlayfs
 
@@ -110,7 +110,8 @@ async function mountCommand(parsed: Parsed, start: Start): Promise<number> {
   return await runMount(
     {
       options: optionStrings(parsed),
-      source: text(parsed['source']),
+      // The kernel takes no empty one.
+      source: text(parsed['source']) || null,
       mountpoint: String(parsed['mountpoint']),
       foreground: parsed['foreground'] === true,
       debug: parsed['debug'] === true,
@@ -137,12 +138,13 @@ function sentence(message: string): string {
 export async function runCommand(start: Start): Promise<number> {
   const { default: yargs } = await import('yargs');
   let code = 0;
+  const complaints = new Complaints();
   const parser = serverOptions(yargs(withPlainPaths(start.args), YARGS_CWD) as Argv)
     .scriptName('plyfs')
     .locale('en')
     .usage(USAGE)
     .command('mount <mountpoint>', 'mount', mountOptions, async (parsed) => {
-      code = await mountCommand(parsed, start);
+      if (complaints.worst === null) code = await mountCommand(parsed, start);
     })
     .command(
       ['umount <mountpoint>', 'unmount'],
@@ -152,7 +154,7 @@ export async function runCommand(start: Start): Promise<number> {
           .positional('mountpoint', { type: 'string', demandOption: true, describe: 'where it is mounted' })
           .option('lazy', { alias: 'l', type: 'boolean', describe: 'detach it even when it is busy' }),
       async (parsed) => {
-        code = await umountCommand(parsed);
+        if (complaints.worst === null) code = await umountCommand(parsed);
       },
     )
     .example('plyfs -o lowerdir=/l1:/l2,upperdir=/u,workdir=/w /merged', 'mount, and return when it answers')
@@ -168,9 +170,8 @@ export async function runCommand(start: Start): Promise<number> {
     .strict()
     .wrap(110)
     .exitProcess(false)
-    .fail((message, error) => {
-      throw error ?? new UsageError(sentence(message));
-    });
+    .fail(complaints.add);
   await parser.parseAsync();
+  if (complaints.worst !== null) throw new UsageError(sentence(complaints.worst));
   return code;
 }

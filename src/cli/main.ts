@@ -22,15 +22,27 @@ async function runNamed(start: Start): Promise<number> {
   return await runCommand(start);
 }
 
+/**
+ * A word in the place of a command that is none: nothing else can be meant where no `-o` names layers, which the drop-in form needs.
+ */
+function refuseUnknown(args: readonly string[]): void {
+  const [word] = args;
+  const hasLayers = args.some((one) => one.startsWith('-o') || one.startsWith('--options'));
+  if (word === undefined || hasLayers || !/^[a-z]+$/.test(word)) return;
+  throw new UsageError(
+    `unknown command '${word}', and for a mount point of that name layers are missing: -o lowerdir=DIR; see 'plyfs --help'.`,
+  );
+}
+
 async function run(start: Start): Promise<number> {
-  const [command] = start.args;
+  const [command, about] = start.args;
+  if (command === 'help' && start.args.length < 3)
+    return await run({ args: [...(about === undefined ? [] : [about]), '--help'], caller: null });
   if (command !== undefined && COMMANDS.has(command)) return await runNamed(start);
   if (isToolName(command)) return await (await import('./tools.js')).runTool(command, start.args);
+  refuseUnknown(start.args);
   const line = parseDropIn(start.args);
-  // Alone it can't be a mount point: no layer is named.
-  const isHelp = start.args.length === 1 && start.args[0] === 'help';
-  if (line.help || isHelp || start.args.length === 0)
-    return await runNamed({ args: ['--help'], caller: null });
+  if (line.help || start.args.length === 0) return await runNamed({ args: ['--help'], caller: null });
   if (line.version) return await runNamed({ args: ['--version'], caller: null });
   const [source, mountpoint] = sourceAndMountpoint(line.positionals);
   return await runMount({ ...line, source, mountpoint }, start);

@@ -13,13 +13,21 @@ function put(text: string): void {
   }
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is meant
+const CONTROL = /[\u0000-\u001f\u007f]/g;
+
+/** Names in a message may hold anything: a newline would make two lines of it, and others are orders to a terminal. */
+function oneLine(message: string): string {
+  return message.replace(CONTROL, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
 /** One sentence, for a mistake of the user; a stack, for one of ours. */
 export function printError(error: unknown): void {
-  if (error instanceof Error && MISTAKES.has(error.name)) put(`plyfs: ${error.message}\n`);
+  if (error instanceof Error && MISTAKES.has(error.name)) put(`plyfs: ${oneLine(error.message)}\n`);
   else put(`plyfs: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
 }
 
 /** What a mount does otherwise than was asked for. */
 export function printWarning(sentence: string): void {
-  put(`plyfs: warning: ${sentence}\n`);
+  put(`plyfs: warning: ${oneLine(sentence)}\n`);
 }

@@ -6,7 +6,8 @@ import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog, stackOf } f
 import { MainSession } from '../session/main-session.js';
 import { planMount } from '../session/plan.js';
 import { startMount } from '../session/start-mount.js';
-import { exitNow } from '../sys/index.js';
+import { ENOENT, exitNow } from '../sys/index.js';
+import { reasonOf } from '../tools/text.js';
 import type { Log } from '../vfs/log.js';
 import type { Caller } from './daemon.js';
 import { leaveCaller } from './leave-caller.js';
@@ -42,8 +43,9 @@ function logTarget(request: ServeRequest): LogTarget {
     const fd = openSync(Buffer.from(request.logFile, 'latin1'), 'a', 0o640);
     return { fd, level, format: 'json' };
   } catch (error) {
-    const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
-    throw new UserError(`can't write the log file ${request.logFile}: ${why}.`);
+    const rc = error instanceof Error && 'errno' in error ? Number(error.errno) : 0;
+    const why = rc === -ENOENT ? 'its directory does not exist' : reasonOf(rc);
+    throw new UserError(`can't write the log file '${request.logFile}': ${why}.`);
   }
 }
 

@@ -4,7 +4,7 @@ import { printError } from './print.js';
 import type { ToolName } from './tool-names.js';
 import type { ToolCommand } from './tools/command.js';
 import { UsageError } from './usage-error.js';
-import { asClause, asParagraphs, withPlainPaths, YARGS_CWD } from './yargs.js';
+import { asClause, asParagraphs, Complaints, withPlainPaths, YARGS_CWD } from './yargs.js';
 
 const UNDERSTOOD = "; 2 the command line can't be understood.";
 
@@ -42,8 +42,9 @@ function sentence(message: string, tool: ToolCommand): string {
 
 async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<number> {
   let code = 0;
+  const complaints = new Complaints();
   const run = async (parsed: Record<string, unknown>): Promise<void> => {
-    code = await tool.run(parsed);
+    if (complaints.worst === null) code = await tool.run(parsed);
   };
   const build = (y: Argv): Argv => {
     const built = tool.options(y).option('json', { type: 'boolean', describe: 'print JSON' });
@@ -65,9 +66,9 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     .strict()
     .wrap(110)
     .exitProcess(false)
-    .fail((message, error) => {
-      throw error ?? new UsageError(`${sentence(message, tool)}; see 'plyfs ${args[0]} --help'.`);
-    })
+    .fail(complaints.add)
     .parseAsync();
+  if (complaints.worst !== null)
+    throw new UsageError(`${sentence(complaints.worst, tool)}; see 'plyfs ${args[0]} --help'.`);
   return code;
 }

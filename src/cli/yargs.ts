@@ -3,8 +3,12 @@
 /** Where it would look for a configuration file. It asks for the working directory otherwise, which may be gone. */
 export const YARGS_CWD = '/';
 
+const BAD_CHOICE = /^Invalid values:\s+Argument: ([\w-]+), Given: (.*), Choices: (.*)$/s;
+
 /** A complaint of yargs as a part of a sentence. */
 export function asClause(message: string): string {
+  const [, option, given, choices] = BAD_CHOICE.exec(message) ?? [];
+  if (option !== undefined) return `--${option} takes one of ${choices}, not ${given}`;
   return `${message.charAt(0).toLowerCase()}${message.slice(1).replace(/\s*\n\s*/g, ' ')}`;
 }
 
@@ -22,4 +26,25 @@ export function withPlainPaths(words: readonly string[]): string[] {
   if (at < 0) return [...words];
   const paths = words.slice(at + 1).map((word) => (/^-./.test(word) ? `./${word}` : word));
   return [...words.slice(0, at), ...paths];
+}
+
+/**
+ * What yargs says of a command line. It goes on after a complaint, and an unknown option tells more than the argument that is missing
+ * since it was taken for that option's value.
+ */
+export class Complaints {
+  readonly #messages: string[] = [];
+
+  /** For `fail()` of yargs. An error that was thrown goes on its way. */
+  readonly add = (message: string, error: Error | undefined): void => {
+    if (error) throw error;
+    this.#messages.push(message);
+  };
+
+  /** The one to tell; null: there is none, and the command may run. */
+  get worst(): string | null {
+    return (
+      this.#messages.find((message) => message.startsWith('Unknown argument')) ?? this.#messages[0] ?? null
+    );
+  }
 }

@@ -63,15 +63,15 @@ export function resolveMountpoint(given: string): string {
   try {
     const real = realpathSync.native(bytes, 'buffer').toString('latin1');
     if (!statSync(Buffer.from(real, 'latin1')).isDirectory()) {
-      throw new UserError(`the mount point ${given} is not a directory.`);
+      throw new UserError(`the mount point '${given}' is not a directory.`);
     }
     if (`${real}/`.startsWith('/proc/')) {
       throw new UserError(
-        `the mount point ${given} is in /proc, which the server itself needs; choose another place.`,
+        `the mount point '${given}' is in /proc, which the server itself needs; choose another place.`,
       );
     }
     if (sys.mountAt(real)?.fsType === FS_TYPE)
-      throw new UserError(`the mount point ${given} has a plyfs mount already.`);
+      throw new UserError(`the mount point '${given}' has a plyfs mount already; unmount that first.`);
     return real;
   } catch (error) {
     if (error instanceof UserError) throw error;
@@ -82,15 +82,21 @@ export function resolveMountpoint(given: string): string {
 function mountpointProblem(given: string, code: string): string {
   switch (code) {
     case 'ENOENT':
-      return `the mount point ${given} does not exist.`;
+      return given === ''
+        ? 'the mount point is empty; name a directory.'
+        : `the mount point '${given}' does not exist; create it or correct the path.`;
     case 'ENOTDIR':
-      return `the mount point ${given} is not a directory.`;
+      return `the mount point '${given}', or a part of its path, is not a directory.`;
     case 'EACCES':
-      return `the mount point ${given} can't be reached: permission denied.`;
+      return `the mount point '${given}' can't be reached: permission denied.`;
     case 'ENOTCONN':
-      return `the mount point ${given} holds a dead mount; run 'umount ${given}' first.`;
+      return `the mount point '${given}' holds a dead mount; run 'umount ${given}' first.`;
+    case 'ENAMETOOLONG':
+      return `the mount point '${given}' can't be used: its path is too long.`;
+    case 'ELOOP':
+      return `the mount point '${given}' can't be used: its symbolic links lead in a circle.`;
     default:
-      return `the mount point ${given} can't be used: ${code}.`;
+      return `the mount point '${given}' can't be used: ${code}.`;
   }
 }
 
@@ -149,13 +155,13 @@ function mountProblem(target: string, rc: number): string {
     case sys.ENODEV:
       return "this kernel has no FUSE filesystem: load its fuse module ('modprobe fuse').";
     case sys.EINVAL:
-      return `the kernel refused the options of the mount at ${target}.`;
+      return `the kernel refused the options of the mount at '${target}'.`;
     case sys.EBUSY:
-      return `the mount point ${target} is busy.`;
+      return `the mount point '${target}' is busy.`;
     case sys.ENOSPC:
       return 'there are too many mounts in this mount namespace.';
     default:
-      return `mounting at ${target} failed: ${sys.errnoName(rc)}.`;
+      return `mounting at '${target}' failed: ${sys.errnoName(rc)}.`;
   }
 }
 

@@ -79,10 +79,15 @@ const IGNORED = new Set([
   'users',
   'owner',
   'group',
+  'nousers',
+  'noowner',
+  'nogroup',
   'nofail',
   '_netdev',
   'silent',
   'loud',
+  'iversion',
+  'noiversion',
   'comment',
   'subtype',
   'nonempty',
@@ -114,6 +119,13 @@ const WITHOUT_EFFECT = new Set([
   'entry_timeout',
   'negative_timeout',
 ]);
+
+/** What is meant by options of other filesystems. */
+const HINTS: Readonly<Record<string, string>> = {
+  uid: "'squash_to_uid=ID' shows all files as one user's, 'uidmapping=' changes owners one by one",
+  gid: "'squash_to_gid=ID' shows all files as one group's, 'gidmapping=' changes groups one by one",
+  bind: "a bind mount is made by 'mount --bind'",
+};
 
 const SELINUX = new Set(['context', 'fscontext', 'defcontext', 'rootcontext']);
 
@@ -156,7 +168,8 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'allow_other') out.allowOther = true;
   else if (key === 'allow_root') allowRoot(out);
   else if (key === 'default_permissions') out.defaultPermissions = true;
-  else if (key === 'max_read') out.maxRead = number(word);
+  else if (key === 'max_read')
+    out.maxRead = number(word) || null; // as libfuse: 0 is no limit
   else if (key === 'fsname')
     out.source = unescapeValue(value ?? '') || null; // the kernel takes no empty one
   else if (key === 'remount')
@@ -168,7 +181,8 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   else if (key === 'debug') out.debug = true;
   else if (WITHOUT_EFFECT.has(key)) out.warnings.push(`the option ${key} has no effect here.`);
   else if (!IGNORED.has(key) && !key.startsWith('x-') && !key.startsWith('X-')) {
-    throw new UserError(`unknown option '${value === null ? key : `${key}=${value}`}'.`);
+    const hint = Object.hasOwn(HINTS, key) ? `; ${HINTS[key]}` : '';
+    throw new UserError(`unknown option '${value === null ? key : `${key}=${value}`}'${hint}.`);
   }
 }
 

@@ -68,6 +68,8 @@ describe('plyfs', () => {
     const help = await command(['--help']);
     assert.equal(help.code, 0);
     assert.deepEqual(await command(['help']), help);
+    for (const name of ['mount', 'diff'])
+      assert.deepEqual(await command(['help', name]), await command([name, '--help']), name);
     for (const word of ['mount', 'umount', '--lower', 'Exit codes', 'Examples:', 'mount -t fuse.plyfs']) {
       const text = word === '--lower' ? (await command(['mount', '--help'])).stdout : help.stdout;
       assert.ok(text.includes(word), `${word} is missing in\n${text}`);
@@ -81,11 +83,11 @@ describe('plyfs', () => {
   it('takes words behind -- for paths, whatever they begin with', async () => {
     mkdirSync(`${home}/-l1`);
     mkdirSync(`${home}/-file`);
-    expectSentence(await command(['umount', '--', '-file']), 1, /nothing is mounted at \.\/-file/);
+    expectSentence(await command(['umount', '--', '-file']), 1, /nothing is mounted at '\.\/-file'/);
     expectSentence(
       await command(['mount', '--lower', 'l1', '--', '-missing']),
       1,
-      /the mount point \.\/-missing does not exist/,
+      /the mount point '\.\/-missing' does not exist; create it/,
     );
     expectSentence(await command(['mount', '--lower', 'l1', 'a', '--', '-b']), 2, /unknown argument/);
     const listed = await command(['diff', '--lower', 'l2', '--', '-l1']);
@@ -105,6 +107,12 @@ describe('plyfs', () => {
   for (const [name, args] of Object.entries(usage)) {
     it(`ends with 2 for ${name}`, async () => expectSentence(await command(args), 2, /./));
   }
+  it('names a command that there is not, and an option that swallowed the mount point', async () => {
+    expectSentence(await command(['mont', '--lower', 'l1', 'mnt']), 2, /unknown command 'mont'/);
+    expectSentence(await command(['help', 'mont']), 2, /unknown command 'mont'/);
+    expectSentence(await command(['mount', '--lower', 'l1', '--frob', 'mnt']), 2, /unknown argument: frob/);
+    expectSentence(await command(['umount', '-x', 'mnt']), 2, /unknown argument: x/);
+  });
 });
 
 function expectSentence(result: RunResult, code: number, sentence: RegExp): void {
@@ -119,16 +127,22 @@ describe('a mount that fails', () => {
     'an unknown mount option': [['-o', 'lowerdir=l1:l2,frob=1', 'mnt'], /unknown option 'frob=1'/],
     'a bad value': [['-o', 'lowerdir=l1:l2,xino=maybe', 'mnt'], /xino.*maybe/],
     'a missing lower': [['-o', 'lowerdir=l1:l9', 'mnt'], /l9.*does not exist/],
-    'a missing mount point': [['-o', 'lowerdir=l1:l2', 'nowhere'], /mount point nowhere does not exist/],
-    'a mount point that is a file': [['-o', 'lowerdir=l1:l2', 'file'], /file is not a directory/],
+    'a missing mount point': [['-o', 'lowerdir=l1:l2', 'nowhere'], /mount point 'nowhere' does not exist/],
+    'a name with a newline': [['-o', 'lowerdir=l1', 'no\nwhere'], /mount point 'no\\x0awhere' does not/],
+    'no name': [['-o', 'lowerdir=l1', ''], /the mount point is empty; name a directory/],
+    'an option of other filesystems': [['-o', 'lowerdir=l1,uid=7', 'mnt'], /'uid=7'; 'squash_to_uid=ID'/],
+    'a mount point that is a file': [
+      ['-o', 'lowerdir=l1:l2', 'file'],
+      /mount point 'file' is not a directory/,
+    ],
     'a mount point in /proc': [
       ['-o', 'lowerdir=l1', '/proc'],
-      /the mount point \/proc is in \/proc, which the server itself needs/,
+      /the mount point '\/proc' is in \/proc, which the server itself needs/,
     ],
     'an upper without work': [['-o', 'lowerdir=l1,upperdir=up', 'mnt'], /workdir/],
     'a log file that can not be made': [
       ['--log-file', 'nowhere/log', '-o', 'lowerdir=l1:l2', 'mnt'],
-      /log file nowhere\/log/,
+      /log file 'nowhere\/log': its directory does not exist/,
     ],
   };
   for (const [name, [args, sentence]] of Object.entries(cases)) {
@@ -149,7 +163,7 @@ describe('a mount that fails', () => {
     await must(COMMAND, ['-o', 'lowerdir=l1:l2', mnt], { cwd: home });
     const second = await command(['-o', 'lowerdir=l1:l2', mnt]);
     assert.equal(second.code, 1);
-    assert.match(second.stderr, /has a plyfs mount already/);
+    assert.match(second.stderr, /has a plyfs mount already; unmount that first/);
   });
 
   it('says so: a user who may not', async (t) => {

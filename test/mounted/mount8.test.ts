@@ -122,7 +122,7 @@ describe('mount(8)', () => {
     assert.equal(result.stdout, 'refused\nro,nodev\nnone\n');
     assert.match(
       result.stderr,
-      /^plyfs: [^\n]*mnt was mounted read-only, [^\n]*\nplyfs: nothing is mounted at mnt\.\n$/,
+      /^plyfs: [^\n]*mnt was mounted read-only, [^\n]*\nplyfs: nothing is mounted at 'mnt'\.\n$/,
     );
   });
 });
