@@ -7,8 +7,8 @@ import { closeSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const READY_FD = 'PLYFS_READY_FD';
-/** Arguments as bytes for a serving process that Node starts: spawn() would re-encode them. */
-const ARGUMENTS = 'PLYFS_ARGUMENTS';
+/** Arguments as bytes for a process that Node starts: spawn() would re-encode them. */
+export const ARGUMENTS = 'PLYFS_ARGUMENTS';
 
 /** Takes a variable out of the environment, so that no child inherits it. */
 function takeVariable(name: string): string | null {

@@ -36,7 +36,7 @@ function problem(path: string, rc: number): string {
 export async function remount(path: string, options: readonly string[]): Promise<void> {
   const target = canonical(path);
   const mount = sys.mountAt(target);
-  if (mount === null) throw new UserError(`nothing is mounted at ${path}.`);
+  if (mount === null) throw new UserError(`nothing is mounted at '${path}'.`);
   if (mount.fsType !== FS_TYPE) throw new UserError(`${path} is a ${mount.fsType} mount, not one of plyfs.`);
   const flags = flagsOf(mount, options);
   if ((flags & sys.MS_RDONLY) === 0 && (await askMount(mount.device))?.options.readOnly === true) {

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statfsSync,
   statSync,
@@ -134,7 +135,12 @@ function plan(options: Settled, scratch: string, workOfUpper: string | null): Co
 /** Gives a new upper the mode and owner of the directory that it covers: they are what callers see at its root. */
 function likeRoot(upper: string, lower: string): void {
   const { mode, uid, gid } = tried('use the lower', Buffer.from(lower).latin1Slice(), () => statSync(lower));
-  if (process.geteuid!() === 0) chownSync(upper, uid, gid);
+  try {
+    if (process.geteuid!() === 0) chownSync(upper, uid, gid);
+  } catch (error) {
+    // In a user namespace the owner may have no id: whoever made the upper owns it then.
+    if (!(error instanceof Error && 'code' in error && error.code === 'EINVAL')) throw error;
+  }
   chmodSync(upper, mode & 0o7777);
 }
 
@@ -159,9 +165,15 @@ async function unmountAll(mounts: readonly Mount[]): Promise<void> {
   for (const one of mounts.toReversed()) await one.unmount({ force: true });
 }
 
-/** Without privilege every copy belongs to who made it: that says nothing about the command. */
+/** Whether this process can give files to nobody else: each copy belongs to who made it then, which says nothing about the command. */
+function ownsAllCopies(): boolean {
+  return (
+    process.geteuid!() !== 0 || /^\s*\d+\s+\d+\s+1\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'))
+  );
+}
+
 function withoutOwner(change: Change): Change[] {
-  if (process.geteuid!() === 0 || change.kind !== 'changed') return [change];
+  if (change.kind !== 'changed') return [change];
   const what = (change.what ?? []).filter((one) => one !== 'owner');
   return what.length === 0 ? [] : [{ ...change, what }];
 }
@@ -169,19 +181,20 @@ function withoutOwner(change: Change): Change[] {
 /** All changes, with the paths of the view. */
 function changesOf(covered: readonly Covered[]): Pick<RunResult, 'changes' | 'summary'> {
   const results = covered.map(({ at, lower, upper }) => ({ at: at.slice(1), ...diff({ lower, upper }) }));
-  const changes = results.flatMap(({ at, changes: own }) =>
-    own.flatMap(withoutOwner).map((change) => ({
+  const all = results.flatMap(({ at, changes: own }) =>
+    own.map((change) => ({
       ...change,
       path: at === '' ? change.path : join(at, change.path),
       ...(change.from === undefined || at === '' ? {} : { from: `${at}/${change.from}` }),
     })),
   );
+  const changes = ownsAllCopies() ? all.flatMap(withoutOwner) : all;
   const summary = { ...results[0]!.summary };
   for (const { summary: more } of results.slice(1)) {
     for (const key of Object.keys(more) as (keyof DiffSummary)[])
       (summary as Record<string, number>)[key]! += more[key];
   }
-  return { changes, summary };
+  return { changes, summary: { ...summary, changed: summary.changed - (all.length - changes.length) } };
 }
 
 const NO_CHANGES: Pick<RunResult, 'changes' | 'summary'> = {

@@ -71,6 +71,19 @@ describe('mount(8)', () => {
     assert.notEqual(result.code, 0);
   });
 
+  test('needs no mount.fuse3 where plyfs is its helper, and makes no mount with -f', async () => {
+    const layers = '-o "lowerdir=$D/l1:$D/l2"';
+    const result = await installed(
+      home(),
+      `mkdir tmp; mount -t tmpfs none tmp; mkdir tmp/up tmp/work
+       mount -t overlay none -o lowerdir=/usr/sbin,upperdir=tmp/up,workdir=tmp/work /usr/sbin
+       ln -s '${COMMAND}' /usr/sbin/mount.plyfs
+       mount -f -t plyfs overlay "$D/mnt" ${layers}; findmnt "$D/mnt" || echo none
+       mount -n -v -s -t plyfs overlay "$D/mnt" ${layers},noauto; cat mnt/one; umount "$D/mnt"`,
+    );
+    assert.equal(result.stdout, 'none\none\n', result.stderr);
+  });
+
   test('has its words for propagation', async () => {
     const result = await installed(
       home(),

@@ -69,6 +69,19 @@ describe('plyfs run', () => {
     assert.equal(result.stdout, 'mine\n', result.stderr);
   });
 
+  it('covers a second filesystem for an ordinary user, too', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const allowed = 'unshare -m setpriv --reuid 54321 --clear-groups unshare -Ur -m true';
+    if ((await run('sh', ['-c', allowed])).code !== 0) return t.skip('no user namespaces for ordinary users');
+    const home = scratch.directory('user');
+    const command = `'${process.execPath}' '${CLI}' run --drop -- sh -c 'echo new > mine; id -u; exit 7'`;
+    const user = 'setpriv --reuid 54321 --regid 54321 --clear-groups';
+    const script = `chmod 755 '${scratch.path}' && mount -t tmpfs none '${home}' && cd '${home}' && mkdir s && echo mine > mine && chown -R 54321:54321 . && TMPDIR=$PWD/s ${user} ${command}`;
+    const result = await run('unshare', ['--mount', '--propagation=private', 'sh', '-c', script]);
+    assert.deepEqual([result.code, result.stdout], [7, '0\n'], result.stderr);
+    assert.match(result.stderr, /^C {2}\S*mine {2,}5 B -> 4 B {2}content, mtime\n1 changed; [^\n]+\n$/);
+  });
+
   it('takes a --scratch that is relative', async (t) => {
     if (reason !== null) return t.skip(reason);
     const home = scratch.directory('relative');

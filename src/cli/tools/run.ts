@@ -5,6 +5,7 @@ import { UsageError } from '../usage-error.js';
 import { ask, canAsk } from './ask.js';
 import { type Parsed, print, printJson, type ToolCommand, text, texts } from './command.js';
 import { changesText } from './diff.js';
+import { needsNamespace, runInNamespace } from './run-namespace.js';
 
 /** Arguments are bytes; the run API takes text. */
 function utf8(latin1: string): string {
@@ -79,6 +80,7 @@ read-only, and an empty /run. The changes are printed on standard error.`,
     const command = texts(parsed['--']).map(utf8);
     if (command.length === 0) throw new UsageError("no command is given; write it behind '--'.");
     const lower = texts(parsed['lower']).map(utf8);
+    if (needsNamespace(lower)) return await runInNamespace();
     const isJson = parsed['json'] === true;
     let wasShown = false;
     const decide = (made: Pick<RunResult, 'changes' | 'summary'>): Promise<Fate> => {
