@@ -62,8 +62,8 @@ export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'i
     checkKinds(inode, target);
   }
   checkRedirectable(ov, inode);
-  // What is on upper only is asked when all else is ready, as there (ovl_pure_upper()).
-  if (target !== null && !isPureUpper(target)) checkEmpty(ov, target);
+  // Of what is on upper only the filesystem there says it, when all else is ready (ovl_pure_upper()): xfs says EEXIST.
+  if (target !== null && !isPureUpper(target) && isFull(ov, target)) fail(sys.ENOTEMPTY, 'rename');
   move(ov, source, { ...to, inode: target });
 }
 
@@ -71,8 +71,8 @@ function isPureUpper(inode: Inode): boolean {
   return inode.hasUpper && !(inode.dir !== null && isMerge(inode.dir));
 }
 
-function checkEmpty(ov: Overlay, target: Inode): void {
-  if (target.dir !== null && !isEmpty(ov, target)) fail(sys.ENOTEMPTY, 'rename');
+function isFull(ov: Overlay, inode: Inode): boolean {
+  return inode.dir !== null && !isEmpty(ov, inode);
 }
 
 function checkKinds(inode: Inode, target: Inode): void {
@@ -112,7 +112,9 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const { inode } = from;
   prepare(ov, from, to.parent);
   const isDir = inode.dir !== null;
-  if (to.inode !== null) checkEmpty(ov, to.inode);
+  const full = to.inode !== null && isFull(ov, to.inode);
+  // That form leaves its whiteout before the rename, which must not fail then.
+  if (full && ov.options.whiteout === 'aufs') fail(sys.ENOTEMPTY, 'rename');
   if (to.inode !== null && to.inode.index !== null) startNlink(ov, to.inode, to.parent, to.name);
   const leavesWhiteout = showsThrough(ov, from.parent, from.name);
   const target = to.inode;
@@ -122,7 +124,7 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const toDir = dirOf(to.parent).upper!;
   const toFd = ov.dirs.fd(toDir);
   const replace = (): void => {
-    if (target?.hasUpper && target.dir !== null) clearTarget(ov, target, toDir, to.name);
+    if (target?.hasUpper && target.dir !== null && !full) clearTarget(ov, target, toDir, to.name);
     if (leavesWhiteout) {
       const place = { dir: dirOf(from.parent).upper!, name: from.name };
       moveLeavingWhiteout(ov, place, { dir: toDir, name: to.name }, onto);
