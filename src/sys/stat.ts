@@ -160,6 +160,7 @@ export function fstatfs(fd: number, out: StatFs): number {
 
 const FS_IOC_GETFSUUID = 0x80111500;
 const EXT4_IOC_GETFSUUID = 0x8008662c;
+const BTRFS_IOC_FS_INFO = 0x8400941f;
 const uuidRaw = Buffer.alloc(32);
 
 /** Uuid of the filesystem of `fd` (not O_PATH) into `into` (16 bytes). Returns 0, or -errno when it tells none. */
@@ -175,7 +176,16 @@ export function fsUuid(fd: number, into: Uint8Array): number {
     rc = ioctl(fd, EXT4_IOC_GETFSUUID, uuidRaw);
     at = 8;
   }
-  if (rc < 0) return rc;
+  if (rc < 0) return btrfsUuid(fd, into);
   into.set(uuidRaw.subarray(at, at + 16));
   return 0;
+}
+
+/** btrfs answers neither, though overlayfs finds a uuid in its superblock: the one that btrfs calls fsid. */
+function btrfsUuid(fd: number, into: Uint8Array): number {
+  // struct btrfs_ioctl_fs_info_args: max_id, num_devices, fsid, and more.
+  const info = Buffer.alloc(1024);
+  const rc = ioctl(fd, BTRFS_IOC_FS_INFO, info);
+  if (rc === 0) into.set(info.subarray(16, 32));
+  return rc;
 }
