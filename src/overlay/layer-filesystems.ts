@@ -44,6 +44,7 @@ export function originFilesystems(sources: Sources, options: OverlayOptions): Se
     // What is on the upper's own filesystem needs no uuid to be recognised.
     const isUppers = fs === sources.upper?.fs;
     if (isUppers || (other === undefined && (fs.uuid !== null || strict))) okay.add(fs);
+    else if (other !== undefined && fs.subvolume && other.subvolume) okay.add(fs);
     else if (other !== undefined && other !== sources.upper?.fs) okay.delete(other);
     if (other === undefined) owners.set(key, fs);
   }

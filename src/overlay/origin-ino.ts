@@ -47,15 +47,19 @@ export function statOrigin(
   out: sys.Stat,
   open: typeof sys.openByHandle = sys.openByHandle,
 ): Layer | null {
+  let found: Layer | null = null;
   for (const layer of layers) {
     if (layer.kind !== 'lower' || !layer.originOk || !sameUuid(layer.uuid, origin.uuid)) continue;
     const fd = open(layer.handleFd, origin.handle, sys.O_PATH | sys.O_CLOEXEC);
     if (fd < 0) continue;
     const rc = sys.fstatx(fd, out);
     sys.close(fd);
-    if (rc >= 0) return layer;
+    if (rc < 0) continue;
+    found ??= layer;
+    // A handle is good for all subvolumes of a btrfs, of which each may be a layer.
+    if (out.devMajor === layer.devMajor && out.devMinor === layer.devMinor) return layer;
   }
-  return null;
+  return found;
 }
 
 /** The same into `ov.probe` without the right to open by handle: a lower object of the same name that has this very handle. */

@@ -2,6 +2,7 @@
 
 import {
   AT_FDCWD,
+  btrfsUuid,
   close,
   EACCES,
   ELOOP,
@@ -35,6 +36,8 @@ export interface Filesystem {
   readonly devMinor: number;
   /** 16 bytes; null when it has none or does not tell. */
   readonly uuid: Buffer | null;
+  /** One subvolume of several that one btrfs may have: each has a device number of its own, file handles are good for all. */
+  readonly subvolume: boolean;
   /** Which file handles it gives out: none, the common 32-bit inode and generation, or its own kind. */
   readonly handles: 'none' | 'ino32' | 'other';
 }
@@ -130,13 +133,15 @@ export class SourceDirs {
       if (fs.devMajor === devMajor && fs.devMinor === devMinor) return fs;
     }
     const uuid = Buffer.alloc(16);
-    const known = fsUuid(fd, uuid) === 0 && uuid.some((byte) => byte !== 0);
+    let known = fsUuid(fd, uuid) === 0 && uuid.some((byte) => byte !== 0);
+    const subvolume = !known && btrfsUuid(fd, uuid) === 0;
+    known ||= subvolume;
     const handle = nameToHandle(fd, '');
     let handles: Filesystem['handles'] = 'other';
     if (typeof handle === 'number') handles = 'none';
     // FILEID_INO32_GEN as generic_encode_ino32_fh() makes it; tmpfs has the same type with 12 bytes of its own.
     else if (handle.type === 1 && handle.bytes.length === 8) handles = 'ino32';
-    const fs: Filesystem = { devMajor, devMinor, uuid: known ? uuid : null, handles };
+    const fs: Filesystem = { devMajor, devMinor, uuid: known ? uuid : null, subvolume, handles };
     this.filesystems.push(fs);
     return fs;
   }

@@ -176,13 +176,16 @@ export function fsUuid(fd: number, into: Uint8Array): number {
     rc = ioctl(fd, EXT4_IOC_GETFSUUID, uuidRaw);
     at = 8;
   }
-  if (rc < 0) return btrfsUuid(fd, into);
+  if (rc < 0) return rc;
   into.set(uuidRaw.subarray(at, at + 16));
   return 0;
 }
 
-/** btrfs answers neither, though overlayfs finds a uuid in its superblock: the one that btrfs calls fsid. */
-function btrfsUuid(fd: number, into: Uint8Array): number {
+/**
+ * The same of a btrfs, which answers neither, though overlayfs finds a uuid in its superblock: btrfs calls it fsid. No two
+ * that are mounted share one, and it is that of all subvolumes.
+ */
+export function btrfsUuid(fd: number, into: Uint8Array): number {
   // struct btrfs_ioctl_fs_info_args: max_id, num_devices, fsid, and more.
   const info = Buffer.alloc(1024);
   const rc = ioctl(fd, BTRFS_IOC_FS_INFO, info);

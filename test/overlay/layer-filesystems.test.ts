@@ -12,6 +12,7 @@ function filesystem(uuid: string | null, handles: Filesystem['handles'] = 'ino32
     devMajor: 8,
     devMinor: minors++,
     uuid: uuid === null ? null : Buffer.from(uuid.repeat(16)),
+    subvolume: false,
     handles,
   };
 }
@@ -50,6 +51,16 @@ test('a filesystem without uuid is enough when lowers can not have changed, and 
   assert.deepEqual(okay(b, [on(none)]), [false]);
   assert.deepEqual(okay(b, [on(none)], { index: true }), [true]);
   assert.deepEqual(okay(b, [on(none), on(none2)], { index: true }), [false, false]);
+});
+
+test('subvolumes of one btrfs share a uuid', () => {
+  const [one, two, three] = [1, 2, 3].map(() => ({ ...filesystem('s', 'other'), subvolume: true })) as [
+    Filesystem,
+    Filesystem,
+    Filesystem,
+  ];
+  assert.deepEqual(okay(b, [on(one), on(two)]), [true, true]);
+  assert.deepEqual(okay(one, [on(two), on(one), on(three)]), [true, true, true]);
 });
 
 test('filesystems are counted from 1 when there is no upper', () => {
