@@ -2,7 +2,7 @@
 import * as sys from '../sys/index.js';
 import { type DirState, type Inode, RealDir } from './inode.js';
 import { locateDir, statAt } from './locate.js';
-import { markImpure, readMarks } from './marks.js';
+import { readMarks, tryMarkImpure } from './marks.js';
 import { writeOrigin } from './origin-ino.js';
 import { redirectedDirs } from './redirect.js';
 import type { Overlay } from './state.js';
@@ -61,7 +61,7 @@ export function fixOrigin(ov: Overlay, parent: Inode, dir: DirState): void {
   const from = { fd: ov.atFd, name: ov.atName };
   locateDir(ov, dir.real[0]!);
   ov.bestEffort('set origin', writeOrigin(ov, from, lower.layer, { fd: ov.atFd, name: ov.atName }));
-  markImpure(ov, parent);
+  ov.bestEffort('mark impure', tryMarkImpure(ov, parent));
 }
 
 /** st_ino of a directory: that of its topmost lower part, so that copy-up does not change it (ovl_getattr()). */

@@ -27,12 +27,12 @@ export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void
   if (inode.data !== null && inode.parent !== null) {
     setRedirect(ov, inode, { parent: inode.parent, name: inode.name }, false);
   }
+  if (bringsOrigin(ov, inode, parent)) markImpure(ov, parent);
   const upper = dirOf(parent).upper!;
   const upperFd = ov.dirs.fd(upper);
   if (there === 'whiteout') linkOverWhiteout(ov, inode, upper, name);
   else linkFree(ov, inode, upper, name);
   if (inode.index !== null) inode.index.nlink++;
-  if (bringsOrigin(ov, inode, parent)) markImpure(ov, parent);
   dirOf(parent).listing?.setUpper(name, inode.type >> 12);
   addName(inode, parent, name);
   must(sys.statx(upperFd, name, ov.stat), 'statx');

@@ -128,13 +128,26 @@ export function isImpure(ov: Overlay, parent: Inode): boolean {
   return dir.impure === 'yes';
 }
 
-/** Marks the upper part of a directory so (ovl_set_impure()). */
+/** Errors of setxattr(2) that say that an object can hold no mark (ovl_check_setxattr()). */
+export const HOLDS_NO_MARK = new Set([sys.EOPNOTSUPP, sys.EPERM]);
+
+/**
+ * Marks the upper part of a directory so (ovl_set_impure()), before an entry that has an origin gets its name there: without
+ * the mark nobody asks whether it is a metacopy. Where there is only no room for the mark, it must get none (ENOSPC, EDQUOT).
+ */
 export function markImpure(ov: Overlay, parent: Inode): void {
+  const rc = tryMarkImpure(ov, parent);
+  if (HOLDS_NO_MARK.has(-rc)) ov.bestEffort('mark impure', rc);
+  else must(rc, 'mark impure');
+}
+
+/** The same for an entry that is there already. Returns 0 or -errno. */
+export function tryMarkImpure(ov: Overlay, parent: Inode): number {
   const dir = parent.dir!;
-  if (isImpure(ov, parent)) return;
+  if (isImpure(ov, parent)) return 0;
   const rc = setMark(ov.dirs.fd(dir.upper as RealDir), '', ov.own.impure);
-  ov.bestEffort('mark impure', rc);
   if (rc >= 0) dir.impure = 'yes';
+  return rc;
 }
 
 /** Marks a new file in work as a metacopy, by an empty value: its data is below, under its own name until it is renamed. */

@@ -7,7 +7,7 @@ import type { Layer } from './config.js';
 import type { Target } from './copy-attributes.js';
 import type { Inode } from './inode.js';
 import { attachUpper } from './link-index.js';
-import { readOrigin } from './marks.js';
+import { HOLDS_NO_MARK, readOrigin } from './marks.js';
 import { decodeOrigin, encodeOrigin, type Origin } from './origin.js';
 import type { Overlay } from './state.js';
 
@@ -81,9 +81,6 @@ function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
   return theirs.equals(ours) || theirs.every((byte) => byte === 0);
 }
 
-/** Errors of setxattr(2) that say that an object can hold no origin (ovl_check_setxattr(), ovl_set_origin_fh()). */
-const HOLDS_NO_ORIGIN = new Set([sys.EOPNOTSUPP, sys.EPERM]);
-
 /**
  * Records on a copy, before it is installed, which lower object it comes from (ovl_set_origin()). A filesystem that
  * has no handles, or refuses the xattr, leaves the origin unknown: that costs a constant st_ino after a remount. Returns 0 or
@@ -94,7 +91,7 @@ export function writeOrigin(ov: Overlay, from: Target, layer: Layer, to: Target)
   const handle = ov.opened.features.handles ? sys.nameToHandle(from.fd, from.name) : -sys.EOPNOTSUPP;
   const blob = typeof handle === 'number' ? Buffer.alloc(0) : encodeOrigin(layer.uuid, handle, false);
   const rc = sys.setxattr(to.fd, to.name, ov.own.origin, blob, blob.length);
-  if (!HOLDS_NO_ORIGIN.has(-rc)) return rc;
+  if (!HOLDS_NO_MARK.has(-rc)) return rc;
   ov.bestEffort('set origin', rc);
   return 0;
 }
