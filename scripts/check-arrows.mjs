@@ -26,7 +26,7 @@ const MAY_IMPORT = {
 };
 
 /** Parts of sys that are numbers and text, without a system call: every room may import them. */
-const PLAIN_SYS = new Set(['sys/consts', 'sys/device-number', 'sys/errno']);
+const PLAIN_SYS = new Set(['sys/consts', 'sys/device-number', 'sys/errno', 'sys/timespec']);
 
 /** Rooms that serve requests synchronously on the session thread. */
 const SYNCHRONOUS = new Set(['overlay', 'fuse']);

@@ -11,6 +11,7 @@
 import { O_CREAT, O_EXCL, O_RDWR, S_ISGID, S_ISUID } from '../sys/consts.js';
 import { majorOf, minorOf } from '../sys/device-number.js';
 import { EBUSY, EOPNOTSUPP, EPERM } from '../sys/errno.js';
+import type { Timespec } from '../sys/timespec.js';
 import { fail } from '../vfs/errors.js';
 import type { FileSystem } from '../vfs/filesystem.js';
 import {
@@ -37,13 +38,13 @@ const HIDDEN = /\/\.fuse_hidden[0-9a-f]{16}$/;
 const KEEP_ID = 0xffffffff;
 const EXCLUSIVE = O_RDWR | O_CREAT | O_EXCL;
 
-/** A moment of both times in milliseconds, as a utimens carries them. */
+/** Both times in milliseconds, as a utimens carries them. */
 export interface Times {
   readonly atime: number;
   readonly mtime: number;
 }
 
-function moment(ms: number): { sec: number; nsec: number } {
+function timespec(ms: number): Timespec {
   const sec = Math.floor(ms / 1000);
   return { sec, nsec: (ms - sec * 1000) * 1_000_000 };
 }
@@ -160,8 +161,8 @@ export class PathFiles {
   utimens(path: string, times: Times | null): void {
     if (times === null) fail(EOPNOTSUPP, 'utimens');
     this.#setattr(this.#find(path), (change) => {
-      change.atime = moment(times.atime);
-      change.mtime = moment(times.mtime);
+      change.atime = timespec(times.atime);
+      change.mtime = timespec(times.mtime);
     });
   }
 

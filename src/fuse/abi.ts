@@ -67,8 +67,6 @@ export const FATTR_MTIME = 1 << 5;
 export const FATTR_ATIME_NOW = 1 << 7;
 export const FATTR_MTIME_NOW = 1 << 8;
 export const FATTR_KILL_SUIDGID = 1 << 11;
-/** `nsec` of a time that means "now", as for utimensat(2). */
-export const UTIME_NOW = 0x3fffffff;
 
 // Flags in the answer to OPEN, OPENDIR, CREATE.
 export const FOPEN_KEEP_CACHE = 1 << 1;
@@ -101,10 +99,6 @@ export const STATX_OUT = STATX_HEAD + 256;
 export const IOCTL_OUT = 16;
 /** ino, off, namelen, type. */
 export const DIRENT_HEAD = 24;
-
-/** statx(2) masks. */
-export const STATX_BASIC_STATS = 0x7ff;
-export const STATX_BTIME = 0x800;
 
 // Code of a message to the kernel: out_header.error with unique 0.
 export const FUSE_NOTIFY_INVAL_INODE = 2;

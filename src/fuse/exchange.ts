@@ -1,4 +1,5 @@
 /** What a handler of the op table works with: one request, its reply, the filesystem, and objects to reuse. */
+import type { Timespec } from '../sys/timespec.js';
 import type { FileSystem } from '../vfs/filesystem.js';
 import { Attr, Entry, type Fh, FsStat, NO_FH, type NodeId, OpenReply, SetAttr } from '../vfs/types.js';
 import { MAX_DATA } from './abi.js';
@@ -36,12 +37,6 @@ export interface Gift {
   readonly show: (x: Exchange) => string;
 }
 
-/** A moment that can be reused. */
-export interface MutableMoment {
-  sec: number;
-  nsec: number;
-}
-
 /** The state of one server. Everything in it is reused from request to request: no allocation on hot paths. */
 export class Exchange {
   readonly fs: FileSystem;
@@ -55,8 +50,8 @@ export class Exchange {
   readonly attr = new Attr();
   readonly stat = new FsStat();
   readonly set = new SetAttr();
-  readonly atime: MutableMoment = { sec: 0, nsec: 0 };
-  readonly mtime: MutableMoment = { sec: 0, nsec: 0 };
+  readonly atime: Timespec = { sec: 0, nsec: 0 };
+  readonly mtime: Timespec = { sec: 0, nsec: 0 };
   readonly open = new OpenReply();
   readonly create = { flags: 0, mode: 0 };
   readonly from = { node: 0 as NodeId, fh: NO_FH, offset: 0 };

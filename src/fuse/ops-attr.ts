@@ -1,8 +1,9 @@
 /** Rows of the op table for attributes and extended attributes. */
 import { ENOSYS } from '../sys/errno.js';
+import { type Timespec, UTIME_NOW } from '../sys/timespec.js';
 import { type Fh, NO_FH, type SetAttr } from '../vfs/types.js';
 import * as abi from './abi.js';
-import type { Exchange, MutableMoment, OpRow } from './exchange.js';
+import type { Exchange, OpRow } from './exchange.js';
 import type { Request } from './request.js';
 import { quote } from './trace.js';
 
@@ -28,17 +29,25 @@ function statx(x: Exchange): number {
   return x.reply.statxOut(attr);
 }
 
-/** Whether a time is set, and to what: `now` wins over the value. */
-function moment(r: Request, set: boolean, now: boolean, at: readonly [number, number], into: MutableMoment) {
-  if (!set) return null;
-  into.sec = now ? 0 : r.i64(at[0]);
-  into.nsec = now ? abi.UTIME_NOW : r.u32(at[1]);
-  return into;
+/** One of the times of a struct fuse_setattr_in: its FATTR_* bits, and the offsets of seconds and nanoseconds. */
+interface TimeField {
+  readonly set: number;
+  readonly now: number;
+  readonly sec: number;
+  readonly nsec: number;
 }
 
-/** Offsets of seconds and nanoseconds in struct fuse_setattr_in. */
-const ATIME = [32, 56] as const;
-const MTIME = [40, 60] as const;
+const ATIME: TimeField = { set: abi.FATTR_ATIME, now: abi.FATTR_ATIME_NOW, sec: 32, nsec: 56 };
+const MTIME: TimeField = { set: abi.FATTR_MTIME, now: abi.FATTR_MTIME_NOW, sec: 40, nsec: 60 };
+
+/** Decodes a time into `into`; null when the request leaves it alone. "Now" wins over a value. */
+function decodeTime(r: Request, valid: number, field: TimeField, into: Timespec): Timespec | null {
+  if ((valid & field.set) === 0) return null;
+  const isNow = (valid & field.now) !== 0;
+  into.sec = isNow ? 0 : r.i64(field.sec);
+  into.nsec = isNow ? UTIME_NOW : r.u32(field.nsec);
+  return into;
+}
 
 /**
  * struct fuse_setattr_in, into the reusable {@link SetAttr}. Its handle is of no use to us; a ctime comes under a writeback
@@ -52,8 +61,8 @@ function decodeSetAttr(x: Exchange): SetAttr {
   set.uid = has(abi.FATTR_UID) ? r.u32(76) : null;
   set.gid = has(abi.FATTR_GID) ? r.u32(80) : null;
   set.size = has(abi.FATTR_SIZE) ? r.offset(16) : null;
-  set.atime = moment(r, has(abi.FATTR_ATIME), has(abi.FATTR_ATIME_NOW), ATIME, x.atime);
-  set.mtime = moment(r, has(abi.FATTR_MTIME), has(abi.FATTR_MTIME_NOW), MTIME, x.mtime);
+  set.atime = decodeTime(r, valid, ATIME, x.atime);
+  set.mtime = decodeTime(r, valid, MTIME, x.mtime);
   set.killSuidGid = has(abi.FATTR_KILL_SUIDGID);
   return set;
 }

@@ -1,5 +1,5 @@
 /** The reply under construction, in one reusable buffer. */
-import { TWO_32 } from '../sys/consts.js';
+import { STATX_BASIC_STATS, STATX_BTIME, TWO_32 } from '../sys/consts.js';
 import { encodeDev } from '../sys/device-number.js';
 import type { Attr, Entry, FsStat, NodeId } from '../vfs/types.js';
 import {
@@ -10,8 +10,6 @@ import {
   OPEN_OUT,
   OUT_HEADER,
   STATFS_OUT,
-  STATX_BASIC_STATS,
-  STATX_BTIME,
   STATX_HEAD,
   STATX_OUT,
   WRITE_OUT,

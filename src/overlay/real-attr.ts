@@ -12,6 +12,11 @@ export function chmod(fd: number, name: string, mode: number): number {
 }
 
 /** utimensat(2) that follows no symlink. Returns 0 or -errno. */
-export function setTimes(fd: number, name: string, atime: sys.Moment, mtime: sys.Moment): number {
+export function setTimes(
+  fd: number,
+  name: string,
+  atime: Readonly<sys.Timespec>,
+  mtime: Readonly<sys.Timespec>,
+): number {
   return name === '' ? sys.utimensFd(fd, atime, mtime) : sys.utimensat(fd, name, atime, mtime);
 }

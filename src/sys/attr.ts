@@ -13,6 +13,7 @@ import { EBADF, EOPNOTSUPP } from './errno.js';
 import { native, nativeSyscall, path, result, TOO_LONG } from './ffi.js';
 import { close, openat } from './file.js';
 import { fstatx, Stat } from './stat.js';
+import type { Timespec } from './timespec.js';
 
 const fchownatCall = native('int', 'fchownat', ['int', 'void *', 'uint', 'uint', 'int']);
 const fchmodCall = native('int', 'fchmod', ['int', 'uint']);
@@ -23,9 +24,6 @@ const futimensCall = native('int', 'futimens', ['int', 'void *']);
 
 /** "Leave as it is" for an owner or group. */
 export const KEEP_ID = 0xffffffff;
-/** Values of nanoseconds with a meaning of their own (utimensat(2)). */
-export const UTIME_NOW = 0x3fffffff;
-export const UTIME_OMIT = 0x3ffffffe;
 
 /** Changes owner and group of `name`, not following a symlink; {@link KEEP_ID} keeps one of them. */
 export function fchownat(dirfd: number, name: string, uid: number, gid: number): number {
@@ -85,14 +83,13 @@ function putTime(at: number, seconds: number, nanoseconds: number): void {
   times.writeBigInt64LE(BigInt(nanoseconds), at + 8);
 }
 
-/** A moment as seconds since the epoch and nanoseconds, or UTIME_NOW / UTIME_OMIT in `nsec`. */
-export interface Moment {
-  readonly sec: number;
-  readonly nsec: number;
-}
-
 /** Sets atime and mtime of `name`, not following a symlink. */
-export function utimensat(dirfd: number, name: string, atime: Moment, mtime: Moment): number {
+export function utimensat(
+  dirfd: number,
+  name: string,
+  atime: Readonly<Timespec>,
+  mtime: Readonly<Timespec>,
+): number {
   const p = path(name);
   if (p === null) return TOO_LONG;
   putTime(0, atime.sec, atime.nsec);
@@ -101,14 +98,14 @@ export function utimensat(dirfd: number, name: string, atime: Moment, mtime: Mom
 }
 
 /** Sets atime and mtime of an open file (not O_PATH). */
-export function futimens(fd: number, atime: Moment, mtime: Moment): number {
+export function futimens(fd: number, atime: Readonly<Timespec>, mtime: Readonly<Timespec>): number {
   putTime(0, atime.sec, atime.nsec);
   putTime(16, mtime.sec, mtime.nsec);
   return result(futimensCall(fd, times));
 }
 
 /** Sets atime and mtime of any descriptor, O_PATH included, by its name in /proc. */
-export function utimensFd(fd: number, atime: Moment, mtime: Moment): number {
+export function utimensFd(fd: number, atime: Readonly<Timespec>, mtime: Readonly<Timespec>): number {
   const p = path(`/proc/self/fd/${fd}`);
   if (p === null) return TOO_LONG;
   putTime(0, atime.sec, atime.nsec);

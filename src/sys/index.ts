@@ -22,5 +22,6 @@ export * from './priority.js';
 export * from './process.js';
 export * from './socket.js';
 export * from './stat.js';
+export * from './timespec.js';
 export * from './tree.js';
 export * from './xattr.js';

@@ -1,11 +1,19 @@
 /** What there is to know of files and filesystems: statx(2) and statfs(2), read without allocation, and uuids. */
-import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_DONT_SYNC, AT_SYMLINK_NOFOLLOW, TWO_32 } from './consts.js';
+import {
+  AT_EMPTY_PATH,
+  AT_NO_AUTOMOUNT,
+  AT_STATX_DONT_SYNC,
+  AT_SYMLINK_NOFOLLOW,
+  S_IFCHR,
+  S_IFMT,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+  STATX_MNT_ID,
+  TWO_32,
+} from './consts.js';
 import { native, path, result, TOO_LONG } from './ffi.js';
 import { ioctl } from './file.js';
 
-const STATX_BASIC_STATS = 0x7ff;
-const STATX_BTIME = 0x800;
-const STATX_MNT_ID = 0x1000;
 const MASK = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
 
 const statxCall = native('int', 'statx', ['int', 'void *', 'int', 'uint', 'void *']);
@@ -52,7 +60,7 @@ export class Stat {
 
   /** Whether this is a whiteout: a character device 0:0. */
   get isWhiteout(): boolean {
-    return (this.mode & 0o170000) === 0o020000 && this.rdevMajor === 0 && this.rdevMinor === 0;
+    return (this.mode & S_IFMT) === S_IFCHR && this.rdevMajor === 0 && this.rdevMinor === 0;
   }
 }
 

@@ -1,4 +1,5 @@
 /** The words of the inode-level interface. It knows neither kernel bytes nor layers. */
+import type { Timespec } from '../sys/timespec.js';
 
 declare const brand: unique symbol;
 
@@ -73,9 +74,9 @@ export class SetAttr {
   uid: number | null = null;
   gid: number | null = null;
   size: number | null = null;
-  /** null: leave; `nsec` UTIME_NOW (0x3fffffff): now. Seconds and nanoseconds. */
-  atime: { sec: number; nsec: number } | null = null;
-  mtime: { sec: number; nsec: number } | null = null;
+  /** null: leave; `nsec` UTIME_NOW: now. */
+  atime: Timespec | null = null;
+  mtime: Timespec | null = null;
   /** Clear set-uid, set-gid (if group-executable) and file capabilities: FATTR_KILL_SUIDGID. */
   killSuidGid = false;
 }

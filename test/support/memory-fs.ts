@@ -13,6 +13,7 @@ import {
   ERANGE,
   ESTALE,
 } from '../../src/sys/errno.js';
+import { type Timespec, UTIME_NOW } from '../../src/sys/timespec.js';
 import { fail } from '../../src/vfs/errors.js';
 import type { CreateMode, FileRange, FileSystem, Place, Rdev } from '../../src/vfs/filesystem.js';
 import {
@@ -33,7 +34,6 @@ const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 const S_IFLNK = 0o120000;
-const UTIME_NOW = 0x3fffffff;
 const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const O_EXCL = 0o200;
@@ -42,11 +42,6 @@ const FS_IOC_GETFLAGS = 0x80086601;
 const FS_IOC_SETFLAGS = 0x40086602;
 const FS_IOC_FSGETXATTR = 0x801c581f;
 const FALLOC_FL_KEEP_SIZE = 1;
-
-interface Moment {
-  sec: number;
-  nsec: number;
-}
 
 interface Link {
   readonly node: Inode;
@@ -71,12 +66,12 @@ class Inode {
   readonly links = new Map<Name, Link>();
   parent: Inode = this;
   readonly xattrs = new Map<Name, Buffer>();
-  atime: Moment;
-  mtime: Moment;
-  ctime: Moment;
-  readonly btime: Moment;
+  atime: Timespec;
+  mtime: Timespec;
+  ctime: Timespec;
+  readonly btime: Timespec;
 
-  constructor(id: NodeId, mode: number, now: Moment) {
+  constructor(id: NodeId, mode: number, now: Timespec) {
     this.id = id;
     this.mode = mode;
     this.atime = this.mtime = this.ctime = this.btime = now;
@@ -109,11 +104,11 @@ export class MemoryFs implements FileSystem {
   #next = ROOT_ID as number;
   #cookies = 2;
   readonly #scratch = new Entry();
-  readonly #now: () => Moment;
+  readonly #now: () => Timespec;
 
   /** `now`: seconds and nanoseconds; a fixed clock makes replies exact. */
   constructor(
-    now: () => Moment = () => {
+    now: () => Timespec = () => {
       const ms = Date.now();
       return { sec: Math.floor(ms / 1000), nsec: (ms % 1000) * 1e6 };
     },

@@ -88,7 +88,7 @@ function withFd(
   }
 }
 
-function moment(text: string): sys.Moment {
+function timespec(text: string): sys.Timespec {
   if (text === 'now') return { sec: 0, nsec: sys.UTIME_NOW };
   if (text === 'omit') return { sec: 0, nsec: sys.UTIME_OMIT };
   const [sec = '0', nsec = '0'] = text.split('.');
@@ -288,7 +288,7 @@ const attributes: Record<string, Operation> = {
   chmod: (m, path = '', mode) => outcome(sys.fchmodat(m.root, path, octal(mode, 0))),
   chown: (m, path = '', owner = '') => outcome(sys.fchownat(m.root, path, ...ids(owner))),
   utimens: (m, path = '', atime = 'now', mtime = 'now') =>
-    outcome(sys.utimensat(m.root, path, moment(atime), moment(mtime))),
+    outcome(sys.utimensat(m.root, path, timespec(atime), timespec(mtime))),
   stat: (m, path = '', fields) => showStat(m, sys.statx(m.root, path, stat), fields),
   access: (m, path = '', how = '') => {
     const bits = { r: 4, w: 2, x: 1 } as Record<string, number>;
@@ -361,7 +361,7 @@ const files: Record<string, Operation> = {
   fchmod: (m, name, mode) => outcome(sys.fchmod(fd(m, name), octal(mode, 0))),
   fchown: (m, name, owner = '') => outcome(sys.fchown(fd(m, name), ...ids(owner))),
   futimens: (m, name, atime = 'now', mtime = 'now') =>
-    outcome(sys.futimens(fd(m, name), moment(atime), moment(mtime))),
+    outcome(sys.futimens(fd(m, name), timespec(atime), timespec(mtime))),
   ftruncate: (m, name, size) => outcome(sys.ftruncate(fd(m, name), Number(size))),
   fallocate: (m, name, mode, offset, length) =>
     outcome(sys.fallocate(fd(m, name), flags(mode, '', FALLOCATE), Number(offset), Number(length))),

@@ -162,7 +162,7 @@ export class LayerReader {
     }
   }
 
-  #mtime(stat: sys.Stat): sys.Moment {
+  #mtime(stat: sys.Stat): sys.Timespec {
     const { maxTime } = this.#options;
     if (maxTime !== undefined && stat.mtime >= maxTime) return { sec: maxTime, nsec: 0 };
     return { sec: stat.mtime, nsec: stat.mtimeNsec };

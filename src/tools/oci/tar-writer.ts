@@ -14,7 +14,7 @@ export interface TarObject {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  readonly mtime: sys.Moment;
+  readonly mtime: sys.Timespec;
   readonly size: number;
   readonly rdevMajor: number;
   readonly rdevMinor: number;

@@ -50,7 +50,7 @@ interface Place {
 /** What a directory gets when nothing more is made in it. */
 interface Later {
   readonly path: string;
-  readonly mtime: sys.Moment;
+  readonly mtime: sys.Timespec;
   /** New objects would inherit it. */
   readonly defaultAcl: Buffer | null;
 }
@@ -400,7 +400,7 @@ function idOf(pax: string | undefined, header: number): number {
   return id;
 }
 
-function mtimeOf(header: TarHeader): sys.Moment {
+function mtimeOf(header: TarHeader): sys.Timespec {
   const given = header.pax?.['mtime'];
   const precise = given === undefined ? null : parsePaxTime(given);
   const sec = Math.floor(header.mtime.getTime() / 1000);
