@@ -1,10 +1,6 @@
 /** Kernel AIO, for the one thing that it does without O_DIRECT on every filesystem: flushing without waiting. */
-import { createRequire } from 'node:module';
-import type * as Koffi from 'koffi';
 import { EAGAIN } from './errno.js';
-import { nativeSyscall, result } from './ffi.js';
-
-const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi.default;
+import { addressOf, nativeSyscall, result } from './ffi.js';
 
 const generic = process.arch === 'arm64';
 const SYS_IO_SETUP = generic ? 0 : 206;
@@ -38,7 +34,7 @@ export class AioFlusher {
     this.#context = context;
     this.#max = max;
     this.#events = Buffer.alloc(EVENT * max);
-    this.#list.writeBigUInt64LE(BigInt(koffi.address(this.#iocb)), 0);
+    this.#list.writeBigUInt64LE(addressOf(this.#iocb), 0);
   }
 
   /** Room for `max` flushes at a time; -errno where the system has no AIO. */

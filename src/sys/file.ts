@@ -1,5 +1,5 @@
 /** Descriptors and file data. Offsets and lengths are bytes, given as doubles (exact to 2^53). */
-import { F_DUPFD_CLOEXEC } from './consts.js';
+import { F_DUPFD_CLOEXEC, O_NONBLOCK } from './consts.js';
 import { EINTR } from './errno.js';
 import { native, nativeSyscall, path, result, TOO_LONG } from './ffi.js';
 
@@ -28,10 +28,14 @@ const copyRangeCall = native('int64', 'copy_file_range', [
 ]);
 const syncRangeCall = native('int', 'sync_file_range', ['int', 'int64', 'int64', 'uint']);
 const flockCall = native('int', 'flock', ['int', 'int']);
-const dupCall = native('int', 'fcntl', ['int', 'int', 'int']);
+const fcntlCall = native('int', 'fcntl', ['int', 'int', 'int']);
 
 const SYS_OPENAT2 = 437;
 const FICLONE = 0x40049409;
+const F_GETFD = 1;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const FD_CLOEXEC = 1;
 
 /** Opens `name` relative to `dirfd`. Returns a descriptor or -errno. */
 export function openat(dirfd: number, name: string, flags: number, mode = 0): number {
@@ -58,7 +62,20 @@ export function close(fd: number): number {
 
 /** A second descriptor for the same open file, close-on-exec. */
 export function dup(fd: number): number {
-  return result(dupCall(fd, F_DUPFD_CLOEXEC, 3));
+  return result(fcntlCall(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+/** Makes reads of an open file answer EAGAIN instead of waiting (or wait again). Returns 0 or -errno. */
+export function setNonblocking(fd: number, on: boolean): number {
+  const flags = result(fcntlCall(fd, F_GETFL, 0));
+  if (flags < 0) return flags;
+  return result(fcntlCall(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+}
+
+/** Whether a descriptor is closed on exec, so that children do not inherit it. Returns 1, 0 or -errno. */
+export function closesOnExec(fd: number): number {
+  const flags = result(fcntlCall(fd, F_GETFD, 0));
+  return flags < 0 ? flags : flags & FD_CLOEXEC;
 }
 
 /** Reads at most `size` bytes at `offset` into the start of `into`. Returns bytes read or -errno. */

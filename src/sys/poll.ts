@@ -1,10 +1,9 @@
 /** Waiting for descriptors: poll(2) and eventfd(2). */
 import { native, result } from './ffi.js';
+import { read, write } from './file.js';
 
 const pollCall = native('int', 'poll', ['void *', 'uint64', 'int']);
 const eventfdCall = native('int', 'eventfd', ['uint', 'int']);
-const readCall = native('int64', 'read', ['int', 'void *', 'uint64']);
-const writeCall = native('int64', 'write', ['int', 'void *', 'uint64']);
 
 const EFD_CLOEXEC = 0o2000000;
 const EFD_NONBLOCK = 0o4000;
@@ -48,22 +47,10 @@ const count = Buffer.alloc(8);
 
 /** Raises an eventfd by one. */
 export function eventfdSignal(fd: number): number {
-  return result(writeCall(fd, one, 8));
+  return write(fd, one, 8);
 }
 
 /** Sets an eventfd back to zero. Returns 8 or -EAGAIN when it was zero. */
 export function eventfdClear(fd: number): number {
-  return result(readCall(fd, count, 8));
-}
-
-const fcntlCall = native('int', 'fcntl', ['int', 'int', 'int']);
-const F_GETFL = 3;
-const F_SETFL = 4;
-const O_NONBLOCK = 0o4000;
-
-/** Makes reads of an open file answer EAGAIN instead of waiting (or wait again). Returns 0 or -errno. */
-export function setNonblocking(fd: number, on: boolean): number {
-  const flags = result(fcntlCall(fd, F_GETFL, 0));
-  if (flags < 0) return flags;
-  return result(fcntlCall(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+  return read(fd, count, 8);
 }

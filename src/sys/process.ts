@@ -3,10 +3,8 @@ import { native, result } from './ffi.js';
 
 const setsidCall = native('int', 'setsid', []);
 const dup3Call = native('int', 'dup3', ['int', 'int', 'int']);
-const fcntlCall = native('int', 'fcntl', ['int', 'int', 'int']);
-const F_GETFD = 1;
-const FD_CLOEXEC = 1;
 const exitCall = native('void', '_exit', ['int']);
+const mallocTrimCall = native('int', 'malloc_trim', ['uint64']);
 
 /** Starts a session of its own, away from the caller's terminal. Returns its id or -errno. */
 export function setsid(): number {
@@ -18,18 +16,10 @@ export function dup2(from: number, to: number): number {
   return result(dup3Call(from, to, 0));
 }
 
-/** Whether children do not inherit a descriptor. Returns 1, 0 or -errno. */
-export function closesOnExec(fd: number): number {
-  const flags = result(fcntlCall(fd, F_GETFD, 0));
-  return flags < 0 ? flags : flags & FD_CLOEXEC;
-}
-
 /** Ends the process at once, whatever its threads are doing: no exit handlers, no joins. */
 export function exitNow(code: number): void {
   exitCall(code);
 }
-
-const mallocTrimCall = native('int', 'malloc_trim', ['uint64']);
 
 /** Gives free memory of the C heap back to the system. */
 export function mallocTrim(): void {

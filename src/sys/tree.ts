@@ -19,7 +19,6 @@ export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
 /** Mask of the access time settings, one of which is chosen. */
 export const MOUNT_ATTR__ATIME = 0x70;
-export const MS_PRIVATE = 1 << 18;
 
 /** open_tree(2): an O_PATH descriptor, with OPEN_TREE_CLONE of a new detached mount. Returns it or -errno. */
 export function openTree(dirfd: number, name: string, flags: number): number {
