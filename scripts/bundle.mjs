@@ -12,10 +12,10 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../', import.meta.url));
 const outdir = `${root}dist/bundle/bin`;
 
-/** The files that are started by name: paths between them (new URL('./worker.js', ...)) stay true in one folder. */
+/** The files that are started by name: paths between them (new URL('./helper.js', ...)) stay true in one folder. */
 const ENTRIES = {
   main: 'cli/bundled',
-  worker: 'session/worker',
+  'thread-main': 'session/thread-main',
   helper: 'session/helper',
   'native-main': 'session/native-main',
   'native-watch': 'session/native-watch',
@@ -90,7 +90,7 @@ function makeCaches() {
       rehearse(loadParts).catch((error) => console.error(error)).finally(() => { save(); exit(0); });
     };
     ${load('main')}`;
-  const session = `${load('worker')} setImmediate(() => { save(); process.exit(); });`;
+  const session = `${load('thread-main')} setImmediate(() => { save(); process.exit(); });`;
   const thread = `const workerData = { filesystem: null, counters: new SharedArrayBuffer(65536) };
     new (require('node:worker_threads').Worker)(${JSON.stringify(session)}, { eval: true, workerData });`;
   // The first argument stands where a script's name would: there is none after -e.

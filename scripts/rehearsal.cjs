@@ -118,7 +118,6 @@ exports.rehearse = async (loadParts) => {
       opened,
       dataMode: 'cached',
       btime: false,
-      maxWrite: 1 << 20,
       awakeFd: -1,
       hasTwoCpus: true,
       log,

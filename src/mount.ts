@@ -5,8 +5,8 @@ import type { Mount } from './session/live-mount.js';
 import { type LogTarget, NO_LOG } from './session/log.js';
 import type { Transport } from './session/mount-options.js';
 import { type MountPlan, planMount } from './session/plan.js';
-import { Session } from './session/session.js';
 import { startMount } from './session/start-mount.js';
+import { ThreadSession } from './session/thread-session.js';
 
 export type { Stats } from './session/counters.js';
 export type { Mount } from './session/live-mount.js';
@@ -79,7 +79,7 @@ function readable(error: unknown): unknown {
  * synchronous calls: nothing would then serve a signal or an unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
-  const session = new Session(); // it loads its code while this thread opens layers and mounts
+  const session = new ThreadSession(); // it loads its code while this thread opens layers and mounts
   try {
     return await startMount(planFor(options), session);
   } catch (error) {

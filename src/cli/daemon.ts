@@ -17,27 +17,27 @@ function takeVariable(name: string): string | null {
   return value;
 }
 
-/** Someone waits for this process to say that the mount answers. */
-export class Caller {
+/** The pipe on which a caller waits for this process's exit code. */
+export class ReadyPipe {
   #fd: number;
 
   constructor(fd: number) {
     this.#fd = fd;
   }
 
-  /** The caller that started this process, if there is one. */
-  static find(): Caller | null {
+  /** The pipe that this process was started with; null when nobody waits. */
+  static find(): ReadyPipe | null {
     const fd = takeVariable(READY_FD);
-    return fd === null ? null : new Caller(Number(fd));
+    return fd === null ? null : new ReadyPipe(Number(fd));
   }
 
-  /** Where the exit code is written; -1 when it has been. */
+  /** Its descriptor; -1 once the exit code has been written. */
   get fd(): number {
     return this.#fd;
   }
 
-  /** Lets the caller go on with an exit code. Only the first call counts. */
-  tell(code: number): void {
+  /** Releases the caller with an exit code. Only the first call counts. */
+  report(code: number): void {
     if (this.#fd < 0) return;
     const fd = this.#fd;
     this.#fd = -1;

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-import { argumentBytes } from './argument-bytes.js';
-import { Caller, passedArguments } from './daemon.js';
 /**
- * The `plyfs` command. The drop-in form `plyfs -o options [source] mountpoint` is read here, with as little code
- * loaded as can be: podman starts one for every container. Named commands (mount, umount) and help load yargs.
+ * The `plyfs` command. The drop-in form `plyfs -o options [source] mountpoint` is parsed here and loads as little code as
+ * possible, because podman starts one server per container. Named commands (mount, umount) and help load yargs.
  */
+import { argumentBytes } from './argument-bytes.js';
+import { passedArguments, ReadyPipe } from './daemon.js';
 import { parseDropIn } from './drop-in.js';
 import { printError } from './print.js';
 import { runMount, type Start, sourceAndMountpoint } from './run-mount.js';
@@ -37,13 +37,13 @@ function refuseUnknown(args: readonly string[]): void {
 async function run(start: Start): Promise<number> {
   const [command, about] = start.args;
   if (command === 'help' && start.args.length < 3)
-    return await run({ args: [...(about === undefined ? [] : [about]), '--help'], caller: null });
+    return await run({ args: [...(about === undefined ? [] : [about]), '--help'], ready: null });
   if (command !== undefined && COMMANDS.has(command)) return await runNamed(start);
   if (isToolName(command)) return await (await import('./tools.js')).runTool(command, start.args);
   refuseUnknown(start.args);
   const line = parseDropIn(start.args);
-  if (line.help || start.args.length === 0) return await runNamed({ args: ['--help'], caller: null });
-  if (line.version) return await runNamed({ args: ['--version'], caller: null });
+  if (line.help || start.args.length === 0) return await runNamed({ args: ['--help'], ready: null });
+  if (line.version) return await runNamed({ args: ['--version'], ready: null });
   const [source, mountpoint] = sourceAndMountpoint(line.positionals);
   return await runMount({ ...line, source, mountpoint }, start);
 }
@@ -55,16 +55,16 @@ function isStuck(): never {
 }
 
 async function main(): Promise<never> {
-  const caller = Caller.find();
+  const ready = ReadyPipe.find();
   let code = FAILED;
   process.once('beforeExit', isStuck);
   try {
-    code = await run({ args: passedArguments() ?? argumentBytes(), caller });
+    code = await run({ args: passedArguments() ?? argumentBytes(), ready });
   } catch (error) {
     printError(error);
     if (error instanceof UsageError) code = NOT_UNDERSTOOD;
   }
-  caller?.tell(code);
+  ready?.report(code);
   process.exit(code);
 }
 

@@ -1,6 +1,6 @@
 /** Mounting from the command line: in the foreground, here in the background, or by a process started for it. */
 import { splitOptions } from '../overlay/option-text.js';
-import { type Caller, startServer } from './daemon.js';
+import { type ReadyPipe, startServer } from './daemon.js';
 import { UsageError } from './usage-error.js';
 
 /** A mount as the command line asks for it; text is latin1, one char a byte. */
@@ -19,8 +19,8 @@ export interface MountCommand {
 export interface Start {
   /** The whole command line. */
   readonly args: readonly string[];
-  /** Who waits for the mount to answer; null: nobody. */
-  readonly caller: Caller | null;
+  /** Where the exit code is reported once the mount answers; null: nobody waits. */
+  readonly ready: ReadyPipe | null;
 }
 
 /** Whether a word stands among the options: a name with a comma, as in `lowerdir=/a\,debug`, is none. */
@@ -37,9 +37,9 @@ export async function runMount(command: MountCommand, start: Start): Promise<num
   }
   const debug = command.debug || hasWord(command, 'debug');
   const foreground = command.foreground || debug; // as libfuse does
-  if (!foreground && start.caller === null) return await startServer(start.args);
+  if (!foreground && start.ready === null) return await startServer(start.args);
   const { serve } = await import('./serve.js');
-  return await serve({ ...command, debug, caller: foreground ? null : start.caller });
+  return await serve({ ...command, debug, ready: foreground ? null : start.ready });
 }
 
 /** Arguments of the drop-in form: `[source] mountpoint`. */

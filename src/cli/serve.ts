@@ -9,8 +9,8 @@ import { startMount } from '../session/start-mount.js';
 import { ENOENT, exitNow } from '../sys/index.js';
 import { reasonOf } from '../tools/text.js';
 import type { Log } from '../vfs/log.js';
-import type { Caller } from './daemon.js';
-import { leaveCaller } from './leave-caller.js';
+import type { ReadyPipe } from './daemon.js';
+import { daemonize } from './daemonize.js';
 import { printWarning } from './print.js';
 import type { MountCommand } from './run-mount.js';
 import { UsageError } from './usage-error.js';
@@ -18,7 +18,7 @@ import { UsageError } from './usage-error.js';
 /** A mount to serve in this process. */
 export interface ServeRequest extends MountCommand {
   /** null: stay in the foreground. */
-  readonly caller: Caller | null;
+  readonly ready: ReadyPipe | null;
 }
 
 const STDERR = 2;
@@ -38,7 +38,7 @@ function logLevel(request: ServeRequest): LogLevel {
 function logTarget(request: ServeRequest): LogTarget {
   const level = logLevel(request);
   if (request.logFile === null)
-    return request.caller === null ? { fd: STDERR, level, format: 'text' } : NO_LOG;
+    return request.ready === null ? { fd: STDERR, level, format: 'text' } : NO_LOG;
   try {
     const fd = openSync(Buffer.from(request.logFile, 'latin1'), 'a', 0o640);
     return { fd, level, format: 'json' };
@@ -123,19 +123,19 @@ export async function serve(request: ServeRequest): Promise<number> {
   const target = logTarget(request);
   const log = openLog(target);
   const signals = new Signals(log);
-  const nowhere = openSync('/dev/null', 'r+'); // now: the mount may cover it
+  const devNull = openSync('/dev/null', 'r+'); // now: the mount may cover it
   const options = [...environmentOptions(), ...request.options];
   const mount = await startMount(planMount({ ...request, options }, target), new MainSession());
   surviveBugs(log);
   signals.mounted(mount);
   for (const warning of mount.warnings) {
     log.warn({}, warning);
-    if (request.caller !== null) printWarning(warning);
+    if (request.ready !== null) printWarning(warning);
   }
   log.info({ mountpoint: mount.mountpoint }, 'mounted');
-  if (request.caller !== null) {
-    leaveCaller(request.caller, nowhere);
-    request.caller.tell(0);
+  if (request.ready !== null) {
+    daemonize(request.ready, devNull);
+    request.ready.report(0);
   }
   setTimeout(() => void keepHeapSmall(), LOADED).unref();
   const end = await mount.closed;

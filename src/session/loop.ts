@@ -11,7 +11,7 @@
  * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
  */
 
-import { FUSE_INIT, OUT_HEADER } from '../fuse/abi.js';
+import { FUSE_INIT, MAX_DATA, OUT_HEADER } from '../fuse/abi.js';
 import { PARKED } from '../fuse/server.js';
 import * as sys from '../sys/index.js';
 import type { Log } from '../vfs/log.js';
@@ -68,7 +68,6 @@ export interface LoopParts {
   readonly jobs: HelperJobs;
   readonly counters: Counters;
   readonly log: Log;
-  readonly maxWrite: number;
   /** Of openKeepAwake(). */
   readonly awakeFd: number;
   /** There is a CPU for the caller beside ours. */
@@ -103,7 +102,7 @@ export class SessionLoop {
 
   constructor(parts: LoopParts) {
     this.#parts = parts;
-    this.#request = Buffer.alloc(parts.maxWrite + REQUEST_OVERHEAD);
+    this.#request = Buffer.alloc(MAX_DATA + REQUEST_OVERHEAD);
     this.#spin = new Spin(parts.hasTwoCpus);
     this.#awake = new KeepAwake(parts.awakeFd);
     this.#poller = new sys.Poller([parts.device.fd, parts.jobs.wake, parts.events.fd]);

@@ -24,7 +24,6 @@ export interface StartMessage {
   readonly opened: OpenedLayers;
   readonly dataMode: DataMode;
   readonly btime: boolean;
-  readonly maxWrite: number;
   /** Of openKeepAwake(). */
   readonly awakeFd: number;
   /** There is a CPU for the caller beside ours. */

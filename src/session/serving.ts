@@ -89,7 +89,6 @@ export class Serving {
       log,
       dataMode: start.dataMode,
       btime: start.btime,
-      maxWrite: start.maxWrite,
       acl: start.options.acl,
       xattrs: start.options.xattrs,
       readOnly: start.options.readOnly,
@@ -100,14 +99,13 @@ export class Serving {
     this.#log = log;
     this.#jobs = jobs;
     const { events, onReady } = host;
-    const { maxWrite, awakeFd, hasTwoCpus } = start;
+    const { awakeFd, hasTwoCpus } = start;
     this.#loop = new SessionLoop({
       device,
       handler,
       jobs,
       counters,
       log,
-      maxWrite,
       awakeFd,
       hasTwoCpus,
       events,

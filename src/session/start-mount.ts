@@ -20,9 +20,6 @@ import type { MountPlan } from './plan.js';
 import { setPropagation } from './propagation.js';
 import type { MountSession } from './protocol.js';
 
-/** The largest WRITE that we take: what the kernel sends at most. */
-const MAX_WRITE = 1 << 20;
-
 function attachPlan(plan: MountPlan, target: string, moreFlags: number): Promise<Attachment> {
   const { kernel, overlay } = plan;
   const readOnly = overlay.readOnly || overlay.upperdir === null;
@@ -87,7 +84,6 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
     opened,
     dataMode: plan.kernel.data === 'passthrough' ? 'passthrough' : 'cached',
     btime: plan.kernel.btime,
-    maxWrite: MAX_WRITE,
     awakeFd,
     hasTwoCpus,
     log: plan.log,

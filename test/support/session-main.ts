@@ -8,8 +8,8 @@ import { openLog } from '../../src/session/log.js';
 import { MainSession } from '../../src/session/main-session.js';
 import { parseMountOptions } from '../../src/session/mount-options.js';
 import type { MountPlan } from '../../src/session/plan.js';
-import { Session } from '../../src/session/session.js';
 import { startMount } from '../../src/session/start-mount.js';
+import { ThreadSession } from '../../src/session/thread-session.js';
 import { createOverlay } from './session-fs.js';
 
 const words = (process.argv[3] ?? '').split(',').filter((word) => word !== '');
@@ -27,7 +27,7 @@ const plan: MountPlan = {
 
 const session =
   process.env['PLYFS_TEST_ONE_THREAD'] === undefined
-    ? new Session(new URL('./session-fs.js', import.meta.url).href)
+    ? new ThreadSession(new URL('./session-fs.js', import.meta.url).href)
     : new MainSession(createOverlay);
 const log = openLog(plan.log);
 try {

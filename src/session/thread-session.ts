@@ -20,7 +20,7 @@ const YOUNG_GENERATION_MB = 6;
  * its code while the main thread opens layers and mounts, and started once with {@link start}. It can't be terminated
  * while it sleeps in poll(2): it ends with the mount.
  */
-export class Session implements MountSession {
+export class ThreadSession implements MountSession {
   readonly #worker: Worker;
   readonly #counters = new Counters();
   readonly #ready = waiting<void>();
@@ -30,7 +30,7 @@ export class Session implements MountSession {
   /** Starts the thread; `filesystem` is the URL of a module with a `createOverlay` (tests), null: the overlay. */
   constructor(filesystem: string | null = null) {
     const workerData: SessionData = { filesystem, counters: this.#counters.shared };
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), {
+    this.#worker = new Worker(new URL('./thread-main.js', import.meta.url), {
       workerData,
       name: 'plyfs-session',
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
