@@ -2,12 +2,11 @@
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { Caller, SetAttr } from '../vfs/types.js';
-import type { Target } from './copy-attributes.js';
 import { copyUp, settle } from './copy-up.js';
 import { dataFd } from './file.js';
 import type { Inode } from './inode.js';
 import { IMMUTABLE, PROTECTED, refuse } from './inode-flags.js';
-import { locate } from './locate.js';
+import { locate, type RealObject } from './locate.js';
 import type { Owners } from './owners.js';
 import { chmod, chown, setTimes } from './real-attr.js';
 import { clearedMode, mayClear, setClearedMode } from './set-id.js';
@@ -55,7 +54,7 @@ function refuseProtected(ov: Overlay, inode: Inode, change: SetAttr): void {
 }
 
 /** The same where owners are not simply those of the objects. */
-function setOwner(ov: Overlay, owners: Owners, at: Target, change: SetAttr): void {
+function setOwner(ov: Overlay, owners: Owners, at: RealObject, change: SetAttr): void {
   const { mode } = change;
   const uid = change.uid === null ? null : owners.storedUid(change.uid);
   const gid = change.gid === null ? null : owners.storedGid(change.gid);

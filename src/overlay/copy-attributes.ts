@@ -3,27 +3,16 @@ import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Layer } from './config.js';
 import { recordProtection } from './inode-flags.js';
-import { statAt } from './locate.js';
+import { type LayerObject, type RealObject, statAt } from './locate.js';
 import { decodedXattr, encodedXattr, holdsOverride } from './owners.js';
 import { chown } from './real-attr.js';
 import type { Overlay } from './state.js';
-
-/** An object: a descriptor, or a name in a directory's descriptor. */
-export interface Target {
-  readonly fd: number;
-  readonly name: string;
-}
-
-/** An object of a layer. */
-export interface Source extends Target {
-  readonly layer: Layer;
-}
 
 /**
  * Makes owner, xattrs, mode and times of `to` those of `from`, in this order: a change of owner clears set-id bits
  * and capabilities; an ACL changes the mode; and all of them change ctime only.
  */
-export function copyAttributes(ov: Overlay, from: Source, to: Target): void {
+export function copyAttributes(ov: Overlay, from: LayerObject, to: RealObject): void {
   const { probe } = ov;
   must(statAt(from.fd, from.name, probe), 'statx');
   const { attributes, mode: ownMode } = probe;
@@ -45,7 +34,7 @@ export function copyAttributes(ov: Overlay, from: Source, to: Target): void {
   must(to.name === '' ? sys.futimens(to.fd, a, m) : sys.utimensat(to.fd, to.name, a, m), 'utimensat');
 }
 
-function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: Target): void {
+function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: RealObject): void {
   const { uid, gid } = of;
   // It was made by ourselves.
   if (ov.credentials.isSelf(uid, gid)) return;
@@ -58,11 +47,11 @@ function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: Target): v
  * All xattrs but the overlay's own, as ovl_copy_xattr(): only ACLs and security labels must not get lost. E2BIG for an object
  * with more names than the kernel lists.
  */
-function copyXattrs(ov: Overlay, from: Source, to: Target): void {
+function copyXattrs(ov: Overlay, from: LayerObject, to: RealObject): void {
   const names = sys.xattrNames(from.fd, from.name);
   if (names === -sys.EOPNOTSUPP) return;
   if (typeof names === 'number') fail(-names, 'listxattr');
-  for (const name of names as readonly string[]) {
+  for (const name of names) {
     const own = name.startsWith(ov.own.prefix) && !name.startsWith('overlay.', ov.own.prefix.length);
     if (own) continue;
     const target = translated(ov, from.layer, name);

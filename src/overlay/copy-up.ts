@@ -4,12 +4,12 @@
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
-import { copyAttributes, type Target } from './copy-attributes.js';
+import { copyAttributes } from './copy-attributes.js';
 import { dirOf, type Inode, type LowerData, RealDir, type RealFile } from './inode.js';
 import { copiedFlags, giveFlags } from './inode-flags.js';
 import { install } from './install.js';
 import { linkUp, linkUpFirst } from './link-index.js';
-import { locate, locateDir, openData, openTopmost, statAt, statInode } from './locate.js';
+import { locate, locateDir, openData, openTopmost, type RealObject, statAt, statInode } from './locate.js';
 import { markMetacopy, unmarkMetacopy } from './marks.js';
 import {
   abandon,
@@ -69,7 +69,7 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
 }
 
 /** Flags of the directory `from` for the one that is made as `temp`. */
-function copyDirFlags(ov: Overlay, from: Target, temp: string): void {
+function copyDirFlags(ov: Overlay, from: RealObject, temp: string): void {
   const how = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
   let fd = ov.open(from.fd, from.name === '' ? '.' : from.name, how);
   if (fd < 0) return;

@@ -71,22 +71,20 @@ export function write(
   return written;
 }
 
-/** Descriptors of flushes under way, by job: a cached one may be closed meanwhile. */
-const flushing = new Map<number, number>();
-
 /**
  * Flushes a descriptor, which this owns, on a helper: the first call throws Deferred; the session serves the request
  * again when the job is done, and {@link flushed} then ends it.
  */
 function flush(ov: Overlay, kind: SyncJob['kind'], fd: number): never {
   const job = ov.services.jobs.start({ kind, fd });
-  flushing.set(job, fd);
+  ov.flushing.set(job, fd);
   throw new Deferred(job);
 }
 
 /** Whether the request being served waited for a flush, which is over now. Throws FsError when the flush failed. */
 function flushed(ov: Overlay): boolean {
-  const { jobs } = ov.services;
+  const { flushing, services } = ov;
+  const { jobs } = services;
   const fd = flushing.get(jobs.resumed);
   if (fd === undefined) return false;
   flushing.delete(jobs.resumed);

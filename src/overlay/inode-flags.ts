@@ -8,11 +8,10 @@
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
-import type { Target } from './copy-attributes.js';
 import { copyUp } from './copy-up.js';
 import { dataFd } from './file.js';
 import type { Inode } from './inode.js';
-import { locate, openObject, statIfThere } from './locate.js';
+import { locate, openObject, type RealObject, statIfThere } from './locate.js';
 import type { Overlay } from './state.js';
 
 export const IMMUTABLE = 1;
@@ -36,7 +35,7 @@ const flagsRaw = Buffer.alloc(8);
  * which the filesystem is, and so does an overlay on it: only files and directories that answer to FS_IOC_GETFLAGS have flags
  * of their own. Nothing else can be asked, and chattr does not give it any.
  */
-function lowerBits(ov: Overlay, stat: Pick<sys.Stat, 'attributes' | 'mode'>, at: Target): number {
+function lowerBits(ov: Overlay, stat: Pick<sys.Stat, 'attributes' | 'mode'>, at: RealObject): number {
   const bits = fromAttributes(stat.attributes);
   if (bits === 0) return 0;
   const type = stat.mode & sys.S_IFMT;
@@ -83,9 +82,9 @@ function letters(bits: number): Buffer {
 /** Copy-up: the flags of `from`, whose attributes are `stat`, are recorded on its copy (ovl_copy_fileattr()). */
 export function recordProtection(
   ov: Overlay,
-  from: Target,
+  from: RealObject,
   stat: Pick<sys.Stat, 'attributes' | 'mode'>,
-  to: Target,
+  to: RealObject,
 ): void {
   const bits = lowerBits(ov, stat, from);
   if (bits === 0) return;

@@ -73,7 +73,7 @@ export function attachLower(ov: Overlay, inode: Inode, where: RealDir, name: str
   if (typeof handle === 'number') fail(-handle, 'index name');
   const entry: LinkEntry = {
     key: lowerKey(where.layer, stat),
-    name: entryName(where.layer, handle as sys.FileHandle),
+    name: entryName(where.layer, handle),
     lowerNlink: stat.nlink,
     nlink: stat.nlink,
   };

@@ -6,6 +6,22 @@ import type { Layer } from './config.js';
 import { type Inode, isMerge, type LowerData, type RealDir } from './inode.js';
 import type { Overlay } from './state.js';
 
+/** A real object: `name` in the directory `fd`, or with "" the object of `fd` itself. `fd` may be O_PATH. */
+export interface RealObject {
+  readonly fd: number;
+  readonly name: string;
+}
+
+/** A real object, and the layer that it is on. */
+export interface LayerObject extends RealObject {
+  readonly layer: Layer;
+}
+
+/** "Not there" is exactly this (ovl_lookup_single()); any other failure is one. */
+export function isAbsent(rc: number): boolean {
+  return rc === -sys.ENOENT || rc === -sys.ENAMETOOLONG;
+}
+
 /** Stores in `ov.atFd` and `ov.atName` where the topmost real object of `inode` is. */
 export function locate(ov: Overlay, inode: Inode): void {
   if (inode.orphan >= 0) {
@@ -120,7 +136,7 @@ export function fillEntry(ov: Overlay, inode: Inode, out: Entry): void {
 const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 
 /** Opens a located object for reading, "" being the descriptor itself. Returns a descriptor, which the caller owns, or -errno. */
-export function openObject(ov: Overlay, at: { readonly fd: number; readonly name: string }): number {
+export function openObject(ov: Overlay, at: RealObject): number {
   return openAt(ov, at.fd, at.name, sys.O_RDONLY);
 }
 

@@ -7,7 +7,7 @@ import { collectBelow, fixOrigin, setDirIno } from './dir-parts.js';
 import { DirState, Inode, isMerge, RealDir } from './inode.js';
 import { attachLower, knownLink } from './link-index.js';
 import { isVisible, type Listing, type NameInfo, sourceOf } from './listing.js';
-import { statIfThere, statInode } from './locate.js';
+import { isAbsent, statIfThere, statInode } from './locate.js';
 import { isImpure, readMarks } from './marks.js';
 import { listingOf } from './merge.js';
 import { findMetacopyData, looksHollow, mayBeMetacopy } from './metacopy.js';
@@ -128,11 +128,6 @@ function findMerged(
   const below: RealDir[] = [];
   for (const source of listing.below(name)) below.push(listing.sources[source]!);
   return makeInode(ov, parent, name, real, below);
-}
-
-/** "Not there" is exactly this (as ovl_lookup_single()); any other failure is one. */
-export function isAbsent(rc: number): boolean {
-  return rc === -sys.ENOENT || rc === -sys.ENAMETOOLONG;
 }
 
 /** `where` holds the topmost object, whose attributes are in `ov.stat`; `below` may hold directories to merge. */

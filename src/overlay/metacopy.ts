@@ -1,8 +1,8 @@
 /** Metacopies: objects that hold the metadata of a file whose data is on a layer below. */
 import * as sys from '../sys/index.js';
-import { FsError, fail, must } from '../vfs/errors.js';
+import { fail, must } from '../vfs/errors.js';
 import { dirOf, type Inode, RealDir, type RealFile } from './inode.js';
-import { isAbsent } from './lookup.js';
+import { isAbsent } from './locate.js';
 import { readMarks, readOrigin } from './marks.js';
 import { decodeOrigin } from './origin.js';
 import { checkComponent, leafOf, type Route, reroute, splitRedirect, walk } from './redirect.js';
@@ -65,7 +65,7 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
     const next: RealFile | null = search.route.absolute
       ? belowRoot(ov, at, search, first !== null || !where.isUpper)
       : belowParent(ov, inode, at, search.route.components[0]!);
-    if (next === null) throw new FsError(sys.EIO, 'metacopy data');
+    if (next === null) fail(sys.EIO, 'metacopy data');
     if (first === null && where.isUpper) verifyOrigin(ov, top, next);
     first ??= next;
     at = next;

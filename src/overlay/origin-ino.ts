@@ -4,9 +4,9 @@ import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import { claim } from './claims.js';
 import type { Layer } from './config.js';
-import type { Target } from './copy-attributes.js';
 import type { Inode } from './inode.js';
 import { attachUpper } from './link-index.js';
+import type { RealObject } from './locate.js';
 import { HOLDS_NO_MARK, readOrigin } from './marks.js';
 import { decodeOrigin, encodeOrigin, type Origin } from './origin.js';
 import type { Overlay } from './state.js';
@@ -86,7 +86,7 @@ function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
  * has no handles, or refuses the xattr, leaves the origin unknown: that costs a constant st_ino after a remount. Returns 0 or
  * -errno: where there is only no room for it there must be no copy, for in the index none may be without an origin.
  */
-export function writeOrigin(ov: Overlay, from: Target, layer: Layer, to: Target): number {
+export function writeOrigin(ov: Overlay, from: RealObject, layer: Layer, to: RealObject): number {
   if (!ov.opened.features.xattr || ov.mountPoints?.isStandIn(layer)) return 0;
   const handle = ov.opened.features.handles ? sys.nameToHandle(from.fd, from.name) : -sys.EOPNOTSUPP;
   const blob = typeof handle === 'number' ? Buffer.alloc(0) : encodeOrigin(layer.uuid, handle, false);

@@ -25,7 +25,7 @@ import {
 } from '../vfs/types.js';
 import { setattr } from './attr.js';
 import type { OpenedLayers, OverlayServices } from './config.js';
-import { type Created, createAt, tmpfile } from './create.js';
+import { type Created, type Creation, createAt, tmpfile } from './create.js';
 import * as file from './file.js';
 import { dirOf, type Inode } from './inode.js';
 import { ioctl } from './inode-flags.js';
@@ -117,13 +117,7 @@ class OverlayFileSystem implements FileSystem {
     this.#create(parent, name, caller, { type: sys.S_IFLNK, mode: 0o777, make }, out);
   }
 
-  #create(
-    parent: NodeId,
-    name: Name,
-    caller: Caller,
-    what: Parameters<typeof createAt>[4],
-    out: Entry,
-  ): Created {
+  #create(parent: NodeId, name: Name, caller: Caller, what: Creation, out: Entry): Created {
     const created = createAt(this.#ov, this.#ov.directory(parent), name, caller, what);
     fillEntry(this.#ov, created.inode, out);
     return created;

@@ -14,9 +14,8 @@ import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { Attr, Caller } from '../vfs/types.js';
 import type { Layer, OpenedLayers, OverlayOptions } from './config.js';
-import type { Target } from './copy-attributes.js';
 import type { Inode, RealDir } from './inode.js';
-import { layerOf, locate, statAt } from './locate.js';
+import { layerOf, locate, type RealObject, statAt } from './locate.js';
 import { OVERRIDE_CONTAINERS, parseOverride } from './override-stat.js';
 import { chmod } from './real-attr.js';
 import type { Overlay } from './state.js';
@@ -136,7 +135,7 @@ export class Owners {
   }
 
   /** Replaces the real owner and mode in `out` by what the object's xattr says. */
-  applyOverride(ov: Overlay, layer: Layer, at: Target, out: Ownership): ReturnType<typeof parseOverride> {
+  applyOverride(ov: Overlay, layer: Layer, at: RealObject, out: Ownership): ReturnType<typeof parseOverride> {
     if (layer.override === null || !holdsOverride(out.mode)) return null;
     const length = sys.getxattr(at.fd, at.name, layer.override, ov.scratch, 64);
     // What makes no sense is as good as nothing.
@@ -165,7 +164,7 @@ export class Owners {
   }
 
   /** Writes owner and mode of an upper object, and gives it a real mode with which we can use it. */
-  record(at: Target, owner: Ownership): void {
+  record(at: RealObject, owner: Ownership): void {
     const text = Buffer.from(`${owner.uid}:${owner.gid}:${(owner.mode & 0o7777).toString(8)}`, 'latin1');
     must(sys.setxattr(at.fd, at.name, this.written!, text, text.length), 'set owner');
     const real = (owner.mode & 0o777) | REAL_MODE;
@@ -176,7 +175,7 @@ export class Owners {
    * Owner and mode of an object that `caller` has just made with `mode` in the upper directory `parent`, where they
    * are written to an xattr.
    */
-  recordNew(ov: Overlay, at: Target, parent: RealDir, caller: Caller, mode: number): void {
+  recordNew(ov: Overlay, at: RealObject, parent: RealDir, caller: Caller, mode: number): void {
     if (this.written === null || !holdsOverride(mode)) return;
     const dirfd = ov.dirs.fd(parent);
     must(sys.fstatx(dirfd, ov.probe), 'statx');
@@ -195,7 +194,7 @@ export class Owners {
    * Changes owner or mode of a located upper object in its xattr. False: this object has its own, to be changed by the
    * usual calls.
    */
-  change(ov: Overlay, at: Target, edit: (owner: Ownership) => void): boolean {
+  change(ov: Overlay, at: RealObject, edit: (owner: Ownership) => void): boolean {
     if (this.written === null) return false;
     must(statAt(at.fd, at.name, ov.probe), 'statx');
     const { uid, gid, mode } = ov.probe;

@@ -53,8 +53,8 @@ export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'i
   if ((flags & sys.RENAME_EXCHANGE) !== 0) {
     if (target === null) fail(sys.ENOENT, 'exchange');
     checkRedirectable(ov, inode);
-    checkRedirectable(ov, target!);
-    exchange(ov, source, { ...to, inode: target! });
+    checkRedirectable(ov, target);
+    exchange(ov, source, { ...to, inode: target });
     return;
   }
   if (target !== null) {

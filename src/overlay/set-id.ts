@@ -5,9 +5,8 @@
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import { Attr, type Caller } from '../vfs/types.js';
-import type { Target } from './copy-attributes.js';
 import type { Inode } from './inode.js';
-import { fillAttr, statAt, statInode } from './locate.js';
+import { fillAttr, type RealObject, statAt, statInode } from './locate.js';
 import type { Ownership } from './owners.js';
 import { chmod } from './real-attr.js';
 import type { Overlay } from './state.js';
@@ -27,7 +26,7 @@ function dropped(mode: number, group: number, caller: Caller): number {
 }
 
 /** Mode of a located upper object without the bits that go; null when none does. */
-export function clearedMode(ov: Overlay, at: Target, caller: Caller): number | null {
+export function clearedMode(ov: Overlay, at: RealObject, caller: Caller): number | null {
   const { probe, owners } = ov;
   if (statAt(at.fd, at.name, probe) < 0) return null;
   const owner: Ownership = owners === null ? probe : { uid: 0, gid: probe.gid, mode: probe.mode };
@@ -40,7 +39,7 @@ export function clearedMode(ov: Overlay, at: Target, caller: Caller): number | n
 }
 
 /** Gives a located upper object the mode that {@link clearedMode} told. */
-export function setClearedMode(ov: Overlay, at: Target, mode: number): void {
+export function setClearedMode(ov: Overlay, at: RealObject, mode: number): void {
   const recorded = ov.owners?.change(ov, at, (owner) => {
     owner.mode = mode;
   });
@@ -48,7 +47,7 @@ export function setClearedMode(ov: Overlay, at: Target, mode: number): void {
 }
 
 /** Clears the bits that go when `caller` has written. Capabilities go by themselves. */
-export function killSuidGid(ov: Overlay, at: Target, caller: Caller): void {
+export function killSuidGid(ov: Overlay, at: RealObject, caller: Caller): void {
   const mode = clearedMode(ov, at, caller);
   if (mode !== null) setClearedMode(ov, at, mode);
 }

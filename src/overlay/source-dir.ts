@@ -101,18 +101,18 @@ export function cannotUse(dir: { option: DirOption; path: string }, rc: number):
 
 /** Looks at directories, remembering the filesystems that they are on. */
 export class SourceDirs {
-  private readonly filesystems: Filesystem[] = [];
+  readonly #filesystems: Filesystem[] = [];
   /** Try paths without following symlinks first: then no path need be asked back. Off once one was a symlink. */
-  private expectPlain = true;
+  #expectPlain = true;
 
   /** Throws a {@link UserError} when `path` is not a directory that may be read. Symlinks in it are followed. */
   look(option: DirOption, path: string): SourceDir {
     const dir = { option, path };
     let fd = -ELOOP;
-    if (this.expectPlain && isNormal(path)) fd = openat2(AT_FDCWD, path, FLAGS, RESOLVE_NO_SYMLINKS);
+    if (this.#expectPlain && isNormal(path)) fd = openat2(AT_FDCWD, path, FLAGS, RESOLVE_NO_SYMLINKS);
     const plain = fd >= 0;
     if (!plain) {
-      this.expectPlain = false;
+      this.#expectPlain = false;
       fd = openat(AT_FDCWD, path, FLAGS);
     }
     if (fd < 0) throw cannotUse(dir, fd);
@@ -120,7 +120,7 @@ export class SourceDirs {
       const rc = fstatx(fd, stat);
       if (rc < 0) throw cannotUse(dir, rc);
       const { devMajor, devMinor, inoLo, inoHi, mntId } = stat;
-      const fs = this.filesystemOf(fd, devMajor, devMinor);
+      const fs = this.#filesystemOf(fd, devMajor, devMinor);
       const canonical = plain ? path : canonicalPath(fd, dir);
       return { option, path, canonical, fs, inoLo, inoHi, mntId };
     } finally {
@@ -128,8 +128,8 @@ export class SourceDirs {
     }
   }
 
-  private filesystemOf(fd: number, devMajor: number, devMinor: number): Filesystem {
-    for (const fs of this.filesystems) {
+  #filesystemOf(fd: number, devMajor: number, devMinor: number): Filesystem {
+    for (const fs of this.#filesystems) {
       if (fs.devMajor === devMajor && fs.devMinor === devMinor) return fs;
     }
     const uuid = Buffer.alloc(16);
@@ -142,7 +142,7 @@ export class SourceDirs {
     // FILEID_INO32_GEN as generic_encode_ino32_fh() makes it; tmpfs has the same type with 12 bytes of its own.
     else if (handle.type === 1 && handle.bytes.length === 8) handles = 'ino32';
     const fs: Filesystem = { devMajor, devMinor, uuid: known ? uuid : null, subvolume, handles };
-    this.filesystems.push(fs);
+    this.#filesystems.push(fs);
     return fs;
   }
 }

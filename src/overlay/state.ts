@@ -60,6 +60,8 @@ export class Overlay {
   readonly claims = new Map<string, Inode>();
   readonly writeback = new Writeback();
   readonly writeOuts = new WriteOuts();
+  /** Descriptors of flushes under way, by job: one of the cached descriptors may be closed meanwhile. */
+  readonly flushing = new Map<number, number>();
   /** See cache-counts.ts. */
   readonly counts: Float64Array;
   /** Upper holds `.wh.` files, or is going to. */
