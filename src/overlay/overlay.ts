@@ -28,7 +28,7 @@ import type { OpenedLayers, OverlayServices } from './config.js';
 import { type Created, type Creation, createAt, tmpfile } from './create.js';
 import * as file from './file.js';
 import { dirOf, type Inode } from './inode.js';
-import { ioctl } from './inode-flags.js';
+import { ioctl } from './ioctl.js';
 import { link } from './link.js';
 import { fillAttr, fillEntry, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
