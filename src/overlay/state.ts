@@ -9,6 +9,7 @@ import type { Layer, OpenedLayers, OverlayOptions, OverlayServices } from './con
 import { copyFlushOf, WriteOuts } from './copy-flush.js';
 import { Credentials } from './credentials.js';
 import { descriptorBudget } from './descriptor-budget.js';
+import { DirFds, FileFds } from './fd-cache.js';
 import { InoMap } from './ino.js';
 import type { Inode } from './inode.js';
 import { Listings } from './listings.js';
@@ -16,7 +17,6 @@ import { MountPoints } from './mount-points.js';
 import { OpenFiles } from './open-files.js';
 import { OwnXattrs } from './own-xattrs.js';
 import { type Owners, ownersOf } from './owners.js';
-import { DirFds, FileFds } from './real.js';
 import { Walkers } from './walkers.js';
 import { Writeback } from './writeback.js';
 

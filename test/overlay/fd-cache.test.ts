@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { it } from 'node:test';
 import { CACHE_COUNTS } from '../../src/overlay/cache-counts.js';
 import type { Layer } from '../../src/overlay/config.js';
+import { DirFds } from '../../src/overlay/fd-cache.js';
 import { RealDir } from '../../src/overlay/inode.js';
-import { DirFds } from '../../src/overlay/real.js';
 import * as sys from '../../src/sys/index.js';
 import { Scratch } from '../support/scratch.js';
 

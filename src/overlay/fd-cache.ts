@@ -1,4 +1,4 @@
-/** Descriptors of real directories and files, bounded by LRU. */
+/** Caches of open descriptors: of real directories, and of the data of files. Bounded, least recently used first out. */
 import { LRUCache } from 'lru-cache';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
