@@ -9,7 +9,7 @@ import type { Log } from '../vfs/log.js';
 import type { Notifier } from '../vfs/notify.js';
 import type { DataMode } from '../vfs/types.js';
 
-/** Options with the kernel's names and meanings; see options.ts for the table that parses and prints them. */
+/** Options with the kernel's names and meanings; see option-table.ts for the table that parses and prints them. */
 export interface OverlayOptions {
   /** Lower directories, top first, as given by the user (latin1 bytes). */
   readonly lowerdir: readonly string[];
@@ -20,7 +20,7 @@ export interface OverlayOptions {
   readonly readOnly: boolean;
   /** When access times are set on upper: MOUNT_ATTR_*ATIME, as on the mount itself; 0 is relatime. */
   readonly accessTimes: number;
-  /** `off` in an option means `follow` or `nofollow`, as for the kernel; see options.ts. */
+  /** `off` in an option means `follow` or `nofollow`, as for the kernel; see option-table.ts. */
   readonly redirectDir: 'on' | 'follow' | 'nofollow';
   readonly metacopy: boolean;
   readonly index: boolean;

@@ -54,7 +54,7 @@ export function originFilesystems(sources: Sources, options: OverlayOptions): Se
 /**
  * Bits above inode numbers that carry the filesystem's number. As ovl_fill_super() and ovl_get_layers(): 32 when every
  * filesystem is known to have 32-bit inode numbers, else as few as the count needs. Unlike there, xino=auto stays on
- * where a filesystem has no uuid: see DEFAULTS in options.ts.
+ * where a filesystem has no uuid: see DEFAULTS in option-table.ts.
  */
 export function xinoBits(sources: Sources, xino: OverlayOptions['xino']): number {
   const merged = [sources.upper, ...sources.lowers].filter((dir) => dir !== null && dir.option !== 'datadir');

@@ -8,7 +8,7 @@ import { locate, statInode } from '../overlay/locate.js';
 import { find, forget, makeRoot } from '../overlay/lookup.js';
 import { readOrigin } from '../overlay/marks.js';
 import { listingOf } from '../overlay/merge.js';
-import { DEFAULTS } from '../overlay/options.js';
+import { DEFAULTS } from '../overlay/option-table.js';
 import { decodeOrigin } from '../overlay/origin.js';
 import { Overlay } from '../overlay/state.js';
 import { UserError } from '../overlay/user-error.js';

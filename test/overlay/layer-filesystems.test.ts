@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OverlayOptions } from '../../src/overlay/config.js';
 import { numberFilesystems, originFilesystems, xinoBits } from '../../src/overlay/layer-filesystems.js';
-import { DEFAULTS } from '../../src/overlay/options.js';
+import { DEFAULTS } from '../../src/overlay/option-table.js';
 import type { DirOption, Filesystem, SourceDir } from '../../src/overlay/source-dir.js';
 
 let minors = 0;

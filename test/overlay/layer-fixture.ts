@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { OpenedLayers, OverlayOptions } from '../../src/overlay/config.js';
 import { closeLayers, openLayers } from '../../src/overlay/layers.js';
-import { DEFAULTS } from '../../src/overlay/options.js';
+import { DEFAULTS } from '../../src/overlay/option-table.js';
 
 export const isRoot = process.getuid?.() === 0;
 

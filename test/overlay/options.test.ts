@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { OverlayOptions } from '../../src/overlay/config.js';
+import { DEFAULTS } from '../../src/overlay/option-table.js';
 import { escapeValue } from '../../src/overlay/option-text.js';
-import { DEFAULTS, parseOptions, printOptions } from '../../src/overlay/options.js';
+import { parseOptions, printOptions } from '../../src/overlay/options.js';
 import { UserError } from '../../src/overlay/user-error.js';
 
 const U = 'upperdir=/u,workdir=/w';
