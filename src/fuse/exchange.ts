@@ -24,13 +24,13 @@ export interface OpRow {
   /** False: the kernel takes no reply. */
   readonly replies?: false;
   /** What a successful reply hands over. */
-  readonly gives?: Gift;
+  readonly grants?: Grant;
   /** Arguments for the trace. */
   readonly show?: (r: Request) => string;
 }
 
 /** Something that the kernel owns once it has the reply: a lookup count, an open handle. */
-export interface Gift {
+export interface Grant {
   /** Takes it back when the reply could not be delivered. */
   readonly undo: (x: Exchange) => void;
   /** Names it in the trace. */

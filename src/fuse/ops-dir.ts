@@ -1,16 +1,16 @@
 /** Rows of the op table for open directories. */
 import { EINVAL, ENOSYS } from '../sys/errno.js';
 import * as abi from './abi.js';
-import type { Exchange, Gift, OpRow } from './exchange.js';
+import type { Exchange, Grant, OpRow } from './exchange.js';
 import { showRange } from './trace.js';
 
-const DIRECTORY: Gift = {
+const DIRECTORY: Grant = {
   undo: (x) => x.fs.releasedir(x.request.node, x.open.fh),
   show: (x) => `fh ${x.open.fh}`,
 };
 
 /** All entries of a READDIRPLUS: one lookup for each that has a nodeid. */
-const ENTRIES: Gift = {
+const ENTRIES: Grant = {
   undo: (x) => x.dirents.abandon(),
   show: (x) => `${x.dirents.count} entries`,
 };
@@ -44,7 +44,7 @@ function fsyncdir(x: Exchange): number {
 
 export const dirOps: readonly OpRow[] = [
   // Valid replies: open, errno. ENOSYS: opens need no message, and the kernel may cache listings.
-  { code: 27, name: 'OPENDIR', args: 8, handle: opendir, gives: DIRECTORY },
+  { code: 27, name: 'OPENDIR', args: 8, handle: opendir, grants: DIRECTORY },
   // Valid replies: dirents (empty: the end), errno.
   { code: 28, name: 'READDIR', args: 40, handle: (x) => readdir(x, false), show: showRange },
   // Valid replies: direntplus records, errno.
@@ -53,7 +53,7 @@ export const dirOps: readonly OpRow[] = [
     name: 'READDIRPLUS',
     args: 40,
     handle: (x) => readdir(x, true),
-    gives: ENTRIES,
+    grants: ENTRIES,
     show: showRange,
   },
   // Valid replies: empty, errno.

@@ -2,7 +2,7 @@
 import { EINVAL, EIO, ENOSYS, ENOTTY, ENXIO } from '../sys/errno.js';
 import { type NodeId, SetAttr } from '../vfs/types.js';
 import * as abi from './abi.js';
-import type { Exchange, Gift, OpRow } from './exchange.js';
+import type { Exchange, Grant, OpRow } from './exchange.js';
 import { ENTRY } from './ops-names.js';
 import { Malformed, type Request } from './request.js';
 import { quote, showRange } from './trace.js';
@@ -19,12 +19,12 @@ function openOut(x: Exchange, offset: number, node: NodeId): number {
   return x.reply.openOut(offset, open.fh, flags, 0);
 }
 
-const HANDLE: Gift = {
+const HANDLE: Grant = {
   undo: (x) => x.release(x.request.node, x.open.fh),
   show: (x) => `fh ${x.open.fh}`,
 };
 
-const ENTRY_AND_HANDLE: Gift = {
+const ENTRY_AND_HANDLE: Grant = {
   undo: (x) => {
     x.release(x.entry.node, x.open.fh);
     ENTRY.undo(x);
@@ -169,7 +169,7 @@ export const fileOps: readonly OpRow[] = [
     name: 'OPEN',
     args: 8,
     handle: open,
-    gives: HANDLE,
+    grants: HANDLE,
     show: (r) => `flags 0${r.u32(0).toString(8)}`,
   },
   // Valid replies: entry and open, errno.
@@ -178,7 +178,7 @@ export const fileOps: readonly OpRow[] = [
     name: 'CREATE',
     args: 16 + 2,
     handle: create,
-    gives: ENTRY_AND_HANDLE,
+    grants: ENTRY_AND_HANDLE,
     show: (r) => `${quote(r.name(16))} flags 0${r.u32(0).toString(8)} mode 0${r.u32(4).toString(8)}`,
   },
   // Valid replies: entry and open, errno. Since Linux 6.2.
@@ -187,7 +187,7 @@ export const fileOps: readonly OpRow[] = [
     name: 'TMPFILE',
     args: 16,
     handle: tmpfile,
-    gives: ENTRY_AND_HANDLE,
+    grants: ENTRY_AND_HANDLE,
     show: (r) => `flags 0${r.u32(0).toString(8)} mode 0${r.u32(4).toString(8)}`,
   },
   // Valid replies: data (short only at the end of the file), errno.

@@ -1,12 +1,12 @@
 /** Rows of the op table that deal with names and nodes. */
 import { majorOf, minorOf } from '../sys/device-number.js';
 import { FUSE_BATCH_FORGET, FUSE_FORGET } from './abi.js';
-import type { Exchange, Gift, OpRow } from './exchange.js';
+import type { Exchange, Grant, OpRow } from './exchange.js';
 import { Malformed, type Request } from './request.js';
 import { quote } from './trace.js';
 
 /** The reply holds a struct fuse_entry_out at its start: one lookup of its node. */
-export const ENTRY: Gift = {
+export const ENTRY: Grant = {
   undo: (x) => {
     const node = x.reply.nodeAt(0);
     if (node !== 0) x.fs.forget(node, 1);
@@ -80,7 +80,7 @@ function readlink(x: Exchange): number {
 
 export const nameOps: readonly OpRow[] = [
   // Valid replies: entry (nodeid 0: negative), errno.
-  { code: 1, name: 'LOOKUP', args: 2, handle: lookup, gives: ENTRY, show: showName },
+  { code: 1, name: 'LOOKUP', args: 2, handle: lookup, grants: ENTRY, show: showName },
   // No reply.
   {
     code: FUSE_FORGET,
@@ -105,13 +105,13 @@ export const nameOps: readonly OpRow[] = [
   // Valid replies: target without NUL, errno.
   { code: 5, name: 'READLINK', args: 0, handle: readlink },
   // Valid replies: entry, errno.
-  { code: 6, name: 'SYMLINK', args: 4, handle: symlink, gives: ENTRY, show: showName },
+  { code: 6, name: 'SYMLINK', args: 4, handle: symlink, grants: ENTRY, show: showName },
   {
     code: 8,
     name: 'MKNOD',
     args: 16 + 2,
     handle: mknod,
-    gives: ENTRY,
+    grants: ENTRY,
     show: (r) => `${quote(r.name(16))} mode 0${r.u32(0).toString(8)}`,
   },
   {
@@ -119,7 +119,7 @@ export const nameOps: readonly OpRow[] = [
     name: 'MKDIR',
     args: 8 + 2,
     handle: mkdir,
-    gives: ENTRY,
+    grants: ENTRY,
     show: (r) => `${quote(r.name(8))} mode 0${r.u32(0).toString(8)}`,
   },
   {
@@ -127,7 +127,7 @@ export const nameOps: readonly OpRow[] = [
     name: 'LINK',
     args: 8 + 2,
     handle: link,
-    gives: ENTRY,
+    grants: ENTRY,
     show: (r) => `node ${r.nodeAt(0)} as ${quote(r.name(8))}`,
   },
   // Valid replies: empty, errno.

@@ -73,7 +73,7 @@ export class Server {
    */
   undoReply(): void {
     if (this.#result < 0) return;
-    this.#row.gives?.undo(this.#x);
+    this.#row.grants?.undo(this.#x);
     this.#result = -EIO;
   }
 

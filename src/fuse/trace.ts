@@ -62,8 +62,8 @@ export function replyLine(row: OpRow, x: Exchange, end: Outcome): string {
     return `${start} ${errnoName(end.result)}${what}, ${took}`;
   }
   if (row.replies === false) return `${start} no reply, ${took}`;
-  const gift = row.gives === undefined ? '' : `${row.gives.show(x)}, `;
-  return `${start} ${gift}${end.result} bytes, ${took}`;
+  const granted = row.grants === undefined ? '' : `${row.grants.show(x)}, `;
+  return `${start} ${granted}${end.result} bytes, ${took}`;
 }
 
 /** The request waits for a job. */
