@@ -6,7 +6,7 @@ import { LOG_LEVELS, type LogLevel, type LogTarget, NO_LOG, openLog, stackOf } f
 import { MainSession } from '../session/main-session.js';
 import { planMount } from '../session/plan.js';
 import { startMount } from '../session/start-mount.js';
-import { ENOENT, exitNow } from '../sys/index.js';
+import { ENOENT, exitNow, isSystemError } from '../sys/index.js';
 import { reasonOf } from '../tools/text.js';
 import type { Log } from '../vfs/log.js';
 import type { ReadyPipe } from './daemon.js';
@@ -43,7 +43,7 @@ function logTarget(request: ServeRequest): LogTarget {
     const fd = openSync(Buffer.from(request.logFile, 'latin1'), 'a', 0o640);
     return { fd, level, format: 'json' };
   } catch (error) {
-    const rc = error instanceof Error && 'errno' in error ? Number(error.errno) : 0;
+    const rc = isSystemError(error) && 'errno' in error ? Number(error.errno) : 0;
     const why = rc === -ENOENT ? 'its directory does not exist' : reasonOf(rc);
     throw new UserError(`can't write the log file '${request.logFile}': ${why}.`);
   }

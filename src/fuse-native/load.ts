@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import type Fuse from 'fuse-native';
+import { isSystemError } from '../sys/errno.js';
 
 export type FuseClass = typeof Fuse;
 
@@ -32,7 +33,7 @@ export async function loadFuse(preload: Preload): Promise<FuseClass | string> {
   try {
     packageFile = createRequire(import.meta.url).resolve('fuse-native/package.json');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
+    if (!isSystemError(error)) throw error;
     return "the transport fuse-native needs the npm package fuse-native: 'npm install fuse-native', or use the transport kernel.";
   }
   if (!preload('libfuse.so.2')) {

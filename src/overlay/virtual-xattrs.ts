@@ -79,7 +79,7 @@ function mayKnowPaths(caller: Caller): boolean {
     );
   } catch (error) {
     // It is not ours to look at, or there is no /proc.
-    if (error instanceof Error && 'code' in error) return false;
+    if (sys.isSystemError(error)) return false;
     throw error;
   }
 }

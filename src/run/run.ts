@@ -16,6 +16,7 @@ import { join, resolve } from 'node:path';
 import { type Mount, mount } from '../mount.js';
 import { workingDirectory } from '../overlay/absolute-path.js';
 import { UserError } from '../overlay/user-error.js';
+import { isSystemError } from '../sys/errno.js';
 import { apply } from '../tools/apply.js';
 import { type Change, type DiffSummary, diff } from '../tools/diff.js';
 import { tried } from '../tools/text.js';
@@ -93,7 +94,7 @@ function scratchDirectory(given: string | undefined): string {
       // Absolute: the sandbox is made from another working directory.
       if (statfsSync(base).type !== OVERLAY_MAGIC) return mkdtempSync(resolve(base, 'plyfs-run-'));
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error)) throw error;
+      if (!isSystemError(error)) throw error;
     }
   }
   throw new UserError(

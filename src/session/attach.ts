@@ -53,7 +53,7 @@ export const FLAG_WORDS: readonly (readonly [number, string])[] = [
 
 /** Code of a failed system call; anything else is thrown on. */
 function codeOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error) return String(error.code);
+  if (sys.isSystemError(error)) return error.code;
   throw error;
 }
 

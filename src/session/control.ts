@@ -11,7 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { rowOf } from '../fuse/optable.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { printOptions } from '../overlay/options.js';
-import { majorOf, minorOf, readMounts, umask } from '../sys/index.js';
+import { isSystemError, majorOf, minorOf, readMounts, umask } from '../sys/index.js';
 import type { Stats as Counts } from './counters.js';
 import { type MountReport, parseReport } from './mount-report.js';
 import { removeStaleSockets } from './stale-sockets.js';
@@ -42,7 +42,7 @@ function statOf(path: string): Stats | null {
   try {
     return lstatSync(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error) return null;
+    if (isSystemError(error)) return null;
     throw error;
   }
 }
@@ -104,7 +104,7 @@ async function openDirectory(path: string, device: string): Promise<FileHandle |
     await directory.close();
     return null;
   } catch (error) {
-    if (error instanceof Error && 'code' in error) return null;
+    if (isSystemError(error)) return null;
     throw error;
   }
 }

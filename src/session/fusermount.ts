@@ -15,7 +15,7 @@ function isExecutable(file: string): boolean {
     accessSync(file, constants.X_OK);
     return true;
   } catch (error) {
-    if (error instanceof Error && 'code' in error) return false;
+    if (sys.isSystemError(error)) return false;
     throw error;
   }
 }

@@ -5,6 +5,7 @@
  */
 import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { isSystemError } from '../sys/errno.js';
 import type { Log } from '../vfs/log.js';
 
 /** Levels from talkative to quiet. */
@@ -56,7 +57,7 @@ export function writeLine(fd: number, text: string): void {
   try {
     writeSync(fd, `${text}\n`);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
+    if (!isSystemError(error)) throw error;
   }
 }
 

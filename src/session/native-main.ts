@@ -77,7 +77,7 @@ function deviceFd(): number {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/fuse';
     } catch (error) {
-      if (error instanceof Error && 'code' in error) return false; // closed meanwhile
+      if (sys.isSystemError(error)) return false; // closed meanwhile
       throw error;
     }
   });

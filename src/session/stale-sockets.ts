@@ -1,6 +1,6 @@
 /** Control sockets whose server was killed: nobody else takes them away. */
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
-import { ECONNREFUSED, probeSocket } from '../sys/index.js';
+import { ECONNREFUSED, isSystemError, probeSocket } from '../sys/index.js';
 
 const NAME = /^(\d+)-(\d+)\.sock$/;
 /** A younger one may be within bind(2), where it refuses connections as well. Milliseconds. */
@@ -22,6 +22,6 @@ export function removeStaleSockets(directory: string): void {
   try {
     for (const name of readdirSync(directory)) if (NAME.test(name)) removeIfDead(`${directory}/${name}`);
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
+    if (!isSystemError(error)) throw error;
   }
 }

@@ -1,5 +1,6 @@
 /** What /proc tells of a thread that waits for our answer. */
 import { readFileSync } from 'node:fs';
+import { isSystemError } from './errno.js';
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 /** A caller that has just sent its request may not be asleep yet: it is looked at again, for at most so many milliseconds. */
@@ -10,7 +11,7 @@ function read(tid: number, file: string): string | null {
     return tid === 0 ? null : readFileSync(`/proc/${tid}/${file}`, 'latin1');
   } catch (error) {
     // It is not ours to look at, or there is no /proc.
-    if (error instanceof Error && 'code' in error) return null;
+    if (isSystemError(error)) return null;
     throw error;
   }
 }

@@ -141,3 +141,8 @@ export function errnoName(code: number): string {
   );
   return names.get(errno) ?? `errno ${errno}`;
 }
+
+/** Whether something thrown is a failed system call of Node's own libraries, such as `node:fs`; anything else is a bug. */
+export function isSystemError(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'code' in error;
+}

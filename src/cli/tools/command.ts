@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { UserError } from '../../overlay/user-error.js';
+import { isSystemError } from '../../sys/errno.js';
 import { UsageError } from '../usage-error.js';
 
 /** Parsed options by their camel-case names; text is latin1, one char a byte. */
@@ -74,7 +75,7 @@ export function print(content: string, fd: 1 | 2 = 1): void {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : null;
+      const code = isSystemError(error) ? error.code : null;
       // The reader has had enough.
       if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return;
       if (code !== 'EAGAIN') throw new UserError(`can't write the output: ${String(code)}.`);

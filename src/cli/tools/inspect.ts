@@ -1,6 +1,7 @@
 /** `plyfs inspect`. */
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { UserError } from '../../overlay/user-error.js';
+import { isSystemError } from '../../sys/errno.js';
 import { type InspectOptions, type InspectResult, inspect, type LayerFinding } from '../../tools/inspect.js';
 import { columns, sizeText, tried } from '../../tools/text.js';
 import { canonical } from '../canonical.js';
@@ -18,7 +19,7 @@ function openBy(path: string): number[] {
       }
     } catch (error) {
       // The process ended, or is not ours to look at.
-      if (!(error instanceof Error && 'code' in error)) throw error;
+      if (!isSystemError(error)) throw error;
     }
   }
   return [...found].sort((a, b) => a - b);

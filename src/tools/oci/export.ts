@@ -111,7 +111,7 @@ export async function exportLayer(options: ExportOptions): Promise<ExportResult>
     };
   } catch (error) {
     file?.discard();
-    if (path === null && error instanceof Error && 'code' in error)
+    if (path === null && sys.isSystemError(error))
       throw new UserError(`can't write the tar: ${String(error.code)}.`);
     return tried('write', path ?? '', () => {
       throw error;
