@@ -14,7 +14,7 @@ export type { LogLevel, LogTarget } from './session/log.js';
 export type { Transport } from './session/mount-options.js';
 export type { EndReason, SessionEnd } from './session/protocol.js';
 
-/** What {@link mount} is asked for. Paths are ordinary strings. */
+/** Options of {@link mount}. Paths are ordinary strings. */
 export interface MountOptions {
   /** An existing directory. */
   readonly mountpoint: string;
@@ -22,7 +22,7 @@ export interface MountOptions {
   readonly lower: readonly string[];
   /** Where changes go; without it the mount is read-only. */
   readonly upper?: string;
-  /** A directory for our use, on the upper's filesystem. Needed with `upper`. */
+  /** A directory for plyfs's own use, on the upper's filesystem. Required with `upper`. */
   readonly work?: string;
   readonly readOnly?: boolean;
   /** How requests travel; default: `kernel`. */
@@ -33,11 +33,11 @@ export interface MountOptions {
   readonly options?: readonly string[];
   /** Where the log goes; default: nowhere. */
   readonly log?: LogTarget;
-  /** One line per request in the log. */
+  /** Log one line per request and one per reply. */
   readonly trace?: boolean;
 }
 
-/** Strings are UTF-8 on disk; everything below this file has one char a byte. */
+/** Strings are UTF-8 on disk; below this file, text has one char a byte. */
 function bytesOf(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1');
 }
@@ -67,16 +67,16 @@ function planFor(options: MountOptions): MountPlan {
   );
 }
 
-/** Messages from below carry paths as bytes. */
+/** Messages from the layers below carry paths as bytes. */
 function readable(error: unknown): unknown {
   if (error instanceof UserError) error.message = Buffer.from(error.message, 'latin1').toString('utf8');
   return error;
 }
 
 /**
- * Mounts an overlay and resolves when it answers. Rejects with a {@link UserError} for what the caller can put right;
- * then nothing is mounted. This process must stay alive, and should not use the mount from its main thread by
- * synchronous calls: nothing would then serve a signal or an unmount.
+ * Mounts an overlay and resolves once it is ready. Rejects with a {@link UserError} for what the caller can correct;
+ * nothing is mounted then. This process must stay alive. While its main thread is in a synchronous call, it can't
+ * handle signals or unmount.
  */
 export async function mount(options: MountOptions): Promise<Mount> {
   const session = new ThreadSession(); // it loads its code while this thread opens layers and mounts

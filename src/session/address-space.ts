@@ -1,12 +1,12 @@
-/** V8 reserves much more address space than it uses, for each thread, and ends the process where there is none. */
+/** V8 reserves far more address space than it uses, once per thread, and aborts the process when there is none left. */
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 
 const MIB = 1 << 20;
-/** 1.1 GiB for Node, 0.6 for each of two helpers and for a session's thread, and some to spare. */
+/** Bytes: 1.1 GiB for Node, 0.6 each for two helpers and a session thread, and a reserve. */
 const NEEDED = 4096 * MIB;
 
-/** Throws a UserError where the address space is limited to less than a mount comes to reserve. */
+/** Throws a UserError when the address space is limited to less than a mount may reserve. */
 export function checkAddressSpace(): void {
   const most = sys.maxAddressSpace(NEEDED);
   if (most >= NEEDED) return;

@@ -17,8 +17,8 @@ export interface AttachOptions {
   /** MS_* flags. */
   readonly flags: number;
   /**
-   * Other users may enter. `auto`: when root mounts. What others create in a plain user's mount would belong to that
-   * user, who has no power to give it away: that must be asked for.
+   * Other users may enter. `auto`: only when root mounts. Whatever others create in a plain user's mount belongs to that
+   * user, who has no privilege to give it away, so there it must be asked for.
    */
   readonly allowOther: boolean | 'auto';
   /** The kernel checks permissions by owner and mode. */
@@ -51,13 +51,13 @@ export const FLAG_WORDS: readonly (readonly [number, string])[] = [
   [sys.MS_NOATIME, 'noatime'],
 ];
 
-/** Code of a failed system call; anything else is thrown on. */
+/** Code of a failed system call; anything else is rethrown. */
 function codeOf(error: unknown): string {
   if (sys.isSystemError(error)) return error.code;
   throw error;
 }
 
-/** The mount point as an absolute path without symlinks. Throws a UserError when nothing can be mounted there. */
+/** The mount point as an absolute path without symlinks. Throws a UserError if nothing can be mounted there. */
 export function resolveMountpoint(given: string): string {
   const bytes = Buffer.from(given, 'latin1');
   try {
@@ -202,16 +202,16 @@ export async function attach(options: AttachOptions): Promise<Attachment> {
   return { fd, target: options.target, device, fusermount: program };
 }
 
-/** The kernel reads ahead 128 KiB of a FUSE file; larger pieces halve the time of a first sequential read. */
+/** The kernel reads 128 KiB of a FUSE file ahead; a larger window halves the time of a first sequential read. */
 const READ_AHEAD_KB = 1024;
 
-/** Lets the kernel read further ahead, where we may say so. */
+/** Raises the mount's read-ahead, where this process may. */
 export async function raiseReadAhead(mount: Attachment): Promise<void> {
   const file = `/sys/class/bdi/${mount.device}/read_ahead_kb`;
   try {
     if (Number(await readFile(file, 'latin1')) < READ_AHEAD_KB) await writeFile(file, String(READ_AHEAD_KB));
   } catch (error) {
-    codeOf(error); // not root, or /sys is read-only: reads are slower, that is all
+    codeOf(error); // not root, or /sys is read-only: reads are merely slower
   }
 }
 
@@ -227,7 +227,7 @@ export function attachedAt(target: string): Attachment | null {
 export async function detach(mount: Attachment, lazy: boolean): Promise<void> {
   const top = sys.mountAt(mount.target);
   if (top === null || top.device !== mount.device) {
-    if (!sys.readMounts().some((m) => m.device === mount.device)) return; // someone else was quicker
+    if (!sys.readMounts().some((m) => m.device === mount.device)) return; // somebody else unmounted it first
     throw new UserError(`${mount.target} is covered by another mount; unmount that first.`);
   }
   if (mount.fusermount !== null) {
@@ -237,7 +237,7 @@ export async function detach(mount: Attachment, lazy: boolean): Promise<void> {
     throw new UserError(`fusermount can't unmount ${mount.target}: ${complaint}.`);
   }
   const rc = await sys.umount2(mount.target, (lazy ? sys.MNT_DETACH : 0) | sys.UMOUNT_NOFOLLOW);
-  if (rc >= 0 || rc === -sys.EINVAL) return; // EINVAL: not a mount any more
+  if (rc >= 0 || rc === -sys.EINVAL) return; // EINVAL: no longer a mount
   throw new UserError(
     rc === -sys.EBUSY ? busy(mount.target) : `can't unmount ${mount.target}: ${sys.errnoName(rc)}.`,
   );

@@ -1,19 +1,19 @@
 /**
- * Layers that keep owners and modes in `user.*` xattrs (override-stat.ts): whoever may write to such a layer can say that a file
- * is root's, set-user-id, or a device. The kernel's overlayfs reads no such thing.
+ * Layers that keep owners and modes in `user.*` xattrs (override-stat.ts): anyone who may write to such a layer can claim that a
+ * file is root's, set-user-id, or a device. Kernel overlayfs does not read these xattrs.
  */
 import type { Layer } from '../overlay/config.js';
 import { mayUseTrusted } from '../overlay/layers.js';
 import { MS_NODEV, MS_NOSUID } from '../sys/index.js';
 import type { MountPlan } from './plan.js';
 
-/** Said where {@link cautiousFlags} gives any. */
+/** The warning that goes with {@link cautiousFlags}. */
 export const CAUTION =
   'a layer keeps owners in user.* attributes, which whoever may write to it can set: set-user-id programs and device nodes have no effect; give suid,dev where it is to be trusted.';
 
 /**
- * Flags that root's mount of such a layer gets besides, when nobody asked for that format (`xattr_permissions`), nor for `suid` or
- * `dev`. A plain user's mount has them anyway, and in a user namespace they would protect nobody.
+ * Extra MS_* flags for root's mount of such a layer, unless the format (`xattr_permissions`), `suid` or `dev` was asked for. A
+ * plain user's mount has them anyway, and in a user namespace they would protect nobody.
  */
 export function cautiousFlags({ kernel, overlay }: MountPlan, layers: readonly Layer[]): number {
   const isAsked = overlay.xattrPermissions !== 0 || !mayUseTrusted();

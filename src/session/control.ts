@@ -1,8 +1,8 @@
 /**
- * What other processes may ask of a mount: one read-only report. The serving process listens on a unix socket that is
- * named after the mount's device number, in a directory of its own user; whoever connects gets the report as one JSON
- * document and is hung up on. Nothing is ever read from the connection, so there is nothing to parse and nothing to
- * command.
+ * What other processes can learn about a mount: one read-only report. The serving process listens on a unix socket named
+ * after the mount's device number, in a directory of its own user; a client that connects receives the report as one JSON
+ * document, and the connection is closed. Nothing is ever read from it, so there is no request to parse and no command
+ * to accept.
  */
 import { constants, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
@@ -23,8 +23,8 @@ const MAX_REPORT = 16 << 20;
 const TIMEOUT = 5000;
 
 /**
- * Where this process may listen, the better place first. Root of a user namespace may not write /run. A user's directory
- * is there whenever that user is logged in, but su, cron and the like do not name it.
+ * Where this process may listen, in order of preference. Root of a user namespace may not write to /run. A user's runtime
+ * directory exists whenever that user is logged in, but su, cron and the like do not set the variable.
  */
 function ownDirectories(): string[] {
   const uid = process.geteuid!();
@@ -37,7 +37,7 @@ function socketName(device: string): string {
   return `${device.replace(':', '-')}.sock`;
 }
 
-/** What is at a path; null where nothing is, or nothing that this user may see. */
+/** What is at a path; null for nothing, or nothing that this user may see. */
 function statOf(path: string): Stats | null {
   try {
     return lstatSync(path);
@@ -47,7 +47,7 @@ function statOf(path: string): Stats | null {
   }
 }
 
-/** Whether a directory is one that only `uids` can have put sockets into. */
+/** Whether only `uids` can have put sockets into a directory. */
 function isPrivate(directory: string, uids: readonly number[]): boolean {
   const stat = statOf(directory);
   return stat?.isDirectory() === true && uids.includes(stat.uid) && (stat.mode & 0o022) === 0;
@@ -93,8 +93,8 @@ function isOn({ dev }: Stats, device: string): boolean {
 }
 
 /**
- * A directory to listen in, open; null when it can't be had, or when the mount `device` covers it: to make a socket
- * there would be a request to ourselves.
+ * An open directory to listen in; null when it is unavailable, or when the mount `device` covers it: creating a socket there
+ * would send a request to ourselves.
  */
 async function openDirectory(path: string, device: string): Promise<FileHandle | null> {
   try {
@@ -118,24 +118,24 @@ async function firstDirectory(device: string): Promise<FileHandle | null> {
 }
 
 /**
- * Answers for the mount on `device` (`major:minor`). A socket is a convenience: where none can be had (no runtime
- * directory, read-only /run), the result is null and the mount works all the same.
+ * Starts answering for the mount on `device` (`major:minor`). The socket is a convenience: where none can be made (no
+ * runtime directory, read-only /run), the result is null and the mount works regardless.
  */
 export async function openControl(device: string, of: Reported): Promise<Control | null> {
-  // With its first socket libuv opens /dev/null, on the thread that may be the one to answer for it.
+  // Creating its first socket, libuv opens /dev/null, on the thread that may have to serve that very open.
   if (isOn(await stat('/dev/null'), device)) return null;
   const directory = await firstDirectory(device);
   if (directory === null) return null;
   const place = `/proc/self/fd/${directory.fd}`;
   const path = `${place}/${socketName(device)}`;
-  // The device number is ours as long as we are mounted: what stands here is a dead server's.
+  // The device number is ours while we are mounted, so a socket of that name belongs to a dead server.
   rmSync(path, { force: true });
   const server: Server = createServer((connection) => {
     connection.on('error', () => connection.destroy());
     connection.end(`${JSON.stringify(report(of))}\n`);
   });
   server.on('error', () => {});
-  // The thread that serves has no umask, and is this one, mostly.
+  // The serving thread has no umask, and is usually this one.
   const mask = umask(0o177);
   server.listen(path);
   umask(mask);
@@ -150,7 +150,7 @@ export async function openControl(device: string, of: Reported): Promise<Control
   };
 }
 
-/** Directories in which a mount's socket may be, with the users who may own them. */
+/** Directories that may hold a mount's socket, with the users that may own them. */
 function candidates(): [string, readonly number[]][] {
   const uid = process.geteuid!();
   const found: [string, readonly number[]][] = [[SYSTEM, [0]]];
@@ -177,14 +177,14 @@ function ask(path: string): Promise<MountReport | null> {
   });
 }
 
-/** Whose mount `device` is, as the kernel has it; this user's when it is not seen here. */
+/** The uid that mounted `device` according to the kernel; this user's when the mount is not visible here. */
 function ownerOf(device: string): number {
   const mount = readMounts().find((one) => one.device === device);
   const match = /(?:^|,)user_id=(\d+)(?:,|$)/.exec(mount?.superOptions ?? '');
   return match === null ? process.geteuid!() : Number(match[1]);
 }
 
-/** The same, asked once; `absent`: there is no socket where this user would see it. */
+/** {@link askMount} without patience; `absent`: there is no socket where this user would see it. */
 async function askNow(device: string, own: number, owner: number): Promise<MountReport | 'absent' | null> {
   let isThere = own !== 0 && own !== owner;
   for (const [directory, uids] of candidates()) {
@@ -199,11 +199,11 @@ async function askNow(device: string, own: number, owner: number): Promise<Mount
   return isThere ? null : 'absent';
 }
 
-/** How long the socket of a mount that has just come is waited for, in milliseconds. Nobody who mounts waits for it. */
+/** Milliseconds to wait for the socket of a new mount, which opens it after it has begun to answer. */
 const PATIENCE = 2000;
 const STEP = 50;
 
-/** The report of the mount on `device` (`major:minor`); null when nobody answers for it who may. */
+/** The report of the mount on `device` (`major:minor`); null when no trustworthy server answers for it. */
 export async function askMount(device: string): Promise<MountReport | null> {
   const own = process.geteuid!();
   const owner = ownerOf(device);

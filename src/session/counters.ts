@@ -1,4 +1,4 @@
-/** Numbers that the session thread counts and the main thread reads, in shared memory. */
+/** Counters in shared memory: the session thread counts, the main thread reads. */
 import { CACHE_COUNTS, CACHES, type CacheName } from '../overlay/cache-counts.js';
 
 /** Requests by opcode take the first places. */
@@ -15,7 +15,7 @@ const COPIED_BYTES = OPCODES + 7;
 const TIMES = OPCODES + 8;
 /** Histograms by opcode: {@link BUCKETS} places each. */
 const HISTOGRAMS = TIMES + OPCODES;
-/** Bucket n counts what took more than 2^(n-1) and up to 2^n microseconds; the last one everything beyond. */
+/** Bucket n counts requests that took more than 2^(n-1) and up to 2^n microseconds; the last one, everything beyond. */
 const BUCKETS = 22;
 /** Counts of the core's caches take the last places. */
 const CACHE_HITS = HISTOGRAMS + OPCODES * BUCKETS;
@@ -31,17 +31,17 @@ export interface Stats {
   /** Requests by FUSE opcode number. */
   readonly requests: Readonly<Record<number, number>>;
   readonly totalRequests: number;
-  /** Milliseconds from a request's arrival until it was answered, waiting for jobs included, in sum, by opcode. */
+  /** Total milliseconds from the arrival of requests to their answers, waits for jobs included, by opcode. */
   readonly milliseconds: Readonly<Record<number, number>>;
   /** How many answered requests fall into each bucket of {@link BUCKET_BOUNDS}, by opcode. */
   readonly histograms: Readonly<Record<number, readonly number[]>>;
-  /** Uses of what the core keeps in memory or open: see overlay/cache-counts.ts. */
+  /** Hits and misses of the core's caches: see overlay/cache-counts.ts. */
   readonly caches: Readonly<Record<CacheName, { readonly hits: number; readonly misses: number }>>;
   /** Requests that waited for a job. */
   readonly parked: number;
   /** Jobs given to helper threads. */
   readonly jobs: number;
-  /** Objects copied up, directories included (a metacopy once more when its data comes), and the bytes of their data. */
+  /** Objects copied up, directories included (a metacopy again when its data follows), and the bytes of their data. */
   readonly copyUps: number;
   readonly copiedBytes: number;
   /** Bytes read from and written to the device. */
@@ -52,7 +52,7 @@ export interface Stats {
   readonly bugs: number;
 }
 
-/** What in {@link Stats} is one number. */
+/** The members of {@link Stats} that are plain numbers. */
 export const SUMS = [
   'totalRequests',
   'parked',
@@ -71,7 +71,7 @@ export const SUMS = [
  */
 export class Counters {
   readonly shared: SharedArrayBuffer;
-  /** For the core to count in: see overlay/cache-counts.ts. */
+  /** The part in which the core counts: see overlay/cache-counts.ts. */
   readonly caches: Float64Array;
   readonly #n: Float64Array;
 

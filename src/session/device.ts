@@ -12,13 +12,13 @@ const BACKING_CLOSE = 0x4004e502;
 export class Device {
   readonly fd: number;
 
-  /** From now on reads of `fd` do not wait. */
+  /** Makes `fd` non-blocking. */
   constructor(fd: number) {
     this.fd = fd;
     sys.setNonblocking(fd, true);
   }
 
-  /** Length of the next request; {@link AGAIN}: none is there; negative: -errno, the connection is over. */
+  /** Reads a request. Returns its length, {@link AGAIN} when there is none, or -errno when the connection is over. */
   read(into: Buffer): number {
     const rc = sys.read(this.fd, into, into.length);
     if (rc > 0) return rc;
@@ -33,7 +33,7 @@ export class Device {
     }
   }
 
-  /** Sends one reply. Returns 0, or -errno when the kernel did not take it. */
+  /** Sends one reply. Returns 0, or -errno when the kernel refused it. */
   write(reply: Buffer, length: number): number {
     for (;;) {
       const rc = sys.write(this.fd, reply, length);
@@ -58,8 +58,8 @@ export class Device {
 }
 
 /**
- * Whether a refused reply only means that nobody waits for it any more: the request (ENOENT) or the whole mount is gone. EPERM: the
- * descriptor has no connection (fuse_dev_write()).
+ * Whether a refused reply only means that nobody waits for it any more: the request (ENOENT) or the whole mount is gone.
+ * EPERM: the descriptor has no connection (fuse_dev_write()).
  */
 export function isUnwanted(rc: number): boolean {
   return rc === -sys.ENOENT || rc === -sys.ENODEV || rc === -sys.ECONNABORTED || rc === -sys.EPERM;

@@ -1,13 +1,13 @@
 /**
- * Mounting without privilege, by the set-user-id program fusermount3 (or fusermount) of the fuse package. Node's code for
- * child processes is loaded when one is started: others need not wait for it.
+ * Mounting without privilege, by the set-user-id program fusermount3 (or fusermount) of the fuse package. Node's child
+ * process module is loaded only when it is used, so that privileged mounts start faster.
  */
 import { accessSync, constants } from 'node:fs';
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 
 const NAMES = ['fusermount3', 'fusermount'];
-/** Where distributions put it, for a PATH without it (systemd units, cron). */
+/** Where distributions install it, for a PATH that lacks it (systemd units, cron). */
 const USUAL_PLACES = ['/usr/bin', '/bin', '/usr/local/bin', '/usr/sbin', '/sbin'];
 
 function isExecutable(file: string): boolean {
@@ -34,18 +34,18 @@ export function findFusermount(): string | null {
   return null;
 }
 
-/** Bytes of a latin1 text as an argument: spawn() encodes strings as UTF-8, so bytes go in as the text they spell. */
+/** A latin1 string as an argument for spawn(), which encodes strings as UTF-8: decoded here, so that the bytes survive. */
 function argument(bytes: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
-/** What fusermount printed, as one line without its own name. */
+/** What fusermount printed, as one line without the program's name. */
 function complaint(stderr: Buffer): string {
   const line = stderr.toString('latin1').trim().split('\n')[0] ?? '';
   return line.replace(/^\S*fusermount3?: /, '') || 'it gave no reason';
 }
 
-/** Mounts at `target` with comma-separated fusermount options. Resolves to the descriptor of /dev/fuse, or to its complaint. */
+/** Mounts at `target` with comma-separated fusermount options. Resolves to a descriptor of /dev/fuse, or to an error text. */
 export async function fusermount(program: string, target: string, options: string): Promise<number | string> {
   const { spawnSync } = await import('node:child_process');
   const pair = sys.socketpair();
@@ -58,7 +58,7 @@ export async function fusermount(program: string, target: string, options: strin
     });
     if (done.error !== undefined) return done.error.message;
     if (done.status !== 0) return complaint(done.stderr);
-    // It has exited, so the message is in the socket, or never comes.
+    // It has exited: its message is in the socket by now, or will never come.
     sys.setNonblocking(ours, true);
     const fd = sys.receiveDescriptor(ours);
     return fd === null || fd < 0 ? 'it handed over no descriptor' : fd;
@@ -68,7 +68,7 @@ export async function fusermount(program: string, target: string, options: strin
   }
 }
 
-/** Unmounts with fusermount. Resolves to null, or to its complaint. */
+/** Unmounts with fusermount. Resolves to null, or to an error text. */
 export async function fuserunmount(program: string, target: string, lazy: boolean): Promise<string | null> {
   const { spawn } = await import('node:child_process');
   return await new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** A helper thread: does jobs one after the other, so that the session thread does not wait for them. */
+/** Entry of a helper thread: does jobs one after another, so that the session thread does not wait for them. */
 import { type MessagePort, workerData } from 'node:worker_threads';
 import * as sys from '../sys/index.js';
 import type { Job } from '../vfs/jobs.js';
@@ -10,7 +10,7 @@ export interface HelperData {
   readonly port: MessagePort;
   /** Raised after each result: the session thread polls it. */
   readonly wake: number;
-  /** Its nice value. */
+  /** The thread's nice value. */
   readonly nice: number;
 }
 
@@ -20,7 +20,7 @@ export interface JobMessage {
   readonly job: Job;
 }
 
-/** Its result (0 or -errno), back. */
+/** The result of a job (0 or -errno), from the helper. */
 export interface ResultMessage {
   readonly number: number;
   readonly result: number;

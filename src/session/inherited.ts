@@ -1,8 +1,8 @@
-/** Descriptors that a process was started with. */
+/** Descriptors that this process inherited. */
 import { readdirSync } from 'node:fs';
 import { closesOnExec } from '../sys/index.js';
 
-/** Descriptors beyond stderr that came from the caller: all that this process opens itself are close-on-exec. */
+/** Inherited descriptors beyond stderr; everything that this process opens itself is close-on-exec. */
 export function inheritedDescriptors(): number[] {
   return readdirSync('/proc/self/fd')
     .map(Number)

@@ -1,4 +1,4 @@
-/** What a job does, on whichever thread. */
+/** The work of a job, on any thread. */
 import * as sys from '../sys/index.js';
 import type { CopyJob, Job } from '../vfs/jobs.js';
 
@@ -23,7 +23,7 @@ function work(job: Job): number {
   }
 }
 
-/** Does a job. Returns 0 or -errno, EIO after a bug: its requests must not stay parked for ever. */
+/** Does a job. Returns 0 or -errno; -EIO after a bug, so that no request stays parked for ever. */
 export function doJob(job: Job): number {
   try {
     return Math.min(work(job), 0);

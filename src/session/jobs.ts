@@ -1,4 +1,4 @@
-/** Jobs on helper threads, seen from the session thread: it fetches results, since within a request it serves no events. */
+/** Jobs on helper threads, from the session thread's side: it polls for results, since it serves no events within a request. */
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
@@ -8,13 +8,13 @@ import type { Counters } from './counters.js';
 import type { HelperData, JobMessage, ResultMessage } from './helper.js';
 import { doJob } from './job-work.js';
 
-/** More would not copy faster: they share the same disks, and the machine is needed by the callers. */
+/** More would not copy faster: they share the same disks, and callers need the CPUs. */
 const MAX_HELPERS = 2;
 
-/** Flushes under way at a time; more go to a helper. */
+/** Concurrent AIO flushes; further ones go to a helper. */
 const MAX_FLUSHES = 64;
 
-/** Of helpers: with few CPUs a copy would else run in place of the callers that were just answered. */
+/** Nice value of helpers: on few CPUs a copy would otherwise preempt the callers that were just answered. */
 const HELPER_NICE = 10;
 
 interface Helper {
@@ -22,16 +22,16 @@ interface Helper {
   waiting: number;
 }
 
-/** Starts a helper thread. Throws when the system has none to give. */
+/** Starts a helper thread. Throws when the system can't create one. */
 export type StartHelper = (data: HelperData) => Worker;
 
 function startHelper(workerData: HelperData): Worker {
   return new Worker(new URL('./helper.js', import.meta.url), { workerData, transferList: [workerData.port] });
 }
 
-/** {@link Jobs} on at most two worker threads that start with the first job that needs them. */
+/** {@link Jobs} on at most {@link MAX_HELPERS} worker threads, which are started when first needed. */
 export class HelperJobs implements Jobs {
-  /** An eventfd that is raised whenever a result has come. */
+  /** An eventfd that is raised whenever a result arrives. */
   readonly wake: number;
   readonly #counters: Counters;
   readonly #log: Log;
@@ -39,9 +39,9 @@ export class HelperJobs implements Jobs {
   readonly #helpers: Helper[] = [];
   readonly #owner = new Map<number, Helper>();
   readonly #results = new Map<number, number>();
-  /** Jobs that ended on this thread, and are to be collected like the others. */
+  /** Jobs that ended on this thread; they are collected like the others. */
   #ended: number[] = [];
-  /** Flushes need no thread of ours where the kernel has AIO. Opened by the first; null: it has none. */
+  /** With kernel AIO, flushes need no thread of ours. Opened by the first flush; null: the kernel has none. */
   #flusher: sys.AioFlusher | null | undefined;
   resumed = 0;
   #last = 0;
@@ -53,7 +53,7 @@ export class HelperJobs implements Jobs {
     this.#startHelper = start;
   }
 
-  /** Jobs whose result has not come yet. */
+  /** Number of jobs without a result yet. */
   get outstanding(): number {
     return this.#owner.size + this.#ended.length + (this.#flusher?.running ?? 0);
   }
@@ -95,7 +95,7 @@ export class HelperJobs implements Jobs {
     return result;
   }
 
-  /** Collects results that have come. Returns the numbers of the finished jobs, in the order they finished. */
+  /** Collects the results that have arrived. Returns the numbers of the finished jobs, in the order they finished. */
   collect(): readonly number[] {
     sys.eventfdClear(this.wake);
     const finished = this.#ended;
@@ -127,7 +127,7 @@ export class HelperJobs implements Jobs {
     sys.close(this.wake);
   }
 
-  /** The helper with the least to do, or a new one; null: there is none, and none can be started. */
+  /** An idle helper, a new one, or the least busy one; null when there is none and none can be started. */
   #idleHelper(): Helper | null {
     const least = this.#helpers.reduce<Helper | null>(
       (best, h) => (best === null || h.waiting < best.waiting ? h : best),
@@ -149,7 +149,7 @@ export class HelperJobs implements Jobs {
     return helper;
   }
 
-  /** A helper ended by a bug: its jobs end with EIO. */
+  /** A helper died of a bug: its jobs end with EIO. */
   #lose(helper: Helper, error: Error): void {
     this.#log.error({ err: error }, 'a helper thread ended');
     this.#helpers.splice(this.#helpers.indexOf(helper), 1);

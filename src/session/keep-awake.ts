@@ -1,33 +1,32 @@
 /**
- * Keeping idle CPUs awake while a caller and the session talk to each other. On a virtual machine an idle CPU halts at once,
- * and to wake the caller there costs more than all else that a request needs (native-notes/threads.md). Root may ask the
- * kernel to let idle CPUs poll instead; it is asked for that only while requests come one upon the other, as all the idle
- * CPUs are busy then.
+ * Keeping idle CPUs awake while a caller and the session exchange requests. On a virtual machine an idle CPU halts at once,
+ * and waking a caller there costs more than the rest of the request (native-notes/threads.md). Root may ask the kernel to let
+ * idle CPUs poll instead. That keeps every idle CPU busy, so it is asked for only while requests come in close succession.
  */
 import { readFileSync } from 'node:fs';
 import * as sys from '../sys/index.js';
 
-/** `keep_awake=`. `auto`: on small virtual machines, where it costs little and gains most. */
+/** `keep_awake=`. `auto`: on small virtual machines, where it costs little and helps most. */
 export type KeepAwakeMode = 'auto' | 'on' | 'off';
 
-/** With more CPUs, most of those kept awake would be none of the conversation's. */
+/** Largest number of CPUs for `auto`: with more, most of those kept awake would have no part in the conversation. */
 const SMALL = 4;
 /**
- * The driver of KVM guests whose host says that their CPUs are theirs alone (or that were told so): there halting is dear, and
- * not to halt takes nothing from others.
+ * The driver of KVM guests whose host dedicates CPUs to them (or that were told so): there halting is expensive, and polling
+ * takes nothing from others.
  */
 const GUEST_DRIVER = 'haltpoll';
 const DRIVER_FILE = '/sys/devices/system/cpu/cpuidle/current_driver';
 
 /** Requests in close succession that make a conversation. */
 const CONVERSATION = 32;
-/** What a pause, a look for the next request in vain, takes away from it: in requests. */
+/** How many requests a pause, one fruitless wait for the next request, takes off the count. */
 const PAUSE = 8;
 
 /** Milliseconds without a request after which CPUs are let go. */
 export const GRACE = 2;
 
-/** Name of the cpuidle driver. `none`: there is none, and constraints have no effect; also where /sys can't be read. */
+/** Name of the cpuidle driver; `none` when there is none, so that constraints have no effect, or when /sys can't be read. */
 function idleDriver(): string {
   try {
     return readFileSync(DRIVER_FILE, 'latin1').trim();
@@ -36,15 +35,15 @@ function idleDriver(): string {
   }
 }
 
-/** Whether `mode` means yes on a machine with so many CPUs online and this cpuidle driver. */
+/** What `mode` comes to on a machine with so many online CPUs and this cpuidle driver. */
 export function keepsAwake(mode: KeepAwakeMode, cpus: number, driver: string): boolean {
   if (mode === 'off' || cpus === 1) return false;
   return mode === 'on' || (cpus <= SMALL && driver === GUEST_DRIVER);
 }
 
 /**
- * The descriptor that {@link KeepAwake} works by, or -1: nothing is kept awake. Before mounting: the mount may cover the
- * paths. `warn` gets a sentence when what was asked for can't be done.
+ * The descriptor for {@link KeepAwake}, or -1 when nothing is to be kept awake. Call it before mounting: the mount may cover
+ * these paths. `warn` gets a sentence when an explicit request can't be met.
  */
 export function openKeepAwake(mode: KeepAwakeMode, warn: (text: string) => void): number {
   if (!keepsAwake(mode, sys.onlineCpus(), idleDriver())) return -1;
@@ -59,14 +58,14 @@ export function openKeepAwake(mode: KeepAwakeMode, warn: (text: string) => void)
 /** As {@link sys.constrainCpuLatency}. */
 type Constrain = (microseconds: number | null) => unknown;
 
-/** Decides when CPUs are kept awake. Told of every request and pause by the loop. */
+/** Decides when CPUs are kept awake. The loop reports every request and pause. */
 export class KeepAwake {
   readonly #constrain: Constrain;
   readonly #able: boolean;
   #credit = 0;
   #on = false;
 
-  /** `fd`: of {@link openKeepAwake}; `constrain`: what is done with it. */
+  /** `fd`: from {@link openKeepAwake}; `constrain`: applies a constraint, replaced in tests. */
   constructor(fd: number, constrain: Constrain = (us) => sys.constrainCpuLatency(fd, us)) {
     this.#able = fd >= 0;
     this.#constrain = constrain;
@@ -77,7 +76,7 @@ export class KeepAwake {
     return this.#on;
   }
 
-  /** A request has come. */
+  /** A request arrived. */
   request(): void {
     if (!this.#able || this.#credit === CONVERSATION) return;
     if (++this.#credit < CONVERSATION || this.#on) return;
@@ -85,13 +84,13 @@ export class KeepAwake {
     this.#constrain(0);
   }
 
-  /** None came for as long as the loop looks. */
+  /** The loop polled for a request in vain. */
   pause(): void {
     this.#credit -= PAUSE;
     if (this.#credit <= 0) this.release();
   }
 
-  /** Nothing has happened for {@link GRACE}, or nothing more will. */
+  /** Nothing happened for {@link GRACE}, or the session ends. */
   release(): void {
     this.#credit = 0;
     if (!this.#on) return;

@@ -1,4 +1,4 @@
-/** A mount that is there, seen from the thread that made it: numbers, unmounting, the end. */
+/** A live mount, as the thread that made it sees it: statistics, unmounting, the end. */
 import { setImmediate as idle } from 'node:timers/promises';
 import type { OverlayOptions } from '../overlay/config.js';
 import { UserError } from '../overlay/user-error.js';
@@ -7,17 +7,17 @@ import type { Control } from './control.js';
 import type { Stats } from './counters.js';
 import type { SessionEnd } from './protocol.js';
 
-/** A mount that is alive. */
+/** A live mount. */
 export interface Mount {
   /** Absolute path of the mount point. */
   readonly mountpoint: string;
-  /** Sentences about options without effect and about what a layer's filesystem can't do. */
+  /** Sentences about options without effect, and about what a layer's filesystem can't do. */
   readonly warnings: readonly string[];
-  /** Resolves when the mount answers; it has, once `mount()` has resolved. */
+  /** Resolves when the mount is ready, which it is once `mount()` has resolved. */
   readonly ready: Promise<void>;
-  /** Resolves when the mount has ended, whoever ended it. */
+  /** Resolves when the mount has ended, no matter who ended it. */
   readonly closed: Promise<SessionEnd>;
-  /** Numbers since the start. */
+  /** Statistics since the start. */
   stats(): Stats;
   /**
    * Unmounts and waits for the end. `lazy`: also when busy; it then ends with the last open file, and is not waited for.
@@ -26,15 +26,15 @@ export interface Mount {
   unmount(how?: { lazy?: boolean; force?: boolean }): Promise<void>;
 }
 
-/** What tools are told of a mount. */
+/** What tools are told about a mount. */
 interface MountFacts {
-  /** Those in force. */
+  /** The options in force. */
   readonly options: OverlayOptions;
   /** ISO 8601. */
   readonly startedAt: string;
 }
 
-/** What {@link LiveMount} needs of a session of either transport. */
+/** What {@link LiveMount} needs from a session of either transport. */
 interface SessionView {
   readonly ready: Promise<unknown>;
   readonly closed: Promise<SessionEnd>;
@@ -44,7 +44,7 @@ interface SessionView {
 /** The {@link Mount} of either transport. */
 export class LiveMount implements Mount {
   readonly mountpoint: string;
-  /** The same as latin1. */
+  /** {@link mountpoint} as latin1. */
   readonly target: string;
   readonly warnings: string[] = [];
   readonly closed: Promise<SessionEnd>;
@@ -56,7 +56,7 @@ export class LiveMount implements Mount {
   #settled: Promise<unknown> = Promise.resolve();
   #ended = false;
 
-  /** `release` gives up what the mount was made of. */
+  /** `release` closes the layers and the connection when the mount has ended. */
   constructor(attachment: Attachment, session: SessionView, facts: MountFacts, release: () => void) {
     this.target = attachment.target;
     this.mountpoint = Buffer.from(attachment.target, 'latin1').toString('utf8');
@@ -88,15 +88,15 @@ export class LiveMount implements Mount {
   }
 
   /**
-   * What can wait until the mount is there. All of it may walk through the mount, which is busy by that: unmount() waits
-   * for its end. Its failure is no reason to stay mounted.
+   * Starts what can wait until the mount is ready. All of it may walk through the mount and so keep it busy, which is why
+   * unmount() waits for it. Its failure does not prevent unmounting.
    */
   settle(): void {
-    // Who waits for the mount is let go first.
+    // First let those who wait for the mount continue.
     this.#settled = idle().then(() => Promise.all([raiseReadAhead(this.#attachment), this.#openControl()]));
   }
 
-  /** Answers `plyfs stats` and its like from now on. */
+  /** Starts answering `plyfs stats` and the like. */
   async #openControl(): Promise<void> {
     const { openControl } = await import('./control.js');
     const control = await openControl(this.#attachment.device, {
@@ -108,7 +108,7 @@ export class LiveMount implements Mount {
     else this.#control = control;
   }
 
-  /** Without a server the mount would answer ENOTCONN for ever: take it away, then give up the connection. */
+  /** Without a server the mount would answer ENOTCONN for ever: unmount it, then give up the connection. */
   async #finish(end: SessionEnd): Promise<SessionEnd> {
     if (end.reason !== 'unmounted') {
       try {

@@ -1,14 +1,14 @@
 /**
  * The log of this process. Lines are written with write(2) as they happen: the session thread has no event loop that
- * would flush a stream, and the last lines before a crash are the interesting ones. pino is loaded for JSON only, and
- * before the mount is made, which may cover its files.
+ * would flush a stream, and the last lines before a crash are the interesting ones. pino is loaded only for JSON, and
+ * before mounting, since the mount may cover its files.
  */
 import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isSystemError } from '../sys/errno.js';
 import type { Log } from '../vfs/log.js';
 
-/** Levels from talkative to quiet. */
+/** Levels, most verbose first. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -26,13 +26,13 @@ export const NO_LOG: LogTarget = { fd: -1, level: 'silent', format: 'text' };
 type Level = 'debug' | 'info' | 'warn' | 'error';
 type Write = (level: Level, fields: object, text: string) => void;
 
-/** Bytes of the log that wait for a full disk to have room; further lines are dropped meanwhile. */
+/** Bytes of log to keep while the disk is full; further lines are dropped. */
 const MOST_UNWRITTEN = 1 << 20;
 
 function jsonWriter(target: LogTarget): Write {
   const { pino } = createRequire(import.meta.url)('pino') as typeof import('pino');
   const destination = pino.destination({ fd: target.fd, sync: true, maxLength: MOST_UNWRITTEN });
-  // A log that can't be written (full disk) does not disturb the mount: without a listener each line would throw.
+  // A log that can't be written (full disk) must not disturb the mount: without a listener every line would throw.
   destination.on('error', () => {});
   const logger = pino({ level: target.level, base: { pid: process.pid } }, destination);
   return (level, fields, text) => logger[level](fields, text);
@@ -52,7 +52,7 @@ function textWriter(target: LogTarget): Write {
   };
 }
 
-/** Writes a line of text; a log that can't be written (full disk, closed terminal) does not disturb the mount. */
+/** Writes a line of text; a failure to write (full disk, closed terminal) is ignored, so as not to disturb the mount. */
 export function writeLine(fd: number, text: string): void {
   try {
     writeSync(fd, `${text}\n`);

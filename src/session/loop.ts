@@ -2,13 +2,13 @@
  * The loop of the session thread: read a request, handle it, write the reply.
  *
  * Concurrency. The whole filesystem core runs in this loop, one request at a time, and never yields: no promise, timer
- * or event is served within a request, so nothing in the core needs a lock. (On the main thread events are served
- * between two requests: main-session.ts.) Helper threads (jobs.ts) only touch the descriptors that a job names; they
- * write no state of ours and hand back one number. What would break this: an `await` on this thread, or a job that gets
- * more than descriptors.
+ * or event is served within a request, so nothing in the core needs a lock. (On the main thread, events are served
+ * between requests: main-session.ts.) Helper threads (jobs.ts) touch only the descriptors named in a job; they write no
+ * state of ours and return one number. What would break this: an `await` on this thread, or a job that gets more than
+ * descriptors.
  *
- * A request that must wait for a job is parked: its bytes are kept, and it is handled again from the start when the
- * job has ended. Others go on meanwhile and may overtake it, as they may on any filesystem.
+ * A request that must wait for a job is parked: its bytes are kept, and it is handled again from the start once the job
+ * is done. Other requests are served meanwhile and may overtake it, as they may on any filesystem.
  */
 
 import { FUSE_INIT, MAX_DATA, OUT_HEADER } from '../fuse/abi.js';
@@ -24,14 +24,14 @@ import type { SessionEnd } from './protocol.js';
 import { CALM, Reclaimer } from './reclaim.js';
 import { Spin } from './spin.js';
 
-/** What the loop needs of the protocol server (fuse/server.ts). */
+/** What the loop needs from the protocol server (fuse/server.ts). */
 export interface RequestHandler {
-  /** Length of the answer in {@link reply}; 0: none is due; {@link PARKED}. */
+  /** Returns the length of the answer in {@link reply}, 0 when none is due, or {@link PARKED}. */
   handle(request: Buffer, length: number): number;
   readonly reply: Buffer;
   /** After {@link PARKED}: the job to wait for. */
   readonly parkedOn: number;
-  /** Takes back what the last reply handed over. */
+  /** Takes back what the last reply granted. */
   undoReply(): void;
 }
 
@@ -44,21 +44,21 @@ const OPCODE_AT = 4;
 const UNIQUE_AT = 8;
 /** struct fuse_out_header: length, error, unique. */
 const ERROR_AT = 4;
-/** Request buffer beyond the data of a WRITE: header, arguments, and what older kernels insist on. */
+/** Bytes of a request beyond the data of a WRITE: header, arguments, and the minimum that older kernels insist on. */
 const REQUEST_OVERHEAD = 4096;
 
-/** The event loop of the session's thread, which has its turns between two requests when something waits there. */
+/** The event loop of the session's thread, which gets a turn between requests when something waits there. */
 export interface Events {
-  /** Readable when an event has come; -1: none ever does. */
+  /** Readable when an event is waiting; -1: there are never any. */
   readonly fd: number;
-  /** Milliseconds until it has to run without an event; -1: never. */
+  /** Milliseconds until it must run even without an event; -1: never. */
   timeout(): number;
 }
 
-/** For a thread whose event loop has nothing to do while the session lives. */
+/** For a thread whose event loop is idle while the session lives. */
 export const NO_EVENTS: Events = { fd: -1, timeout: () => -1 };
 
-/** Requests after which events are looked for, however busy the mount is. */
+/** Events are checked after this many requests, however busy the mount is. */
 const REQUESTS_BETWEEN_EVENTS = 64;
 
 /** What {@link SessionLoop} runs with. */
@@ -68,16 +68,16 @@ export interface LoopParts {
   readonly jobs: HelperJobs;
   readonly counters: Counters;
   readonly log: Log;
-  /** Of openKeepAwake(). */
+  /** From openKeepAwake(). */
   readonly awakeFd: number;
-  /** There is a CPU for the caller beside ours. */
+  /** The caller has a CPU besides ours. */
   readonly hasTwoCpus: boolean;
   readonly events: Events;
   /** Called once, when INIT was answered. */
   readonly onReady: () => void;
 }
 
-/** A request that waits for a job, and when it arrived, by performance.now(). */
+/** A request that waits for a job, and when it arrived (performance.now()). */
 interface ParkedRequest {
   readonly request: Buffer;
   readonly arrived: number;
@@ -87,7 +87,7 @@ interface ParkedRequest {
 export class SessionLoop {
   readonly #parts: LoopParts;
   readonly #request: Buffer;
-  /** Requests by the job that they wait for, in order of arrival. */
+  /** Parked requests by the job that they wait for, in order of arrival. */
   readonly #parked = new Map<number, ParkedRequest[]>();
   readonly #spin: Spin;
   readonly #reclaimer = new Reclaimer();
@@ -109,8 +109,8 @@ export class SessionLoop {
   }
 
   /**
-   * Returns when the mount is gone and no job is outstanding; or null, to be called again after a turn of events. Throws
-   * only by a bug that is in no request; it may be called again then, too.
+   * Returns when the mount is gone and no job is outstanding, or null when it must be called again after a turn of the event
+   * loop. It throws only on a bug outside any request, and may be called again after that, too.
    */
   run(): SessionEnd | null {
     const { jobs } = this.#parts;
@@ -136,7 +136,7 @@ export class SessionLoop {
     }
   }
 
-  /** How many requests were read. */
+  /** Requests read so far. */
   get served(): number {
     return this.#served;
   }
@@ -147,7 +147,7 @@ export class SessionLoop {
     if (isQuiet || this.#poller.ready(EVENTS)) this.#eventful = true;
   }
 
-  /** Whether nothing happens for `timeout` milliseconds (-1: for ever). Over a long wait CPUs are let go. */
+  /** Whether nothing happens for `timeout` milliseconds (-1: for ever). CPUs are not kept awake over a long wait. */
   #isQuiet(timeout: number): boolean {
     if (this.#awake.on && (timeout < 0 || timeout > GRACE)) {
       if (this.#poller.wait(GRACE) !== 0) return false;
@@ -161,7 +161,7 @@ export class SessionLoop {
     if (this.#poller.ready(EVENTS)) this.#eventful = true;
   }
 
-  /** The next request: at once, or soon, or after a sleep; AGAIN when that was for nothing. */
+  /** Reads the next request: at once, after polling, or after a sleep. AGAIN when even the sleep brought none. */
   #read(): number {
     let length = this.#look();
     if (length === AGAIN) length = this.#spin.until(AGAIN, this.#look);
@@ -184,7 +184,7 @@ export class SessionLoop {
     if (opcode === FUSE_INIT && !this.#ready) this.#initialised();
   }
 
-  /** The handler answers every failure itself; this is the net below it. */
+  /** The handler answers every failure itself; this is the safety net below it. */
   #dispatch(request: Buffer, length: number, arrived: number): void {
     try {
       this.#answer(request, length, arrived);
@@ -192,7 +192,7 @@ export class SessionLoop {
       const { counters, device, handler, log } = this.#parts;
       counters.bug();
       log.error({ opcode: request[OPCODE_AT], stack: stackOf(error) }, 'a request failed by a bug');
-      // If it was answered before, the kernel says so to this.
+      // If it was answered already, the kernel refuses this reply.
       device.write(handler.reply, this.#errorReply(request, sys.EIO));
     }
   }
@@ -231,7 +231,7 @@ export class SessionLoop {
 
   #park(request: Buffer, length: number, arrived: number): void {
     const job = this.#parts.handler.parkedOn;
-    // The read buffer is reused; a request that is parked again has a buffer of its own already.
+    // The read buffer is reused; a request parked for the second time already has its own.
     const kept = request === this.#request ? Buffer.from(request.subarray(0, length)) : request;
     const waiting = this.#parked.get(job);
     if (waiting === undefined) this.#parked.set(job, [{ request: kept, arrived }]);
@@ -254,14 +254,14 @@ export class SessionLoop {
     if (error === 0) {
       this.#ready = true;
       this.#parts.onReady();
-      this.#eventful = this.#parts.events.fd >= 0; // to let the caller go on
+      this.#eventful = this.#parts.events.fd >= 0; // lets whoever waits for `ready` continue
     } else {
       const text = `the kernel's FUSE version does not fit: ${sys.errnoName(error)}.`;
       this.#failed = { reason: 'failed', text };
     }
   }
 
-  /** Waits for outstanding jobs, whose descriptors the filesystem is about to close. */
+  /** Waits for outstanding jobs: the filesystem is about to close their descriptors. */
   #end(rc: number): SessionEnd {
     const { jobs } = this.#parts;
     this.#awake.release();

@@ -1,10 +1,10 @@
 /**
- * A session on the main thread, for a process that does nothing but serve: no second V8 has to start before the mount
- * answers. The loop lets Node's event loop have a turn whenever something waits there: a signal, a question on
- * the control socket, the end of a child.
+ * A session on the main thread, for a process that does nothing but serve: no second V8 has to start before the mount is
+ * ready. The loop gives Node's event loop a turn whenever something waits there: a signal, a connection to the control
+ * socket, the exit of a child.
  *
- * What runs in such a turn must not wait for the mount, which nobody serves meanwhile: no synchronous call on a path that
- * may lead into it, no umount2(2) on this thread.
+ * Code that runs in such a turn must not wait for the mount, which nobody serves meanwhile: no synchronous call on a path
+ * that may lead into it, no umount2(2) on this thread.
  */
 import { MessageChannel } from 'node:worker_threads';
 import { createOverlay } from '../overlay/overlay.js';
@@ -16,14 +16,14 @@ import { errorOf, refusalOf } from './refusal.js';
 import { Serving } from './serving.js';
 import { waiting } from './waiting.js';
 
-/** {@link MountSession} on the thread that makes it. */
+/** A {@link MountSession} on the thread that creates it. */
 export class MainSession implements MountSession {
   readonly #counters = new Counters();
   readonly #ready = waiting<void>();
   readonly #closed = waiting<SessionEnd>();
   readonly #createOverlay: FileSystemFactory;
 
-  /** `factory`: what to serve, for tests. */
+  /** `factory`: makes the filesystem to serve; replaced in tests. */
   constructor(factory: FileSystemFactory = createOverlay) {
     this.#createOverlay = factory;
   }
@@ -42,7 +42,7 @@ export class MainSession implements MountSession {
 
   /** Answers INIT before it returns. */
   start(message: StartMessage): void {
-    // This thread is going to have a directory of its own; the others would keep the one we were started in busy.
+    // This thread is about to get a working directory of its own; the others would keep the one we were started in busy.
     process.chdir('/');
     try {
       this.#turn(
@@ -60,7 +60,7 @@ export class MainSession implements MountSession {
     }
   }
 
-  /** Nothing has begun before {@link start}. */
+  /** Nothing to undo: nothing happens before {@link start}. */
   async discard(): Promise<void> {}
 
   /** Runs the loop until it ends, with turns of the event loop in between. */
@@ -69,8 +69,8 @@ export class MainSession implements MountSession {
     const run = (): void => {
       const end = serving.run();
       if (end === null) {
-        // Immediates come last in a turn: all that was there has been served by then. A referenced one would make
-        // uv_backend_timeout() 0 while it runs; instead the message keeps the turn from waiting.
+        // Immediates run last in a turn, so everything that was waiting has been served by then. A referenced one would make
+        // uv_backend_timeout() return 0 while it runs; instead, the message keeps the turn from blocking.
         setImmediate(run).unref();
         port1.postMessage(null);
         return;

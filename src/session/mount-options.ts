@@ -12,27 +12,27 @@ export interface OptionWord {
   readonly value: string | null;
 }
 
-/** How requests travel: by the kernel's own protocol, or by libfuse 2.9 through the npm package fuse-native. */
+/** How requests travel: by the kernel's protocol, or through libfuse 2.9 and the npm package fuse-native. */
 export type Transport = 'kernel' | 'fuse-native';
 
-/** What the words add up to. */
+/** The result of all words together. */
 export interface KernelOptions {
   /** MS_* flags. */
   flags: number;
-  /** Those that a word has set or cleared. */
+  /** The flags that a word has set or cleared. */
   namedFlags: number;
-  /** MS_PRIVATE and friends; null: as the parent mount has it. */
+  /** MS_PRIVATE, MS_SHARED, MS_SLAVE or MS_UNBINDABLE; null: as the parent mount. */
   propagation: number | null;
   allowOther: boolean | 'auto';
   defaultPermissions: boolean;
   maxRead: number | null;
   /** `fsname=`; null: not given. */
   source: string | null;
-  /** For the kernel as they stand. */
+  /** Passed to the kernel verbatim. */
   extra: string[];
   data: 'cached' | 'passthrough' | 'auto';
   transport: Transport;
-  /** Birth times are shown, at the price of a request for every statx(2) that asks for one. */
+  /** Show birth times, at the cost of a request for every statx(2) that asks for one. */
   btime: boolean;
   keepAwake: KeepAwakeMode;
   debug: boolean;
@@ -69,7 +69,7 @@ const FLAGS: Readonly<Record<string, readonly [number, boolean]>> = {
   nolazytime: [sys.MS_LAZYTIME, false],
 };
 
-/** Words that are notes of mount(8) to itself, or that FUSE programs take without effect. */
+/** Words that mount(8) handles by itself, or that FUSE programs accept without effect. */
 const IGNORED = new Set([
   'defaults',
   'auto',
@@ -99,7 +99,7 @@ const IGNORED = new Set([
   'group_id',
 ]);
 
-/** Words of FUSE programs that ask for something that plyfs does in its own way: taken with a warning. */
+/** Words of FUSE programs for things that plyfs does in its own way: accepted with a warning. */
 const WITHOUT_EFFECT = new Set([
   'clone_fd',
   'max_idle_threads',
@@ -136,7 +136,7 @@ function number(word: OptionWord): number {
   return Number(word.value);
 }
 
-/** The value of a word that takes one of a few. */
+/** The value of a word that has a fixed set of values. */
 function oneOf<T extends string>(word: OptionWord, values: readonly T[]): T {
   const chosen = values.find((value) => value === word.value);
   if (chosen !== undefined) return chosen;
@@ -151,7 +151,7 @@ function selinux(word: OptionWord, out: KernelOptions, enabled: boolean): void {
   else out.warnings.push(`the option ${word.key} has no effect: SELinux is not enabled.`);
 }
 
-/** libfuse lets everybody in and turns all but root away; what is left to the kernel's own check is the mounting user. */
+/** libfuse admits everybody and then rejects all but root; the kernel's own check can only admit the mounting user. */
 function allowRoot(out: KernelOptions): void {
   out.allowOther = false;
   if (process.geteuid!() !== 0) out.warnings.push('the option allow_root lets in this user only, not root.');
@@ -186,7 +186,7 @@ function applyWord(word: OptionWord, out: KernelOptions, selinuxEnabled: boolean
   }
 }
 
-/** Adds up the words, later ones winning. Throws a UserError for an unknown word or a bad value. */
+/** Evaluates the words; of conflicting ones the last wins. Throws a UserError for an unknown word or a bad value. */
 export function parseMountOptions(words: readonly OptionWord[], selinuxEnabled: boolean): KernelOptions {
   const out: KernelOptions = {
     flags: 0,

@@ -1,4 +1,4 @@
-/** What a mount says about itself, and reading it: the mount may be another user's, who can say anything. */
+/** The report of a mount about itself, and its validation: the mount may be another user's, who can send anything. */
 import { CACHES } from '../overlay/cache-counts.js';
 import type { OverlayOptions } from '../overlay/config.js';
 import { BUCKET_BOUNDS, type Stats, SUMS } from './counters.js';
@@ -13,7 +13,7 @@ export interface MountReport {
     OverlayOptions,
     'lowerdir' | 'datadir' | 'upperdir' | 'workdir' | 'userxattr' | 'readOnly'
   >;
-  /** The options in force that are no defaults, as they are typed. */
+  /** The options in force that differ from the defaults, in the form of `-o`. */
   readonly optionText: readonly string[];
   readonly stats: Stats;
   /** Names of the requests in `stats`, by opcode number. */
@@ -28,7 +28,7 @@ type Check = (value: unknown) => boolean;
 const isNumber: Check = (value) => typeof value === 'number' && Number.isFinite(value);
 const isText: Check = (value) => typeof value === 'string';
 const isSwitch: Check = (value) => typeof value === 'boolean';
-/** Names and moments, which are printed as they are. */
+/** Names and timestamps, which are printed verbatim. */
 const isWord: Check = (value) => typeof value === 'string' && /^[\w.:+-]{1,64}$/.test(value);
 
 function listOf(check: Check): Check {
@@ -43,7 +43,7 @@ function recordOf(check: Check): Check {
   return (value) => entriesOf(value)?.every(([key, one]) => /^\d{1,3}$/.test(key) && check(one)) === true;
 }
 
-/** An object that has these, whatever else. */
+/** An object that has at least these members. */
 function shape(checks: Readonly<Record<string, Check>>): Check {
   return (value) => {
     const entries = entriesOf(value);
@@ -91,20 +91,20 @@ const isReport = shape({
   memory: shape(numbers('rss', 'heapUsed', 'external')),
 });
 
-/** Requests of which there is a number have the other numbers, too. */
+/** Whether every request that has a count also has times and a histogram. */
 function isWhole({ stats }: MountReport): boolean {
   return Object.keys(stats.requests).every(
     (opcode) => Number(opcode) in stats.milliseconds && Number(opcode) in stats.histograms,
   );
 }
 
-/** Reads a report; null for anything else. */
+/** Parses a report; null for anything else. */
 export function parseReport(text: string): MountReport | null {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    // Nobody listened, or it ended half-way.
+    // Nobody was listening, or the connection ended midway.
     return null;
   }
   return isReport(value) && isWhole(value as MountReport) ? (value as MountReport) : null;

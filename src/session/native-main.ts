@@ -2,11 +2,11 @@
  * Entry of the process that serves one fuse-native mount: open the layers, mount, serve, report how it ended.
  *
  * Concurrency: everything runs on this process's main thread, to whose event loop fuse-native is bound. A request is
- * served in one turn of the loop, without an await, so the core still has one request at a time. Jobs run on helper
- * threads as in a kernel session; what waits for one is served again when it has ended.
+ * served in one turn of the loop, without an await, so the core still handles one request at a time. Jobs run on helper
+ * threads as in a kernel session; a request that waits for one is served again when the job is done.
  *
- * It is a process of its own so that a caller's main thread may use the mount, keeps its own umask and filesystem uid,
- * and outlives a crash of libfuse.
+ * It is a separate process so that the caller's main thread may use the mount, keeps its own umask and filesystem uid, and
+ * survives a crash of libfuse.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
@@ -40,7 +40,7 @@ function tell(message: NativeMessage): Promise<void> {
   });
 }
 
-/** The kernel keeps no attributes and no listings of this mount: there is nothing to drop. */
+/** The kernel caches no attributes and no listings of this mount, so there is nothing to invalidate. */
 const NO_NOTIFIER: Notifier = { attributes: () => {}, listing: () => {} };
 
 function traceTo(target: LogTarget): (name: string, args: readonly unknown[], result: number) => void {
@@ -50,12 +50,12 @@ function traceTo(target: LogTarget): (name: string, args: readonly unknown[], re
   };
 }
 
-/** libfuse refuses a mount point with names in it unless it is told. */
+/** libfuse refuses a mount point that is not empty, unless told otherwise. */
 function isEmpty(directory: Buffer): boolean {
   return readdirSync(directory).length === 0;
 }
 
-/** The mount point as fuse-native can say it. */
+/** The mount point as text for fuse-native. Throws a UserError when it can't be passed on. */
 function mountpointText(target: string): string {
   const bytes = Buffer.from(target, 'latin1');
   const text = bytes.toString('utf8');
@@ -71,13 +71,13 @@ function mountpointText(target: string): string {
   return text;
 }
 
-/** A descriptor of the connection that stays ours: libfuse closes its own, whose number may then be another file's. */
+/** Our own descriptor of the connection: libfuse closes its, whose number may then be reused for another file. */
 function deviceFd(): number {
   const found = readdirSync('/proc/self/fd').filter((fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === '/dev/fuse';
     } catch (error) {
-      if (sys.isSystemError(error)) return false; // closed meanwhile
+      if (sys.isSystemError(error)) return false; // closed in the meantime
       throw error;
     }
   });
@@ -178,14 +178,14 @@ class NativeServing {
     }
   }
 
-  /** Takes the mount away: nobody is left who would unmount it. */
+  /** Unmounts: nobody else is left to do it. */
   async abandon(): Promise<void> {
     this.#log.warn({}, 'the process that mounted is gone: unmounting');
     const mount = attachedAt(this.#start.target);
     if (mount !== null && !this.#ended) await detach(mount, true);
   }
 
-  /** The connection is over. Jobs use descriptors that the filesystem is about to close. */
+  /** The connection has ended. Waits for jobs, whose descriptors the filesystem is about to close. */
   async #over(): Promise<void> {
     this.#ended = true;
     while (this.#jobs.outstanding > 0) {
@@ -215,7 +215,7 @@ async function refuse(error: unknown): Promise<void> {
 const LAST_OWN_FD = 4;
 
 async function begin(start: NativeStart): Promise<void> {
-  // A pipe of the caller's that stayed open here would keep its reader waiting.
+  // An inherited pipe left open here would keep its reader waiting.
   for (const fd of inheritedDescriptors()) if (fd > LAST_OWN_FD) sys.close(fd);
   const log = openLog(start.log);
   sys.umask(0);

@@ -1,4 +1,4 @@
-/** What the parent process and the process that serves a fuse-native mount tell each other. */
+/** Messages between the parent process and the process that serves a fuse-native mount. */
 import type { OverlayOptions } from '../overlay/config.js';
 import type { Stats } from './counters.js';
 import type { LogTarget } from './log.js';

@@ -1,4 +1,4 @@
-/** The process that serves a fuse-native mount, seen from the process that mounted. */
+/** The process that serves a fuse-native mount, as the process that mounted sees it. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../overlay/user-error.js';
@@ -16,14 +16,14 @@ const MAIN = fileURLToPath(new URL('./native-main.js', import.meta.url));
 const STDERR = 2;
 /** Where the serving process finds the log. */
 const LOG_FD = 4;
-/** What is kept of its stderr, where libfuse says why a mount failed. */
+/** Bytes kept of its stderr, where libfuse reports why a mount failed. */
 const MAX_COMPLAINT = 4096;
 
-/** The one limit of this transport (fuse-native/capabilities.ts) that no program is told of when it meets it. */
+/** The one limit of this transport (fuse-native/capabilities.ts) that programs run into without getting an error. */
 const SILENT_LOSS =
   'libfuse 2.9 drops changes of atime or mtime alone: tar restores no times through fuse-native, cp -p does.';
 
-/** Mount options in libfuse's words; what it can't do is refused, or is a warning where it only does less. */
+/** Mount options in libfuse's words. What it can't do is refused, or a warning where it merely does less. Throws a UserError. */
 function libfuseFlags(kernel: KernelOptions, isReadOnly: boolean, warnings: string[]): string[] {
   if (kernel.extra.length > 0) {
     throw new UserError('SELinux contexts need the transport kernel.');
@@ -37,7 +37,7 @@ function libfuseFlags(kernel: KernelOptions, isReadOnly: boolean, warnings: stri
   return FLAG_WORDS.flatMap(([flag, word]) => ((flags & flag) !== 0 ? [word] : []));
 }
 
-/** What the serving process is told, and warnings for the user. */
+/** The message that starts the serving process, and warnings for the user. */
 export function nativeStart(
   plan: MountPlan,
   target: string,
@@ -70,7 +70,7 @@ export function nativeStart(
   };
 }
 
-/** One serving process. It ends with its mount, and takes its mount along when it dies. */
+/** One serving process. It ends with its mount, and the mount ends with it. */
 export class NativeSession {
   readonly #child: ChildProcess;
   readonly #ready = waiting<readonly string[]>();
@@ -79,7 +79,7 @@ export class NativeSession {
   #complaint = '';
   #end: SessionEnd | null = null;
 
-  /** Starts the process; `logFd` is inherited by it, -1: none. */
+  /** Starts the process, which inherits `logFd`; -1: none. */
   constructor(logFd: number) {
     this.#child = fork(MAIN, [], {
       detached: true,
@@ -113,7 +113,7 @@ export class NativeSession {
     this.#child.send(message);
   }
 
-  /** A little behind: the numbers come over a pipe. */
+  /** Slightly out of date: the numbers arrive over a pipe. */
   stats(): Stats {
     return this.#stats;
   }

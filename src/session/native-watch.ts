@@ -1,7 +1,7 @@
 /**
- * A thread that waits on descriptors for the main thread, whose event loop can't: for finished jobs, and for the end of
- * the connection. libfuse ends its loop without telling anyone; poll(2) reports an error on the device once the kernel
- * has given the connection up, whether by unmounting or by an abort.
+ * Entry of a thread that waits on descriptors for the main thread, whose event loop can't: for finished jobs, and for the
+ * end of the connection. libfuse ends its loop silently; poll(2) reports an error on the device once the kernel has dropped
+ * the connection, by unmounting or by an abort.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import * as sys from '../sys/index.js';

@@ -16,11 +16,11 @@ export interface MountPlan {
   readonly log: LogTarget;
   /** Log each request. */
   readonly trace: boolean;
-  /** Opens what `overlay` names. Throws a UserError. */
+  /** Opens the layers that `overlay` names. Throws a UserError. */
   readonly openLayers: (options: OverlayOptions) => OpenedLayers;
 }
 
-/** What is asked for, before any check; text is latin1, one char a byte. */
+/** A mount request before any check; text is latin1, one char a byte. */
 export interface MountWords {
   /** Option strings, comma-separated words, in order. */
   readonly options: readonly string[];
@@ -29,14 +29,14 @@ export interface MountWords {
   readonly debug: boolean;
 }
 
-/** Access time settings of the mount for mount_setattr(2), by the rules of mount(2). */
+/** Access time settings for mount_setattr(2) that correspond to MS_* flags of mount(2). */
 function accessTimes(flags: number): number {
   const directories = (flags & sys.MS_NODIRATIME) !== 0 ? sys.MOUNT_ATTR_NODIRATIME : 0;
   if ((flags & sys.MS_STRICTATIME) !== 0) return directories | sys.MOUNT_ATTR_STRICTATIME;
   return directories | ((flags & sys.MS_NOATIME) !== 0 ? sys.MOUNT_ATTR_NOATIME : 0);
 }
 
-/** Checks all words; no directory is looked at. Throws a UserError. */
+/** Checks all words; directories are not touched. Throws a UserError. */
 export function planMount(words: MountWords, log: LogTarget): MountPlan {
   const { overlay, rest, warnings } = parseOptions(words.options);
   const others = rest.flatMap((text) => splitOptions(text)).map(({ name, value }) => ({ key: name, value }));

@@ -1,10 +1,10 @@
 /**
- * Whether mounts below a mount are told to other mount namespaces: the words of mount(8). buildah's overlay volumes
- * (`podman run -v DIR:DIR:O`, `--mount type=image`) hand `private` to the mount program.
+ * Mount propagation, in the words of mount(8): whether mounts below a mount appear in other mount namespaces. buildah's
+ * overlay volumes (`podman run -v DIR:DIR:O`, `--mount type=image`) pass `private` to the mount program.
  */
 import * as sys from '../sys/index.js';
 
-/** MS_* flags by word. A mount that was just made has none below it, so the recursive words say the same. */
+/** MS_* flags by word. A new mount has none below it, so the recursive words mean the same. */
 export const PROPAGATION: Readonly<Record<string, number>> = {
   private: sys.MS_PRIVATE,
   rprivate: sys.MS_PRIVATE,
@@ -17,8 +17,8 @@ export const PROPAGATION: Readonly<Record<string, number>> = {
 };
 
 /**
- * Sets it on the mount at `target`. Returns null, or a sentence where that can't be done: a plain user may not, as little
- * as with mount(8). No request comes of it, so the serving thread may call it.
+ * Sets the propagation of the mount at `target`. Returns null, or a warning when that fails: a plain user may not, just as with
+ * mount(8). It causes no request, so the serving thread may call it.
  */
 export function setPropagation(target: string, flag: number): string | null {
   const rc = sys.mount({ source: 'none', target, type: '', flags: flag, data: '' });

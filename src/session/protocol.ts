@@ -1,4 +1,4 @@
-/** What the main thread and the session thread tell each other. */
+/** Messages between the main thread and the session thread, and what both know of a session. */
 import type { OpenedLayers, OverlayOptions, OverlayServices } from '../overlay/config.js';
 import type { FileSystem } from '../vfs/filesystem.js';
 import type { DataMode } from '../vfs/types.js';
@@ -9,7 +9,7 @@ import type { Refusal } from './refusal.js';
 /** Makes the filesystem that a session serves; called once, on the session thread. */
 export type FileSystemFactory = (opened: OpenedLayers, services: OverlayServices) => FileSystem;
 
-/** What the session thread is started with; it loads its code and waits for {@link StartMessage}. */
+/** What the session thread is started with. It loads its code and waits for a {@link StartMessage}. */
 export interface SessionData {
   /** URL of a module that exports a {@link FileSystemFactory} as `createOverlay`; null: the overlay. */
   readonly filesystem: string | null;
@@ -24,9 +24,9 @@ export interface StartMessage {
   readonly opened: OpenedLayers;
   readonly dataMode: DataMode;
   readonly btime: boolean;
-  /** Of openKeepAwake(). */
+  /** From openKeepAwake(). */
   readonly awakeFd: number;
-  /** There is a CPU for the caller beside ours. */
+  /** The caller has a CPU besides ours. */
   readonly hasTwoCpus: boolean;
   readonly log: LogTarget;
   /** Log each request and its answer in one line. */
@@ -35,29 +35,29 @@ export interface StartMessage {
 
 /** Why a session ended. */
 export type EndReason =
-  /** Unmounted, by us or by anyone else: the ordinary end. */
+  /** Unmounted, by us or anyone else: the normal end. */
   | 'unmounted'
   /** The connection was aborted (/sys/fs/fuse/connections/N/abort). */
   | 'aborted'
-  /** The session could not go on; the text says why. */
+  /** The session could not continue; the text says why. */
   | 'failed';
 
 /** How a session ended. */
 export interface SessionEnd {
   readonly reason: EndReason;
-  /** One sentence; empty for an ordinary end. */
+  /** One sentence; empty for a normal end. */
   readonly text: string;
 }
 
-/** One mount being served, seen from the main thread. */
+/** One mount being served, as the main thread sees it. */
 export interface MountSession {
-  /** Resolves when INIT was answered; rejects when the session ends before that. */
+  /** Resolves once INIT is answered; rejects if the session ends before that. */
   readonly ready: Promise<void>;
-  /** Resolves when the session has ended, for whatever reason. */
+  /** Resolves when the session has ended, for any reason. */
   readonly closed: Promise<SessionEnd>;
-  /** Once. */
+  /** Serves the mount. May be called once. */
   start(message: StartMessage): void;
-  /** Ends a session that was not started, and waits for that. */
+  /** Ends a session that was never started, and waits for its end. */
   discard(): Promise<void>;
   stats(): Stats;
 }

@@ -1,18 +1,18 @@
-/** Giving memory back after the kernel forgot many nodes. V8 keeps a heap that is not used as long as nothing happens. */
+/** Returning memory after the kernel forgot many nodes: V8 keeps an unused heap for as long as nothing happens. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { FUSE_BATCH_FORGET, FUSE_FORGET } from '../fuse/abi.js';
 import * as sys from '../sys/index.js';
 
-/** Forgotten nodes that are worth a collection: some 10 MB. */
+/** How many forgotten nodes are worth a collection: about 10 MB. */
 const WORTH_IT = 20_000;
-/** How long nothing must have happened before it, in milliseconds. */
+/** Milliseconds of silence before a collection. */
 export const CALM = 100;
 
 /** struct fuse_batch_forget_in, after the header: the number of nodes. */
 const COUNT_AT = 40;
 
-/** Counts forgets, and collects when told that there is time. */
+/** Counts forgotten nodes, and collects garbage when told that there is time. */
 export class Reclaimer {
   #forgotten = 0;
   #collect: (() => void) | null = null;
@@ -22,12 +22,12 @@ export class Reclaimer {
     else if (opcode === FUSE_BATCH_FORGET) this.#forgotten += request.readUInt32LE(COUNT_AT);
   }
 
-  /** Whether a collection would give something back. */
+  /** Whether a collection is worth it. */
   get due(): boolean {
     return this.#forgotten >= WORTH_IT;
   }
 
-  /** Takes some ten milliseconds, as most of the heap is dead. */
+  /** Takes about ten milliseconds, since most of the heap is dead. */
   collect(): void {
     this.#forgotten = 0;
     if (this.#collect === null) {
@@ -35,7 +35,7 @@ export class Reclaimer {
       this.#collect = runInNewContext('gc') as () => void;
       setFlagsFromString('--no-expose-gc');
     }
-    // The second one gives the pages back that the first one emptied.
+    // The second collection returns the pages that the first one emptied.
     this.#collect();
     this.#collect();
     sys.mallocTrim();

@@ -9,13 +9,13 @@ export interface Refusal {
   readonly isUserError: boolean;
 }
 
-/** What to tell about what was thrown. */
+/** A thrown value as a refusal. */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof UserError) return { text: error.message, isUserError: true };
   return { text: stackOf(error), isUserError: false };
 }
 
-/** The reverse, on the other side: what to throw. */
+/** A refusal as an error to throw, on the receiving side. */
 export function errorOf({ text, isUserError }: Refusal): Error {
   return isUserError ? new UserError(text) : new Error(text);
 }

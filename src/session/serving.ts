@@ -1,4 +1,4 @@
-/** What a session is made of, on whichever thread it runs: the filesystem, the protocol server, the loop between them. */
+/** The parts of a session, on any thread: the filesystem, the protocol server, and the loop between them. */
 import { invalInode } from '../fuse/notify.js';
 import { Server } from '../fuse/server.js';
 import * as sys from '../sys/index.js';
@@ -12,23 +12,23 @@ import { openLog, stackOf, writeLine } from './log.js';
 import { type Events, SessionLoop } from './loop.js';
 import type { FileSystemFactory, SessionEnd, StartMessage } from './protocol.js';
 
-/** Who runs a session, and what for. */
+/** What the thread that runs a session provides. */
 export interface Host {
   readonly createOverlay: FileSystemFactory;
   readonly counters: Counters;
-  /** The event loop of the thread, which must have its turns; {@link NO_EVENTS}: it has none to come. */
+  /** The thread's event loop, which needs its turns; {@link NO_EVENTS}: it is never needed. */
   readonly events: Events;
   /** Called once, when INIT was answered. */
   readonly onReady: () => void;
 }
 
 /**
- * Of V8's threads, which compile and collect garbage. With few CPUs they would else run in place of the caller that was
- * just answered (native-notes/threads.md). No lower: a collection waits for what they have begun.
+ * Nice value of V8's threads, which compile and collect garbage. On few CPUs they would otherwise preempt the caller that was
+ * just answered (native-notes/threads.md). Not higher: a collection waits for what they have begun.
  */
 const BACKGROUND_NICE = 10;
 
-/** Gives this thread a umask, a working directory and capabilities of its own. */
+/** Gives this thread its own umask, working directory and capabilities. */
 function becomeSessionThread(log: Log): void {
   const unshared = sys.unshareFs();
   if (unshared < 0) log.warn({ errno: sys.errnoName(unshared) }, 'no umask of our own');
@@ -37,7 +37,7 @@ function becomeSessionThread(log: Log): void {
   if (kept < 0) log.debug({ errno: sys.errnoName(kept) }, 'capabilities follow the filesystem uid');
 }
 
-/** The kernel may have forgotten the node meanwhile, which answers ENOENT: nothing is left to drop then. */
+/** The kernel may have forgotten the node in the meantime and answer ENOENT; then there is nothing to invalidate. */
 function notifier(device: Device): Notifier {
   const send = (message: Buffer): void => void device.write(message, message.length);
   return {
@@ -46,7 +46,7 @@ function notifier(device: Device): Notifier {
   };
 }
 
-/** How often in a row the loop may fail by a bug. */
+/** How often in a row the loop may fail because of a bug. */
 const MAX_FAILURES = 100;
 const STUCK: SessionEnd = {
   reason: 'failed',
@@ -63,7 +63,7 @@ export class Serving {
   #failures = 0;
   #servedAtFailure = -1;
 
-  /** Makes the filesystem; throws what that throws. */
+  /** Makes the filesystem, and throws what that throws. */
   constructor(start: StartMessage, host: Host) {
     const log = openLog(start.log);
     becomeSessionThread(log);
@@ -114,8 +114,8 @@ export class Serving {
   }
 
   /**
-   * Serves until the mount ends, or (null) until the event loop must have a turn. A bug that is in no request is logged,
-   * and the mount lives on; but not when it comes again and again with nothing served in between.
+   * Serves until the mount ends, or (null) until the event loop needs a turn. A bug outside any request is logged and the
+   * mount stays up, unless it recurs again and again with nothing served in between.
    */
   run(): SessionEnd | null {
     let end: SessionEnd | null = null;

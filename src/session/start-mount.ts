@@ -1,10 +1,10 @@
 /**
- * Mounting from the main thread: open the layers, make the mount, run the session thread, end it again.
+ * Mounting from the main thread: open the layers, mount, run the session, end it again.
  *
  *   check options -> open layers -> mount -> session starts -> INIT answered: ready
  *   ready -> unmount() or anyone's umount -> session ends -> closed
  *
- * Whatever fails on the way to "ready" leaves nothing mounted.
+ * A failure on the way to "ready" leaves nothing mounted.
  */
 import { availableParallelism } from 'node:os';
 import { MAX_FDS } from '../overlay/descriptor-budget.js';
@@ -34,7 +34,7 @@ function attachPlan(plan: MountPlan, target: string, moreFlags: number): Promise
   });
 }
 
-/** Mounts by a checked plan and resolves when the mount answers. `session` was not started yet. */
+/** Mounts according to a checked plan and resolves once the mount is ready. `session` must not have been started. */
 export async function startMount(plan: MountPlan, session: MountSession): Promise<Mount> {
   checkAddressSpace();
   const mount = await startByTransport(plan, session);
@@ -58,7 +58,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   const cautious = cautiousFlags(plan, opened.layers);
   if (cautious !== 0) warnings.push(CAUTION);
   const awakeFd = openKeepAwake(plan.kernel.keepAwake, (text) => warnings.push(text));
-  // Both before the mount is there, which may cover what they read: /sys, /etc/localtime.
+  // Both before mounting, since the mount may cover what they read: /sys, /etc/localtime.
   const hasTwoCpus = availableParallelism() > 1;
   const startedAt = new Date().toISOString();
   const close = (): void => {
@@ -99,7 +99,7 @@ async function startKernelMount(plan: MountPlan, session: MountSession): Promise
   return mount;
 }
 
-/** The same through fuse-native, in a process of its own: see session/native-main.ts. */
+/** The same through fuse-native, in a separate process: see native-main.ts. */
 async function startNativeMount(plan: MountPlan): Promise<LiveMount> {
   const { NativeSession, nativeStart } = await import('./native-session.js');
   const target = resolveMountpoint(plan.mountpoint);

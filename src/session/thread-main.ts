@@ -13,7 +13,7 @@ function tell(message: SessionMessage): void {
   port.postMessage(message);
 }
 
-/** Loaded before it is needed; a literal path for the overlay, so that a bundler sees it. */
+/** Loaded ahead of time; the overlay by a literal path, so that a bundler sees it. */
 const loading: Promise<{ createOverlay: FileSystemFactory }> =
   data.filesystem === null ? import('../overlay/overlay.js') : import(data.filesystem);
 
@@ -28,13 +28,13 @@ port.once('message', async (start: StartMessage | null) => {
       onReady: () => tell({ kind: 'ready' }),
     });
     let end: SessionEnd | null;
-    // null: after a bug. There are no events.
+    // null only after a bug: there are no events.
     do end = serving.run();
     while (end === null);
     tell({ kind: 'ended', end });
   } catch (error) {
     tell({ kind: 'refused', ...refusalOf(error) });
   }
-  // Ends this thread only, here where no native call is under way.
+  // Ends only this thread, at a point where no native call is in progress.
   process.exit();
 });

@@ -1,4 +1,4 @@
-/** The session thread, seen from the main thread. */
+/** The session thread, as the main thread sees it. */
 import { Worker } from 'node:worker_threads';
 import { UserError } from '../overlay/user-error.js';
 import { Counters, type Stats } from './counters.js';
@@ -6,19 +6,19 @@ import type { MountSession, SessionData, SessionEnd, SessionMessage, StartMessag
 import { errorOf } from './refusal.js';
 import { waiting } from './waiting.js';
 
-/** How long a thread that has said its last word may take to end, in milliseconds. */
+/** Milliseconds that a thread may take to exit after its last message. */
 const EXIT_PATIENCE = 5000;
 
 /**
- * Of the session thread's heap. By default V8's young generation may grow to three times 16 MB in a long walk, which is as much as
- * 150,000 nodes take, and stays so; nodes are copied out of it twice whatever its size.
+ * Size of the session thread's young generation. By default it may grow to three times 16 MB in a long walk, as much as 150,000
+ * nodes take, and stays that large; nodes are copied out of it twice whatever its size.
  */
 const YOUNG_GENERATION_MB = 6;
 
 /**
- * A session on a thread of its own, for a process that goes on with its own work. It is created early, so that it loads
- * its code while the main thread opens layers and mounts, and started once with {@link start}. It can't be terminated
- * while it sleeps in poll(2): it ends with the mount.
+ * A session on its own thread, for a process that has other work to do. It is created early, so that it loads its code while
+ * the main thread opens layers and mounts, and started once with {@link start}. It can't be terminated while it sleeps in
+ * poll(2): it ends with the mount.
  */
 export class ThreadSession implements MountSession {
   readonly #worker: Worker;
@@ -56,8 +56,8 @@ export class ThreadSession implements MountSession {
   }
 
   /**
-   * Ends a thread that was not started, and waits for that. It is not terminated: while it loads native code, that
-   * would abort the process; nor may the process exit meanwhile, which terminates threads as well.
+   * Ends a thread that was never started, and waits for its exit. It is not terminated: while it loads native code, that would
+   * abort the process. Nor may the process exit meanwhile, which terminates threads as well.
    */
   async discard(): Promise<void> {
     this.#worker.postMessage(null);
@@ -88,7 +88,7 @@ export class ThreadSession implements MountSession {
     this.#ended = { reason, text };
     const sentence = text === '' ? 'the mount ended before it was ready.' : text;
     this.#ready.reject(new UserError(sentence));
-    // Closed is when the thread is gone: a process that exits before terminates it, which inside a native call aborts.
+    // Closed means that the thread is gone: a process that exits earlier terminates it, which aborts inside a native call.
     setTimeout(() => this.#closed.resolve({ reason, text }), EXIT_PATIENCE).unref();
   }
 }

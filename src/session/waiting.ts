@@ -7,7 +7,7 @@ export interface Waiting<T> {
   reject(error: Error): void;
 }
 
-/** Makes one; a rejection that nobody asks for is no error. */
+/** Makes one; a rejection that nobody awaits is not an error. */
 export function waiting<T>(): Waiting<T> {
   let resolve!: (value: T) => void;
   let reject!: (error: Error) => void;
@@ -15,6 +15,6 @@ export function waiting<T>(): Waiting<T> {
     resolve = yes;
     reject = no;
   });
-  promise.catch(() => {}); // may be rejected before anyone asks
+  promise.catch(() => {}); // may be rejected before anyone awaits it
   return { promise, resolve, reject };
 }
