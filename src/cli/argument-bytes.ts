@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * This process's arguments as latin1 strings, one char a byte: names of files are bytes, and Node's own
- * `process.argv` has lost those that are not UTF-8.
+ * This process's arguments as latin1 strings, one char a byte: file names are bytes, and Node's own `process.argv` has lost
+ * those that are not UTF-8.
  */
 export function argumentBytes(): string[] {
   const count = process.argv.length - 2;

@@ -1,7 +1,7 @@
 /** Entry of the bundle (scripts/bundle.mjs): the command, and what scripts/rehearsal.cjs serves requests with. */
 import './main.js';
 
-/** The parts of a mount, loaded when asked for as the command does. */
+/** The parts of a mount, loaded on demand as the command does. */
 export async function loadParts() {
   const { planMount } = await import('../session/plan.js');
   const { Serving } = await import('../session/serving.js');

@@ -1,10 +1,10 @@
-/** Paths as the mount table has them. */
+/** Paths in the form of the mount table. */
 import { realpathSync } from 'node:fs';
 import { tried } from '../tools/text.js';
 
 /**
- * A path (latin1) without symlinks. The server of a mount at its end is not asked: a dead one is found, too. Throws a
- * UserError.
+ * A path (latin1) without symlinks. If a mount is at its end, the server is not asked, so a dead mount resolves as well.
+ * Throws a UserError.
  */
 export function canonical(path: string): string {
   return tried('use', path, () =>

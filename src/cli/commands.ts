@@ -1,4 +1,4 @@
-/** The named commands and the help, by yargs. */
+/** The named commands and the help, parsed by yargs. */
 import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { escapeValue, splitOptions } from '../overlay/option-text.js';
@@ -42,7 +42,7 @@ function version(): string {
   return (JSON.parse(manifest) as { version: string }).version;
 }
 
-/** Options of every way to mount, and of no other command. */
+/** Options of all forms of mounting, and of no other command. */
 function serverOptions(y: Argv): Argv {
   const mine = { global: false } as const;
   return y
@@ -128,7 +128,7 @@ async function umountCommand(parsed: Parsed): Promise<number> {
   return 0;
 }
 
-/** A complaint of yargs in the style of ours. */
+/** An error message of yargs in our style. */
 function sentence(message: string): string {
   if (message.startsWith('Not enough non-option')) return "no mount point is given; see 'plyfs --help'.";
   return `${asClause(message)}; see 'plyfs --help'.`;

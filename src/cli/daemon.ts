@@ -1,7 +1,7 @@
 /**
- * Going to the background. The caller waits for another process: the launcher `scripts/plyfs` (a shell), or, when this file
- * was started by Node directly, a Node process that starts a second one. Either way the serving process gets a
- * descriptor on which it writes its exit code once: `0` when the mount answers, else why there is none.
+ * Going to the background. The caller waits for a process that starts the serving one: the launcher `scripts/plyfs` (a shell),
+ * or, when this file was started by Node directly, a Node process that starts a second one. Either way the serving process
+ * inherits a descriptor to which it writes an exit code once: `0` when the mount is ready, else that of the failure.
  */
 import { closeSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ const READY_FD = 'PLYFS_READY_FD';
 /** Arguments as bytes for a process that Node starts: spawn() would re-encode them. */
 export const ARGUMENTS = 'PLYFS_ARGUMENTS';
 
-/** Takes a variable out of the environment, so that no child inherits it. */
+/** Removes a variable from the environment, so that no child inherits it. Returns its value. */
 function takeVariable(name: string): string | null {
   const value = process.env[name] ?? null;
   delete process.env[name];
@@ -45,13 +45,13 @@ export class ReadyPipe {
       writeSync(fd, `${code}\n`);
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
-      // The caller was killed meanwhile; the mount is there, and stays.
+      // The caller was killed in the meantime; the mount stays.
     }
     closeSync(fd);
   }
 }
 
-/** Bytes of the command line that {@link startServer} passed on; null when this process was started otherwise. */
+/** The command line, as bytes, that {@link startServer} passed on; null when this process was started differently. */
 export function passedArguments(): string[] | null {
   const text = takeVariable(ARGUMENTS);
   return text === null ? null : (JSON.parse(text) as string[]);
@@ -59,7 +59,7 @@ export function passedArguments(): string[] | null {
 
 /** Starts the serving process with the same arguments, and resolves to the exit code that it reports. */
 export async function startServer(args: readonly string[]): Promise<number> {
-  const { spawn } = await import('node:child_process'); // not on the way of a server's start
+  const { spawn } = await import('node:child_process'); // a serving process does not need it
   const main = fileURLToPath(new URL('./main.js', import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, main, ...process.argv.slice(2)], {
     detached: true,

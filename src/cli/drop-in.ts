@@ -1,11 +1,11 @@
-/** The command line in the manner of mount programs: `plyfs -o options [source] mountpoint`, in any order. */
+/** The command line of mount programs: `plyfs -o options [source] mountpoint`, in any order. */
 import { UsageError } from './usage-error.js';
 
-/** What a command line in that manner says; text is latin1, one char a byte. */
+/** A parsed command line of that form; text is latin1, one char a byte. */
 export interface DropIn {
   /** Values of all `-o`, in order. */
   readonly options: string[];
-  /** Everything that is no option: source and mount point. */
+  /** Everything that is not an option: source and mount point. */
   readonly positionals: string[];
   foreground: boolean;
   debug: boolean;
@@ -46,7 +46,7 @@ const WORDS: Readonly<Record<string, (to: DropIn) => void>> = {
   },
 };
 
-/** Single letters. `s` (one thread), `n` and `v` come from libfuse and mount(8) and change nothing here. */
+/** Single letters. `s` (single thread), `n` and `v` come from libfuse and mount(8) and have no effect here. */
 const LETTERS: Readonly<Record<string, (to: DropIn) => void>> = {
   f: WORDS['--foreground']!,
   d: WORDS['--debug']!,
@@ -63,7 +63,7 @@ const LETTERS: Readonly<Record<string, (to: DropIn) => void>> = {
   },
 };
 
-/** Reads words one after the other; a value may be the rest of a word or the next word. */
+/** Parses words one after another; a value may be the rest of a word or the next word. */
 class Reader {
   readonly #words: readonly string[];
   #at = 0;
@@ -130,7 +130,7 @@ class Reader {
   }
 }
 
-/** Takes a command line apart. Throws {@link UsageError}. */
+/** Parses a command line. Throws {@link UsageError}. */
 export function parseDropIn(words: readonly string[]): DropIn {
   return new Reader(words).read();
 }

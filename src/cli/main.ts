@@ -23,7 +23,7 @@ async function runNamed(start: Start): Promise<number> {
 }
 
 /**
- * A word in the place of a command that is none: nothing else can be meant where no `-o` names layers, which the drop-in form needs.
+ * Refuses an unknown word in place of a command. It can't be a mount point where no `-o` names layers, which the drop-in form needs.
  */
 function refuseUnknown(args: readonly string[]): void {
   const [word] = args;
@@ -48,7 +48,7 @@ async function run(start: Start): Promise<number> {
   return await runMount({ ...line, source, mountpoint }, start);
 }
 
-/** When nothing is left that could happen, and the work has come to no end: without this it would look like success. */
+/** The event loop ran dry before the work was done: without this, the process would exit with success. */
 function isStuck(): never {
   printError(new Error('it came to no end'));
   process.exit(FAILED);

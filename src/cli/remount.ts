@@ -1,4 +1,4 @@
-/** `mount -o remount,ro`: changes the flags of a mount that exists. */
+/** `mount -o remount,ro`: changes the flags of an existing mount. */
 import { splitOptions } from '../overlay/option-text.js';
 import { parseOptions } from '../overlay/options.js';
 import { UserError } from '../overlay/user-error.js';
@@ -8,10 +8,10 @@ import { parseMountOptions } from '../session/mount-options.js';
 import * as sys from '../sys/index.js';
 import { canonical } from './canonical.js';
 
-/** The MS_* flags that the mount shall have: those that it has, and what the words say otherwise. */
+/** The MS_* flags that the mount is to have: its present ones, as changed by the words. */
 function flagsOf(mount: sys.MountInfo, options: readonly string[]): number {
   const isReadOnly = mount.superOptions.split(',').includes('ro');
-  // What is said of layers can't be changed, and mount(8) repeats it from fstab: it is not looked at, as by the kernel.
+  // Options about layers can't be changed, but mount(8) repeats them from fstab: ignored, as in the kernel.
   const { rest } = parseOptions([mount.options, ...(isReadOnly ? ['ro'] : []), ...options]);
   const words = rest
     .flatMap(splitOptions)

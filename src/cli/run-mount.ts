@@ -1,9 +1,9 @@
-/** Mounting from the command line: in the foreground, here in the background, or by a process started for it. */
+/** Mounting from the command line: in the foreground, in the background, or in a process started for it. */
 import { splitOptions } from '../overlay/option-text.js';
 import { type ReadyPipe, startServer } from './daemon.js';
 import { UsageError } from './usage-error.js';
 
-/** A mount as the command line asks for it; text is latin1, one char a byte. */
+/** A mount as requested on the command line; text is latin1, one char a byte. */
 export interface MountCommand {
   /** Option strings, comma-separated words, in order. */
   readonly options: readonly string[];
@@ -23,12 +23,12 @@ export interface Start {
   readonly ready: ReadyPipe | null;
 }
 
-/** Whether a word stands among the options: a name with a comma, as in `lowerdir=/a\,debug`, is none. */
+/** Whether a word is among the options. Part of a name with a comma, as in `lowerdir=/a\,debug`, does not count. */
 function hasWord(command: MountCommand, word: string): boolean {
   return command.options.some((text) => splitOptions(text).some(({ raw }) => raw === word));
 }
 
-/** Resolves to the exit code; in the foreground that is when the mount has ended. */
+/** Mounts. Resolves to the exit code; in the foreground, once the mount has ended. */
 export async function runMount(command: MountCommand, start: Start): Promise<number> {
   if (hasWord(command, 'remount')) {
     const { remount } = await import('./remount.js');
@@ -49,6 +49,6 @@ export function sourceAndMountpoint(positionals: readonly string[]): [string | n
   if (positionals.length > 2) {
     throw new UsageError(`one source and one mount point are enough: '${positionals[0]}' is too much.`);
   }
-  // An empty source is what mount(8) makes of `plyfs#`; the kernel takes none.
+  // mount(8) turns `plyfs#` into an empty source, which the kernel rejects.
   return [(positionals.length === 2 && positionals[0]) || null, mountpoint];
 }

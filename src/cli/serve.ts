@@ -23,7 +23,7 @@ export interface ServeRequest extends MountCommand {
 
 const STDERR = 2;
 const FAILED = 1;
-/** After a mount answers, in milliseconds: by then all that a mount needs has been loaded. */
+/** Milliseconds after a mount is ready by which everything that it needs has been loaded. */
 const LOADED = 200;
 
 function logLevel(request: ServeRequest): LogLevel {
@@ -50,9 +50,9 @@ function logTarget(request: ServeRequest): LogTarget {
 }
 
 /**
- * SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays, and says so; the second signal detaches it: it leaves the
- * tree at once and is served until its last open file is closed; the third ends the process all the same. SIGUSR1
- * logs statistics.
+ * SIGTERM, SIGINT and SIGHUP unmount. A busy mount stays, and the log says so; a second signal detaches it: it leaves the
+ * tree at once and is served until its last open file is closed; a third ends the process regardless. SIGUSR1 logs
+ * statistics.
  */
 class Signals {
   readonly #log: Log;
@@ -67,11 +67,11 @@ class Signals {
         void this.#unmount(s);
       });
     }
-    // Without a listener Node would open a debugger's port at this signal.
+    // Without a listener, Node would open a debugger port on this signal.
     process.on('SIGUSR1', () => this.#log.info({ ...this.#mount?.stats() }, 'statistics'));
   }
 
-  /** The mount is there; a signal that came before takes it away again. */
+  /** The mount is ready; a signal that arrived earlier unmounts it now. */
   mounted(mount: Mount): void {
     this.#mount = mount;
     if (this.#asked > 0) void this.#unmount('SIGTERM');
@@ -94,7 +94,7 @@ class Signals {
   }
 }
 
-/** A bug in an event's handler must not end the mount, which this thread serves between events. */
+/** A bug in an event handler must not end the mount, which this thread serves between events. */
 function surviveBugs(log: Log): void {
   const report = (error: unknown): void => {
     log.error({ stack: stackOf(error) }, 'a bug on the main thread');
@@ -103,15 +103,15 @@ function surviveBugs(log: Log): void {
   process.on('unhandledRejection', report);
 }
 
-/** Options that fuse-overlayfs takes from its environment. What the command line says counts more. */
+/** Options that fuse-overlayfs takes from its environment. The command line takes precedence. */
 function environmentOptions(): string[] {
   return process.env['FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT'] === undefined ? [] : ['whiteout=aufs'];
 }
 
 /**
- * Keeps V8's young generation as it is. By default it may grow to three times 16 MB in a long walk, which is as much as 150,000
- * nodes take, and stays so. Not from the start: V8's code caches, Node's own among them, are good only for
- * the flags that they were made with (10 ms).
+ * Keeps V8's young generation at its present size. By default it may grow to three times 16 MB in a long walk, as much as
+ * 150,000 nodes take, and stays that large. Not set from the start: V8's code caches, Node's own included, are valid only for
+ * the flags they were made with (10 ms).
  */
 async function keepHeapSmall(): Promise<void> {
   const { setFlagsFromString } = await import('node:v8');

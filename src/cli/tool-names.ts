@@ -1,4 +1,4 @@
-/** Names of the commands that work with layers, without their code. */
+/** Names of the commands that work with layers, without loading their code. */
 export const TOOL_NAMES = [
   'diff',
   'inspect',

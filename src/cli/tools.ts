@@ -1,4 +1,4 @@
-/** The commands that work with layers: each in a file of its own, loaded when it is called. */
+/** The commands that work with layers: each in its own file, loaded when it is called. */
 import type { Argv } from 'yargs';
 import { printError } from './print.js';
 import type { ToolName } from './tool-names.js';
@@ -33,7 +33,7 @@ export async function runTool(name: ToolName, args: readonly string[]): Promise<
   }
 }
 
-/** What yargs says, in one line. */
+/** An error message of yargs, as one line. */
 function sentence(message: string, tool: ToolCommand): string {
   if (/^Not enough non-option arguments/.test(message)) return 'an argument is missing';
   const hint = /^Unknown argument/.test(message) ? (tool.unknownHint ?? '') : '';

@@ -1,18 +1,18 @@
-/** What yargs is told, and what it says. */
+/** Settings for yargs, and its messages in our style. */
 
-/** Where it would look for a configuration file. It asks for the working directory otherwise, which may be gone. */
+/** Where yargs looks for a configuration file; by default the working directory, which may be gone. */
 export const YARGS_CWD = '/';
 
 const BAD_CHOICE = /^Invalid values:\s+Argument: ([\w-]+), Given: (.*), Choices: (.*)$/s;
 
-/** A complaint of yargs as a part of a sentence. */
+/** An error message of yargs as part of a sentence. */
 export function asClause(message: string): string {
   const [, option, given, choices] = BAD_CHOICE.exec(message) ?? [];
   if (option !== undefined) return `--${option} takes one of ${choices}, not ${given}`;
   return `${message.charAt(0).toLowerCase()}${message.slice(1).replace(/\s*\n\s*/g, ' ')}`;
 }
 
-/** A description for yargs, which wraps lines: of the source's own breaks only empty lines are kept. */
+/** A description for yargs, which wraps lines: of the line breaks in the source only empty lines are kept. */
 export function asParagraphs(text: string): string {
   return text.replace(/(?<!\n)\n(?!\n)/g, ' ');
 }

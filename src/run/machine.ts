@@ -1,9 +1,9 @@
-/** What else is mounted on this machine: a view of its root alone would lack it. */
+/** What else is mounted on this machine and would be missing from a view of its root alone. */
 import { isUtf8 } from 'node:buffer';
 import { statSync } from 'node:fs';
 import { readMounts } from '../sys/index.js';
 
-/** Filesystems with people's data; the others are the kernel's own, or made anew in the view. */
+/** Filesystem types that hold data; others belong to the kernel, or are recreated in the view. */
 const DATA = new Set([
   'ext2',
   'ext3',
@@ -19,10 +19,10 @@ const DATA = new Set([
   '9p',
   'overlay',
 ]);
-/** Directories that programs expect at their place. */
+/** Directories that programs expect in place. */
 const EXPECTED = ['/boot', '/etc', '/home', '/opt', '/root', '/srv', '/usr', '/var'];
 
-/** Mount points of one type, or of all, as text; one that is no UTF-8 is left out, since text can't name it. */
+/** Mount points of one type, or all, as text; one that is not UTF-8 is left out, since text can't name it. */
 function mountPoints(type?: string): string[] {
   const points = readMounts(type).map(({ mountPoint }) => Buffer.from(mountPoint, 'latin1'));
   return points.filter(isUtf8).map((point) => point.toString('utf8'));
@@ -39,7 +39,7 @@ function isExpected(point: string): boolean {
   );
 }
 
-/** Mount points of data that the view must have beside the root: the usual ones, and that of `cwd`. Outer ones first. */
+/** Mount points that the view needs besides the root: the usual ones, and that of `cwd`. Outer ones first. */
 export function mountsToCover(cwd: string): string[] {
   const holdsCwd = (point: string): boolean => cwd === point || cwd.startsWith(`${point}/`);
   const points = [...DATA].flatMap(mountPoints).filter(isExpected);

@@ -23,7 +23,7 @@ import { tried } from '../tools/text.js';
 import { filesOver, mountsToCover } from './machine.js';
 import { exitCodeOf, startSandbox } from './sandbox.js';
 
-/** What becomes of changes: applied to the lower, kept in a directory, or gone. */
+/** What becomes of the changes: applied to the lower, kept in a directory, or dropped. */
 export type Fate = 'commit' | 'keep' | 'drop';
 
 /** A command, the view that it runs in, and what becomes of its changes. */
@@ -39,13 +39,13 @@ export interface RunOptions {
   /** Apply the changes to the topmost lower, which is this machine's root by default. */
   readonly commit?: boolean;
   /**
-   * Asked what is to become of the changes when there are any and neither `keep`, `commit` nor `upper` is given; default:
+   * Called to decide what becomes of the changes, if there are any and neither `keep`, `commit` nor `upper` is given. Default:
    * they are dropped.
    */
   readonly decide?: (made: Pick<RunResult, 'changes' | 'summary'>) => Promise<Fate>;
-  /** Nothing can be changed in the view. */
+  /** Make the view read-only. */
   readonly readOnly?: boolean;
-  /** Share the machine's network; default: there is none. */
+  /** Share the machine's network; default: no network. */
   readonly net?: boolean;
   /** Default: this process's, or `/` where the view does not have it. */
   readonly cwd?: string;
@@ -59,11 +59,11 @@ export interface RunOptions {
 
 /** How the command ended, and what it changed. */
 export interface RunResult {
-  /** As a shell tells it: 128 and the signal's number for a command that a signal ended. */
+  /** As in a shell: 128 plus the signal number for a command ended by a signal. */
   readonly exitCode: number;
   readonly changes: readonly Change[];
   readonly summary: DiffSummary;
-  /** Where the changes are kept; null when they are not. One directory a filesystem that was covered. */
+  /** Where the changes are kept, one directory per covered filesystem; null when they are not kept. */
   readonly kept: readonly { readonly path: string; readonly upper: string }[] | null;
   readonly committed: boolean;
 }
@@ -87,7 +87,7 @@ function ownDirectory(): string {
 
 const OVERLAY_MAGIC = 0x794c7630;
 
-/** A directory that can hold an upper: one on an overlay can't. */
+/** A new directory that can hold an upper, which one on an overlay can't. Throws a UserError. */
 function scratchDirectory(given: string | undefined): string {
   for (const base of given === undefined ? [tmpdir(), '/var/tmp', '/dev/shm'] : [given]) {
     try {
@@ -161,12 +161,12 @@ async function mountAll(covered: readonly Covered[], root: string, readOnly: boo
   }
 }
 
-/** By force: the command has ended, but a mount namespace that anybody made meanwhile has the mounts, too. */
+/** By force: the command has ended, but a mount namespace made meanwhile may hold copies of the mounts. */
 async function unmountAll(mounts: readonly Mount[]): Promise<void> {
   for (const one of mounts.toReversed()) await one.unmount({ force: true });
 }
 
-/** Whether this process can give files to nobody else: each copy belongs to who made it then, which says nothing about the command. */
+/** Without privilege every copy belongs to the user who made it, so a change of owner says nothing about the command. */
 function ownsAllCopies(): boolean {
   return (
     process.geteuid!() !== 0 || /^\s*\d+\s+\d+\s+1\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'))
@@ -215,7 +215,7 @@ const NO_CHANGES: Pick<RunResult, 'changes' | 'summary'> = {
 
 async function runIn(options: Settled, covered: readonly Covered[], root: string): Promise<number> {
   const mounts = await mountAll(covered, root, options.readOnly === true);
-  // A terminal's signals reach the command by themselves: it decides, and this process tidies up behind it.
+  // A terminal's signals reach the command directly: it decides, and this process cleans up after it.
   const ignore = (): void => {};
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, ignore);
   try {
@@ -250,7 +250,7 @@ async function fateOf(options: RunOptions, made: Pick<RunResult, 'changes' | 'su
   return await options.decide(made);
 }
 
-/** Applies the changes to where they belong. A failure says where they still are. */
+/** Applies the changes to the lowers. A failure says where the changes are kept. */
 function commit(covered: readonly Covered[]): void {
   for (const { upper, lower } of covered) {
     try {
@@ -263,8 +263,8 @@ function commit(covered: readonly Covered[]): void {
 }
 
 /**
- * The uppers that outlive the run; null: none. With one that was named, also the others that hold changes, which are on other
- * filesystems; unless all changes were committed.
+ * The uppers that outlive the run; null: none. If one was named, also those of other filesystems that hold changes, unless all
+ * changes were committed.
  */
 function keptOf(covered: readonly Covered[], options: RunOptions, fate: Fate): RunResult['kept'] {
   if (options.readOnly === true) return null;
@@ -275,7 +275,7 @@ function keptOf(covered: readonly Covered[], options: RunOptions, fate: Fate): R
   return all.filter(({ upper }) => upper === options.upper || holdsChanges(upper));
 }
 
-/** Removes the scratch directory of a run, but for what is kept in it. */
+/** Removes the scratch directory of a run, except for what is kept in it. */
 function tidy(scratch: string, kept: NonNullable<RunResult['kept']>): void {
   const stays = new Set(kept.map(({ upper }) => upper));
   const paths = readdirSync(scratch).map((name) => `${scratch}/${name}`);
@@ -301,7 +301,7 @@ export async function run(given: RunOptions): Promise<RunResult> {
     const result = options.readOnly === true ? NO_CHANGES : changesOf(covered);
     fate = await fateOf(options, result);
     if (fate === 'commit') {
-      // Should it fail half-way, the changes are not lost.
+      // If it fails midway, the changes are not lost.
       fate = 'keep';
       commit(covered);
       fate = 'commit';

@@ -1,4 +1,4 @@
-/** The namespaces in which `plyfs run` starts a command: made by unshare(1) of util-linux, which a Node process is not. */
+/** The namespaces in which `plyfs run` starts a command, made by unshare(1) of util-linux: a Node process can't make them. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { UserError } from '../overlay/user-error.js';
@@ -20,8 +20,8 @@ export interface Sandbox {
 /**
  * Run as the first process of the new namespaces: `$1` the root, `$2` the working directory, `$3` how many files
  * follow, then the files, then the command. Everything mounted here ends with the namespace. /dev has the harmless
- * nodes only, so that nothing in the view reaches a disk of the machine. The shell stays: the first process of a process
- * namespace is deaf to signals that it does not handle, which a command should not be.
+ * nodes only, so that nothing in the view reaches a disk of the machine. The shell stays as the first process of the process
+ * namespace, because that one ignores signals it does not handle, and a command should not.
  */
 const SETUP = `
 set -e

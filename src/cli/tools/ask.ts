@@ -1,7 +1,7 @@
 /** A question on the terminal. */
 import { createInterface } from 'node:readline';
 
-/** Whether somebody is there to be asked: the question goes to stderr, the answer comes from stdin. */
+/** Whether there is somebody to ask: the question goes to stderr, the answer comes from stdin. */
 export function canAsk(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
@@ -14,7 +14,7 @@ function askLine(question: string): Promise<string | null> {
     const close = (): void => terminal.close();
     for (const signal of signals) process.on(signal, close);
     terminal.on('SIGINT', close);
-    // After an answer this says nothing any more.
+    // After an answer this has no effect.
     terminal.on('close', () => {
       for (const signal of signals) process.off(signal, close);
       resolve(null);

@@ -10,7 +10,7 @@ import { allMountedLayers } from './stack.js';
 const CORRECTED = 1;
 const LEFT = 4;
 
-/** A plyfs mount locks its upper; who uses a lower, only the mounts themselves can tell. */
+/** A plyfs mount locks its upper, but only the mounts themselves know which lowers they use. Throws a UserError. */
 async function refuseLive(options: CheckOptions): Promise<void> {
   const mine = new Set(
     [options.upper, options.work, ...options.lower].flatMap((dir) =>

@@ -1,4 +1,4 @@
-/** What every command that works with layers is made of. */
+/** The shape of the commands that work with layers, and what they share: arguments, output, progress. */
 import { writeSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import { UserError } from '../../overlay/user-error.js';
@@ -8,13 +8,13 @@ import { UsageError } from '../usage-error.js';
 /** Parsed options by their camel-case names; text is latin1, one char a byte. */
 export type Parsed = Readonly<Record<string, unknown>>;
 
-/** A command: what help says of it, its options, and what it does. */
+/** A command: its help, its options, and its action. */
 export interface ToolCommand {
   /** Name and positionals, as yargs takes them. */
   readonly syntax: string;
-  /** What help shows in place of the syntax, where yargs can't say it. */
+  /** What help shows instead of the syntax, where yargs can't express it. */
   readonly usage?: string;
-  /** Said of a word that has no place; begins with a semicolon. */
+  /** Added to the message about an unexpected word; begins with a semicolon. */
   readonly unknownHint?: string;
   readonly describe: string;
   readonly examples: readonly (readonly [string, string])[];
@@ -66,8 +66,8 @@ export function count(parsed: Parsed, name: string): number | undefined {
 }
 
 /**
- * Writes all of a text, however long, also to a pipe that fills up. Throws a {@link UserError} when stdout can't take it; that
- * stderr can't stops nothing.
+ * Writes a whole text, however long, even to a pipe that fills up. Throws a {@link UserError} when writing to stdout fails; a
+ * failure to write to stderr is ignored.
  */
 export function print(content: string, fd: 1 | 2 = 1): void {
   const bytes = Buffer.from(content, 'utf8');
@@ -76,7 +76,7 @@ export function print(content: string, fd: 1 | 2 = 1): void {
       at += writeSync(fd, bytes, at);
     } catch (error) {
       const code = isSystemError(error) ? error.code : null;
-      // The reader has had enough.
+      // The reader is gone.
       if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return;
       if (code !== 'EAGAIN') throw new UserError(`can't write the output: ${String(code)}.`);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
@@ -89,7 +89,7 @@ export function printJson(value: unknown): void {
   print(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** A line on stderr that is written over by the next one; only on a terminal. */
+/** A progress line on stderr, overwritten by the next one; only on a terminal. */
 export class Progress {
   readonly #isOn: boolean;
   #last = 0;
@@ -107,7 +107,7 @@ export class Progress {
     print(`\r\u001b[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`, 2);
   }
 
-  /** Shows progress while `work` runs, and takes the line away in any case. */
+  /** Shows progress while `work` runs, and erases the line in any case. */
   static async while<T>(work: (progress: Progress) => T | Promise<T>): Promise<T> {
     const progress = new Progress();
     try {

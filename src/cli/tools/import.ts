@@ -15,7 +15,7 @@ import {
   USUAL_CODES,
 } from './command.js';
 
-/** A path and the tag behind it: `image.tar:latest`. A file that has the whole name goes first. */
+/** A path and the tag after it: `image.tar:latest`. A file that has the whole name takes precedence. */
 function sourceAndTag(given: string): [string, string | null] {
   if (existsSync(Buffer.from(given, 'latin1'))) return [given, null];
   const match = /^(.+?):([^/:][^/]*)$/s.exec(given);

@@ -18,7 +18,7 @@ function openBy(path: string): number[] {
         if (readlinkSync(`/proc/${pid}/fd/${fd}`, 'latin1') === path) found.add(Number(pid));
       }
     } catch (error) {
-      // The process ended, or is not ours to look at.
+      // The process has ended, or we may not look at it.
       if (!isSystemError(error)) throw error;
     }
   }
@@ -31,10 +31,10 @@ interface Asked {
   readonly live: string | null;
 }
 
-/** The mount that a path which may not exist would be on: that of its nearest parent that does. */
+/** The mount of a path that may not exist: that of its nearest existing parent. */
 async function nearestMount(given: string): Promise<Awaited<ReturnType<typeof layersAt>>> {
   const parts = given.split('/');
-  // The last component is never followed: what is asked for is the symlink itself.
+  // The last component is never followed: the question is about the symlink itself.
   const rest = [parts.pop()!];
   const parent = (): string => (parts.length === 0 ? '.' : parts.join('/') || '/');
   const isThere = (): boolean =>
@@ -45,7 +45,7 @@ async function nearestMount(given: string): Promise<Awaited<ReturnType<typeof la
   return { layers: at.layers, inside: [at.inside, ...rest].filter((part) => part !== '').join('/') };
 }
 
-/** Whether a path leads to something. What is not there, or can't be reached, may still be asked for. */
+/** Whether a path resolves. One that does not exist, or can't be reached, may still be asked about. */
 function leadsSomewhere(target: string): boolean {
   try {
     canonical(target);

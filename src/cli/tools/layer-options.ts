@@ -1,4 +1,4 @@
-/** How a command is told its layers: by options, or by the mount point of a live mount that has them. */
+/** How the layers of a command are given: by options, or by the mount point of a live mount. */
 import type { Argv } from 'yargs';
 import { UserError } from '../../overlay/user-error.js';
 import { quoted } from '../../tools/text.js';
@@ -12,11 +12,11 @@ export interface Layers {
   readonly data: readonly Buffer[];
   readonly upper: Buffer | null;
   readonly work: Buffer | null;
-  /** undefined: to be found out. */
+  /** undefined: to be detected. */
   readonly userxattr: boolean | undefined;
 }
 
-/** The option that tells the namespace of marks. */
+/** The option for the namespace of marks. */
 export function userxattrOption(y: Argv): Argv {
   return y.option('userxattr', {
     type: 'boolean',
@@ -39,7 +39,7 @@ export function stackOptions(y: Argv): Argv {
   return lowerOptions(y).option('upper', { type: 'string', describe: 'upper directory' });
 }
 
-/** The same, or a positional that does. */
+/** The same, or a mount point as a positional. */
 export function mountOrStack(y: Argv): Argv {
   return stackOptions(y).positional('mount', { type: 'string', describe: 'a mount point, for its layers' });
 }
@@ -48,7 +48,7 @@ function optional(value: unknown): Buffer | null {
   return value === undefined ? null : path(value);
 }
 
-/** The layers that options name; null when none does. */
+/** The layers named by options; null when there are none. */
 export function givenLayers(parsed: Parsed): Layers | null {
   const lower = paths(parsed['lower']);
   const [upper, work] = [optional(parsed['upper']), optional(parsed['work'])];
@@ -84,8 +84,8 @@ export async function layersOf(parsed: Parsed): Promise<Layers> {
 }
 
 /**
- * An upper that a positional names, with its lowers: a directory, or without `--lower` also a mount point. Throws a
- * UserError that ends with `nothing` when the mount has none.
+ * The upper named by a positional, with its lowers: a directory or, without `--lower`, a mount point. Throws a UserError
+ * that ends with `nothing` when the mount has no upper.
  */
 export async function upperOf(
   parsed: Parsed,

@@ -6,7 +6,7 @@ import { columns, sizeText, tried } from '../../tools/text.js';
 import { count, print, printJson, type ToolCommand, text, USUAL_CODES } from './command.js';
 import { layersOf, mountOrStack } from './layer-options.js';
 
-/** How many files are named when nothing else is asked for. */
+/** How many files are named by default. */
 const TOP = 5;
 
 function resultText(result: LayersResult): string {

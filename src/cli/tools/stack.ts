@@ -1,4 +1,4 @@
-/** From what is mounted to the layers it is made of. */
+/** From a mount to its layers. */
 import { statfsSync } from 'node:fs';
 import { parseOptions } from '../../overlay/options.js';
 import { UserError } from '../../overlay/user-error.js';
@@ -34,7 +34,7 @@ function mountHolding(path: string): MountInfo | null {
 const LAYER_OPTION = /^(lowerdir\+?|datadir\+|upperdir|workdir|userxattr)(=|$)/;
 
 function kernelLayers(mount: MountInfo): MountedLayers {
-  // A comma in a path stands there in octal, behind the backslash that it was typed with, if it was.
+  // A comma in a path is written in octal there, after the backslash that it was typed with, if any.
   const words = mount.superOptions
     .split(',')
     .map((option) => unescapeOctal(option).replace(/(?<!\\),/g, '\\,'))
@@ -64,21 +64,21 @@ function plyfsLayers(report: MountReport): MountedLayers {
   };
 }
 
-/** What the plyfs mount at `path` says of itself. Throws a UserError. */
+/** The report of the plyfs mount at `path` about itself. Throws a UserError. */
 export async function reportOf(path: string): Promise<MountReport> {
   const point = canonical(path);
   const mount = mountHolding(point);
   if (mount === null || mount.fsType !== FS_TYPE) throw new UserError(`'${path}' is on no plyfs mount.`);
   const report = await askMount(mount.device);
   if (report !== null) return report;
-  // Says so when nobody serves the mount any more.
+  // Reports it when nobody serves the mount any more.
   tried('use', path, () => statfsSync(Buffer.from(mount.mountPoint, 'latin1')));
   throw new UserError(
     `the plyfs mount at '${mount.mountPoint}' does not answer this user: it answers its owner and root, and an owner other than root only where there is a runtime directory (XDG_RUNTIME_DIR or /run/user/UID).`,
   );
 }
 
-/** The mount that `path` is on, and its path inside, when it is an overlay whose layers can be known; else null. */
+/** The layers of the mount that `path` is on, and its path inside; null when the mount is not an overlay. Throws a UserError. */
 export async function layersAt(path: string): Promise<{ layers: MountedLayers; inside: string } | null> {
   const point = canonical(path);
   const mount = mountHolding(point);
@@ -89,7 +89,7 @@ export async function layersAt(path: string): Promise<{ layers: MountedLayers; i
   return { layers: plyfsLayers(await reportOf(path)), inside };
 }
 
-/** The same for a path that is the mount point itself; null when nothing is mounted there. */
+/** The same for a path that is itself a mount point; null when nothing is mounted there. */
 export async function layersOfMount(path: string): Promise<MountedLayers | null> {
   const point = canonical(path);
   const mount = mountHolding(point);
@@ -97,7 +97,7 @@ export async function layersOfMount(path: string): Promise<MountedLayers | null>
   return (await layersAt(path))?.layers ?? null;
 }
 
-/** The layers of every mount of plyfs and of the kernel that this process sees and that tells them. */
+/** The layers of every overlay, of plyfs or of the kernel, that this process sees and can learn the layers of. */
 export async function allMountedLayers(): Promise<MountedLayers[]> {
   const found: MountedLayers[] = [];
   for (const mount of readMounts()) {

@@ -1,4 +1,4 @@
-/** The numbers of a mount, or what happened between two reports, as people and programs read them. */
+/** The statistics of a mount, or of the time between two reports, for people and programs. */
 
 import { BUCKET_BOUNDS, type Stats, SUMS } from '../../session/counters.js';
 import type { MountReport } from '../../session/mount-report.js';
@@ -10,17 +10,17 @@ export interface RequestStats {
   readonly count: number;
   /** Mean time, rounded. */
   readonly microseconds: number;
-  /** Time in sum. */
+  /** Total time. */
   readonly sum: number;
-  /** Within which so many of a hundred were answered, rounded up to a power of two; null: longer than a second. */
+  /** Percentiles, rounded up to a power of two; null: longer than a second. */
   readonly p50: number | null;
   readonly p90: number | null;
   readonly p99: number | null;
-  /** How many took no longer than `le` and longer than the one before; the last `le` is null: no bound. */
+  /** How many took at most `le` and more than the bucket before; the last `le` is null: unbounded. */
   readonly histogram: readonly { readonly le: number | null; readonly count: number }[];
 }
 
-/** A report with names in place of numbers and text in place of bytes. */
+/** A report with names instead of opcodes and text instead of bytes. */
 export interface MountStats extends Omit<Stats, 'requests' | 'milliseconds' | 'histograms'> {
   readonly mountpoint: string;
   readonly pid: number;
@@ -67,7 +67,7 @@ function cacheUses(stats: Stats, before: Stats | null): Stats['caches'] {
   return Object.fromEntries(uses) as Stats['caches'];
 }
 
-/** The report in words; `since`: an earlier one, which is taken off. */
+/** The statistics in a report; `since`: an earlier one to subtract. */
 export function statsOf(report: MountReport, since: MountReport | null): MountStats {
   const { stats } = report;
   const before = since?.stats ?? null;

@@ -7,11 +7,11 @@ import { reportOf } from './stack.js';
 import { type MountStats, statsOf } from './stats-numbers.js';
 import { asPrometheus } from './stats-prometheus.js';
 
-/** Over the bars of a histogram, whose buckets are powers of two. */
+/** The heading above the bars of a histogram, whose buckets are powers of two. */
 const AXIS = '1 µs       1 ms      1 s';
 const BARS = ' ▁▂▃▄▅▆▇█';
 
-/** A histogram as one bar a bucket; what is there at all is seen. */
+/** A histogram as one bar per bucket; a bucket that is not empty is always visible. */
 function spark(counts: readonly number[]): string {
   const most = Math.max(...counts);
   return counts
