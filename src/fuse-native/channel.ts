@@ -5,10 +5,9 @@
  * It must be the main thread: the addon binds itself to libuv's default loop (uv_default_loop() in fuse-native.c). The
  * threads of libfuse wait until their request is signalled; nothing of ours runs on them.
  *
- * What is used of fuse-native is its addon, its table of handlers and its life cycle. Its own `_op_*` methods are
- * replaced, since some of them are wrong (native-notes/fuse-native.md): a getxattr that overruns its buffer, an
- * fgetattr by name, a utimens with atime twice. Its unmount, which goes through a shell, and its timeout of 15
- * seconds are not used.
+ * Of fuse-native, only the addon, the table of handlers and the life cycle are used. Its own `_op_*` methods are replaced,
+ * since some of them are wrong (native-notes/fuse-native.md): a getxattr that overruns its buffer, an fgetattr by name, a
+ * utimens with atime twice. Its unmount, which goes through a shell, and its timeout of 15 seconds are not used either.
  */
 import type { Handler, Signal } from 'fuse-native';
 import { EIO } from '../sys/errno.js';
@@ -20,7 +19,7 @@ import type { PathFiles, Times } from './path-files.js';
 
 /** What a channel reports to the session. */
 export interface ChannelEvents {
-  /** A request came in. */
+  /** A request arrived. */
   request(opcode: number): void;
   /** Its answer: `>= 0` or `-errno`. Only called when requests are traced. */
   readonly answered: ((name: string, args: readonly unknown[], result: number) => void) | null;
@@ -28,7 +27,7 @@ export interface ChannelEvents {
   parked(): void;
   /** How long the request took, from its arrival until it was answered. */
   took(opcode: number, milliseconds: number): void;
-  /** An exception that is no FsError. */
+  /** An exception other than FsError. */
   bug(): void;
 }
 
@@ -49,8 +48,8 @@ const ATIME_AT = 104;
 const MTIME_AT = 112;
 
 /**
- * The addon hands over atime twice, but the request's record has both. Null unless the record looks as expected: its
- * opcode, and atime as it was handed over.
+ * The addon passes atime twice, but the request's record has both times. Null unless the record looks as expected: its
+ * opcode, and atime as passed.
  */
 export function timesOf(record: Buffer, low: unknown, high: unknown): Times | null {
   if (record.length < MTIME_AT + 8 || record.readUInt32LE(OPCODE_AT) !== UTIMENS) return null;
@@ -61,14 +60,14 @@ export function timesOf(record: Buffer, low: unknown, high: unknown): Times | nu
   };
 }
 
-/** A handler that puts {@link timesOf} in the place of the numbers that are handed over. */
+/** A handler that passes {@link timesOf} instead of the addon's numbers. */
 function withTimes(original: Handler): Handler {
   return function (record, opcode, path, low, high) {
     original.call(this, record, opcode, path, timesOf(record, low, high));
   };
 }
 
-/** One connection of libfuse: gets its requests, and answers them. */
+/** One connection of libfuse: receives its requests and answers them. */
 export class Channel {
   readonly #parts: ChannelParts;
   /** Requests by the job that they wait for. */
@@ -78,7 +77,7 @@ export class Channel {
     this.#parts = parts;
   }
 
-  /** Mounts. Resolves when INIT was answered. */
+  /** Mounts. Resolves once INIT is answered. */
   mount(Fuse: FuseClass): Promise<void> {
     const { mountpoint, options } = this.#parts;
     class Connection extends Fuse {
@@ -102,7 +101,7 @@ export class Channel {
     });
   }
 
-  /** A job has ended: serves what waited for it again, from the start. */
+  /** A job is done: serves the requests that waited for it again, from the start. */
   resume(job: number): void {
     const waiting = this.#parked.get(job) ?? [];
     this.#parked.delete(job);

@@ -7,12 +7,12 @@ import type { Attr, FsStat } from '../vfs/types.js';
 
 const MAX_32 = TWO_32 - 1;
 
-/** From here on numbers are ours: real inode numbers below it pass as they are. */
+/** The first substitute number; real inode numbers below it pass unchanged. */
 const FIRST_SUBSTITUTE = 0xf0000000;
 
-/** Inode numbers of 32 bits. No two files ever share one: cp, tar and rm take files with one number for one file. */
+/** 32-bit inode numbers. No two files ever share one, since cp, tar and rm take files with the same number for one file. */
 export class Ino32 {
-  /** Substitutes by the real number's halves; kept as long as the mount, since callers may remember them. */
+  /** Substitutes by the halves of the real number; kept as long as the mount, since callers may remember them. */
   readonly #substitutes = new Map<string, number>();
   #next = FIRST_SUBSTITUTE;
 
@@ -37,7 +37,7 @@ function put64(out: Uint32Array, at: number, value: number): void {
   out[at + 1] = Math.floor(value / TWO_32);
 }
 
-/** Milliseconds, unsigned: a moment before 1970 becomes 1970. */
+/** Milliseconds, unsigned: a time before 1970 becomes 1970. */
 function putTime(out: Uint32Array, at: number, sec: number, nsec: number): void {
   put64(out, at, Math.max(0, sec * 1000 + Math.floor(nsec / 1_000_000)));
 }
@@ -68,7 +68,7 @@ export function entryWords(ino: number, dtype: number): Uint32Array {
   return out;
 }
 
-/** Counts of blocks have 32 bits: larger filesystems are told in larger blocks. */
+/** Block counts have 32 bits: larger filesystems are reported in larger blocks. */
 export function statfsWords(stat: FsStat): Uint32Array {
   let { frsize } = stat;
   let scale = 1;

@@ -11,7 +11,7 @@ interface OpenFile {
   readonly fh: Fh;
 }
 
-/** fuse-native carries 31 bits, and takes 0 for "none". */
+/** fuse-native carries 31 bits, and treats 0 as "none". */
 const MAX_HANDLE = 0x7fffffff;
 
 /** Open files. A handle is a number of ours, which libfuse keeps for each open file. */
@@ -56,7 +56,7 @@ export class Handles {
     this.#refs.drop(node);
   }
 
-  /** The mount has ended: nobody will close them any more. */
+  /** Closes all handles: the mount has ended, and nobody else will. */
   closeAll(): void {
     for (const handle of [...this.#open.keys()]) this.close(handle);
   }

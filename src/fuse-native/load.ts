@@ -6,14 +6,14 @@ import { isSystemError } from '../sys/errno.js';
 
 export type FuseClass = typeof Fuse;
 
-/** Loads a shared library for all that come after it, as dlopen(3) with RTLD_GLOBAL. Returns whether that worked. */
+/** Loads a shared library for all that follow, as dlopen(3) with RTLD_GLOBAL. Returns whether that succeeded. */
 export type Preload = (library: string) => boolean;
 
 function whatFailed(error: unknown): string {
   return error instanceof Error ? error.message.split('\n')[0]! : String(error);
 }
 
-/** Where fuse-native's own copy of libfuse lies; null on platforms for which it has none. */
+/** Path of fuse-native's own copy of libfuse; null on platforms for which it has none. */
 function bundledLibrary(packageFile: string): string | null {
   try {
     const { lib } = createRequire(packageFile)('fuse-shared-library') as { lib?: unknown };
@@ -25,8 +25,8 @@ function bundledLibrary(packageFile: string): string | null {
 }
 
 /**
- * fuse-native's class, or a sentence that says why it can't be had. Its addon names libfuse.so.2 without saying where:
- * the system's copy is taken, else the one that comes with the package.
+ * fuse-native's class, or a sentence that says why it can't be loaded. Its addon names libfuse.so.2 without a path: the
+ * system's copy is used if there is one, else the one that comes with the package.
  */
 export async function loadFuse(preload: Preload): Promise<FuseClass | string> {
   let packageFile: string;
@@ -50,7 +50,7 @@ export async function loadFuse(preload: Preload): Promise<FuseClass | string> {
   }
 }
 
-/** We reach below its documented interface, which has been the same since its last version. */
+/** We rely on internals of fuse-native, which have not changed since its last release. */
 function checked(loaded: FuseClass): FuseClass | string {
   const known = ['_fuseOptions', '_op_getattr', '_op_readdir', '_makeHandlerArray'];
   if (known.every((name) => name in loaded.prototype)) return loaded;

@@ -7,7 +7,7 @@ import { type Attr, type Caller, Entry, type NodeId, ROOT_ID } from '../vfs/type
 import type { NodeRefs } from './node-refs.js';
 import { splitPath } from './text.js';
 
-/** A name that was looked up. It holds one reference to its node, and goes together with its directory. */
+/** A name that was looked up. It holds one reference to its node, and is evicted together with its directory. */
 interface Known {
   readonly path: string;
   readonly node: NodeId;
@@ -16,8 +16,8 @@ interface Known {
 }
 
 /**
- * Names stay true until we change them: the layers of a mount are ours alone. Using a name makes its directories the
- * most recently used ones, so that an eviction takes leaves first; one that takes a directory takes what is below.
+ * Names stay valid until we change them, since the layers of a mount are ours alone. Using a name makes its directories the
+ * most recently used ones, so that leaves are evicted first; evicting a directory evicts everything below it.
  */
 export class NameCache {
   readonly #fs: FileSystem;
@@ -42,12 +42,12 @@ export class NameCache {
     return this.#walk(path).node;
   }
 
-  /** Attributes of a node that {@link find} has just returned, when it had to look them up anyway; else null. */
+  /** Attributes of a node that {@link find} has just returned, if it had to look them up anyway; else null. */
   freshAttr(node: NodeId): Attr | null {
     return this.#fresh === node ? this.#entry.attr : null;
   }
 
-  /** Keeps what an operation has just made at `path`, with the lookup that it counted. */
+  /** Remembers what an operation has just made at `path`, with the lookup that it counted. */
   add(path: string, node: NodeId): void {
     this.drop(path);
     const [parent] = splitPath(path);

@@ -1,4 +1,4 @@
-/** Balanced forgets: who here uses which node. */
+/** Balanced forgets: counts the users of each node within this transport. */
 import type { FileSystem } from '../vfs/filesystem.js';
 import type { NodeId } from '../vfs/types.js';
 
@@ -9,7 +9,7 @@ interface Count {
   users: number;
 }
 
-/** Gives all lookups of a node back when its last user is gone. */
+/** Forgets all lookups of a node when its last user is gone. */
 export class NodeRefs {
   readonly #fs: FileSystem;
   readonly #counts = new Map<NodeId, Count>();
@@ -18,7 +18,7 @@ export class NodeRefs {
     this.#fs = fs;
   }
 
-  /** Nodes in use; 0 when everything was given back. */
+  /** Nodes in use; 0 when everything was forgotten. */
   get size(): number {
     return this.#counts.size;
   }
@@ -39,7 +39,7 @@ export class NodeRefs {
     if (count !== undefined) count.users++;
   }
 
-  /** A user goes. */
+  /** One user less. */
   drop(node: NodeId): void {
     const count = this.#counts.get(node);
     if (count === undefined || --count.users > 0) return;

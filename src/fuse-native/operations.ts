@@ -14,7 +14,7 @@ export interface Operation {
   readonly opcode: number;
   /** Throws FsError or Deferred. */
   run(files: PathFiles, ...args: never[]): Outcome;
-  /** What goes with every result, a failure too: the addon asserts that it gets its buffer back. */
+  /** What goes with every result, even a failure: the addon asserts that it gets its buffer back. */
   handBack?(args: readonly unknown[], result: number): readonly unknown[];
 }
 
@@ -31,7 +31,7 @@ const done = (_nothing: unknown): Outcome => 0;
 /** Arguments of read and write; the last two are the halves of the offset. */
 type Data = [path: string, handle: number, data: Buffer, size: number, low: number, high: number];
 
-/** Callbacks that are not here answer ENOSYS, which libfuse and the kernel take for "never". */
+/** Callbacks that are missing here answer ENOSYS, which libfuse and the kernel take as "never". */
 export const OPERATIONS: readonly Operation[] = [
   { name: 'getattr', opcode: 3, run: (files, path: string) => [files.getattr(path)] },
   { name: 'fgetattr', opcode: 3, run: (files, _path: string, handle: number) => [files.fgetattr(handle)] },

@@ -8,21 +8,21 @@ export interface ChannelOptions {
   /** Mount words that libfuse knows: ro, nosuid, nodev, noexec, sync, dirsync, noatime. */
   readonly flags: readonly string[];
   readonly maxRead: number | null;
-  /** The mount point has names in it, which libfuse refuses otherwise. */
+  /** The mount point is not empty, which libfuse refuses without this option. */
   readonly nonEmpty: boolean;
-  /** mount(2) is permitted, which takes suid and dev; fusermount does not. */
+  /** mount(2) is permitted, and with it suid and dev; fusermount accepts neither. */
   readonly privileged: boolean;
 }
 
 /** The addon's buffer for mount options, and for the mount point, NUL included. */
 export const MAX_TEXT = 1024;
 
-/** Seconds for which a name stays what it is: names change only through this mount. */
+/** Seconds for which names may be cached: they change only through this mount. */
 const ENTRY_SECONDS = 3600;
 
 /**
- * `use_ino`: st_ino is ours. `big_writes`: more than one page a request. Attributes are asked for every time: libfuse
- * has a node for each name, so a change through one hard link would not be seen through another.
+ * `use_ino`: st_ino is ours. `big_writes`: more than one page per request. Attributes are not cached: libfuse has a node for
+ * each name, so a change through one hard link would not be seen through another.
  */
 export function optionText(options: ChannelOptions): string {
   const { flags, privileged } = options;

@@ -2,8 +2,8 @@
  * The operations of libfuse 2.9's path interface on a {@link FileSystem} of inodes.
  *
  * Owner of what is created: the user and group of this process. fuse-native names no caller, and without allow_other
- * the kernel lets nobody in but the mounting user, so that is the caller. With allow_other it may be anyone: then a
- * file must not be born set-user-id or set-group-id, since it would be so in our name.
+ * the kernel admits nobody but the mounting user, so that is the caller. With allow_other it may be anyone: then a file must
+ * not be created set-user-id or set-group-id, since it would run in our name.
  *
  * Unlinked open files: libfuse renames one to `.fuse_hidden...` instead of removing it. Here that removes the name at
  * once, and the hidden name leads to the node only in this file (`#ghosts`) until libfuse unlinks it.
@@ -32,7 +32,7 @@ import { NameCache } from './name-cache.js';
 import { NodeRefs } from './node-refs.js';
 import { bytesOf, splitPath, textOf } from './text.js';
 
-/** Names that libfuse makes up for unlinked open files. */
+/** Names that libfuse invents for unlinked open files. */
 const HIDDEN = /\/\.fuse_hidden[0-9a-f]{16}$/;
 /** "Leave it" in a chown. */
 const KEEP_ID = 0xffffffff;
@@ -75,7 +75,7 @@ class Listing implements DirSink {
   }
 }
 
-/** fuse-native names no caller: who asks for an xattr gets what everybody may know. */
+/** fuse-native names no caller, so a request for an xattr gets what everybody may know. */
 const NOBODY = new Caller();
 
 /** One method per callback of libfuse, by paths and handles. Methods throw FsError or Deferred. */
@@ -157,7 +157,7 @@ export class PathFiles {
     });
   }
 
-  /** `times` null: the request could not be read, so nothing may be set. */
+  /** `times` null: the request could not be decoded. EOPNOTSUPP. */
   utimens(path: string, times: Times | null): void {
     if (times === null) fail(EOPNOTSUPP, 'utimens');
     this.#setattr(this.#find(path), (change) => {

@@ -3,7 +3,7 @@ import { EILSEQ } from '../sys/errno.js';
 import { fail } from '../vfs/errors.js';
 
 const ASCII = /^[\0-\x7f]*$/;
-/** What a decoder puts in the place of bytes that are no UTF-8. */
+/** What a decoder puts in place of bytes that are not UTF-8. */
 const REPLACEMENT = '\ufffd';
 
 /** Bytes of a text from fuse-native. EILSEQ when it may stand for bytes that it could not carry. */
@@ -13,7 +13,7 @@ export function bytesOf(text: string): string {
   return Buffer.from(text, 'utf8').latin1Slice();
 }
 
-/** Text for fuse-native. EILSEQ when the bytes are no UTF-8: another name must not be shown in their place. */
+/** Text for fuse-native. EILSEQ when the bytes are not UTF-8: no other name may be shown in their place. */
 export function textOf(bytes: string): string {
   if (ASCII.test(bytes)) return bytes;
   const text = Buffer.from(bytes, 'latin1').toString('utf8');

@@ -1,15 +1,15 @@
 /**
- * Numbers of the FUSE kernel ABI, spelled as in include/uapi/linux/fuse.h (7.45). All integers are little-endian
- * as long as the machine is: the code below stores through typed arrays.
+ * Numbers of the FUSE kernel ABI, spelled as in include/uapi/linux/fuse.h (7.45). All integers have the byte order of the
+ * machine, which must be little-endian: fields are accessed through typed arrays.
  *
- * An opcode is in its row of the op table; here are those that the session looks at, too. Offsets of a request's fields count from the end of
- * its header; offsets of a reply's fields from the end of the reply header.
+ * An opcode is in its row of the op table; here are only those that the session needs, too. Field offsets count from the end
+ * of the request or reply header.
  */
 
 export const FUSE_KERNEL_VERSION = 7;
 /** The newest minor version whose structures this code knows. */
 export const FUSE_KERNEL_MINOR_VERSION = 45;
-/** The oldest one: from here on every request has the layout below. Linux 2.6.31. */
+/** The oldest minor version supported: from it on every request has the layout below. Linux 2.6.31. */
 export const OLDEST_MINOR = 12;
 
 export const FUSE_FORGET = 2;
@@ -44,13 +44,13 @@ export const FUSE_NO_OPENDIR_SUPPORT = 1 << 24;
 export const FUSE_EXPLICIT_INVAL_DATA = 1 << 25;
 export const FUSE_HANDLE_KILLPRIV_V2 = 1 << 28;
 export const FUSE_SETXATTR_EXT = 1 << 29;
-/** flags2 counts, in the request and in the reply. */
+/** flags2 is valid, in the request and in the reply. */
 export const FUSE_INIT_EXT = 1 << 30;
 
 // INIT flags, high word (flags2): bit 32 of the ABI is bit 0 here.
-/** Bit 37: data of an open file goes to a backing file without us. Linux 6.9. */
+/** Bit 37: the kernel reads and writes the backing file of an open file directly. Linux 6.9. */
 export const FUSE_PASSTHROUGH = 1 << 5;
-/** Bit 38: file handles are not decoded; a nodeid means nothing after this mount. Linux 6.9. */
+/** Bit 38: file handles can't be decoded; a nodeid is meaningless after this mount. Linux 6.9. */
 export const FUSE_NO_EXPORT_SUPPORT = 1 << 6;
 
 /** struct fuse_init_out, in bytes: before 7.23, and now. */
@@ -79,7 +79,7 @@ export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
-/** Arguments are pointers that we may ask for: only CUSE has it. */
+/** The server may ask for memory that the argument points to: CUSE only. */
 export const FUSE_IOCTL_UNRESTRICTED = 1 << 1;
 
 /** Sizes of structures in replies. */

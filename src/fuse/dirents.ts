@@ -10,10 +10,10 @@ function align(size: number): number {
 }
 
 /**
- * The sink that a filesystem lists a directory into: struct fuse_dirent, or fuse_direntplus in plus mode.
+ * The sink into which a filesystem lists a directory, as struct fuse_dirent, or fuse_direntplus in plus mode.
  *
  * A lookup counts only for an entry that is in the reply: one that does not fit is undone at once, and those already
- * packed are undone by {@link abandon} when the reply is not sent.
+ * packed are undone by {@link abandon} if the reply is not sent.
  */
 export class Dirents implements DirSink {
   plus = false;
@@ -52,7 +52,7 @@ export class Dirents implements DirSink {
     return false;
   }
 
-  /** In plus mode the entry goes out with nodeid 0: the kernel takes the name and looks nothing up. */
+  /** In plus mode the entry has nodeid 0: the kernel takes the name, and no lookup counts. */
   add(name: Name, inoLo: number, inoHi: number, dtype: number, nextOffset: number): boolean {
     if (!this.fits(name)) return false;
     let at = this.used;
@@ -96,7 +96,7 @@ export class Dirents implements DirSink {
     reply.u64(at + 8, nextOffset);
     reply.halves(at + 16, name.length, dtype);
     const end = align(at + DIRENT_HEAD + name.length);
-    // The padding must be NULs; the name then overwrites the rest of its last word.
+    // The padding must be NULs; the name then overwrites the start of its last word.
     reply.halves(end - 8, 0, 0);
     reply.text(at + DIRENT_HEAD, name);
     this.used = end;

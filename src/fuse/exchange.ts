@@ -1,4 +1,4 @@
-/** What a handler of the op table works with: one request, its reply, the filesystem, and objects to reuse. */
+/** What the handlers of the op table work with: one request, its reply, the filesystem, and reusable objects. */
 import type { Timespec } from '../sys/timespec.js';
 import type { FileSystem } from '../vfs/filesystem.js';
 import { Attr, Entry, type Fh, FsStat, NO_FH, type NodeId, OpenReply, SetAttr } from '../vfs/types.js';
@@ -10,20 +10,20 @@ import { type ServerOptions, type Settings, settings } from './options.js';
 import { Reply } from './reply.js';
 import { Request } from './request.js';
 
-/** A row of the op table: all that this server knows of an opcode. */
+/** A row of the op table: everything that this server knows about an opcode. */
 export interface OpRow {
   readonly code: number;
   readonly name: string;
-  /** Least size of the arguments in bytes. */
+  /** Minimum size of the arguments in bytes. */
   readonly args: number;
   /**
-   * Decodes the arguments, calls the filesystem, encodes the answer. Returns the size of the reply's body, or
+   * Decodes the arguments, calls the filesystem, encodes the answer. Returns the size of the reply's body in bytes, or
    * -errno. Throws what the filesystem throws.
    */
   readonly handle: (x: Exchange) => number;
-  /** False: the kernel takes no reply. */
+  /** False: the kernel expects no reply. */
   readonly replies?: false;
-  /** What a successful reply hands over. */
+  /** What a successful reply gives to the kernel. */
   readonly grants?: Grant;
   /** Arguments for the trace. */
   readonly show?: (r: Request) => string;
@@ -31,13 +31,13 @@ export interface OpRow {
 
 /** Something that the kernel owns once it has the reply: a lookup count, an open handle. */
 export interface Grant {
-  /** Takes it back when the reply could not be delivered. */
+  /** Takes it back if the reply could not be delivered. */
   readonly undo: (x: Exchange) => void;
   /** Names it in the trace. */
   readonly show: (x: Exchange) => string;
 }
 
-/** The state of one server. Everything in it is reused from request to request: no allocation on hot paths. */
+/** The state of one server. Everything in it is reused from request to request, so that hot paths do not allocate. */
 export class Exchange {
   readonly fs: FileSystem;
   readonly settings: Settings;
@@ -57,7 +57,7 @@ export class Exchange {
   readonly from = { node: 0 as NodeId, fh: NO_FH, offset: 0 };
   readonly to = { node: 0 as NodeId, fh: NO_FH, offset: 0 };
   readonly dirents: Dirents;
-  /** Null when the session offers no registration of backing files. */
+  /** Null when the session can't register backing files. */
   readonly ioModes: IoModes | null;
 
   constructor(fs: FileSystem, options: ServerOptions) {
@@ -72,7 +72,7 @@ export class Exchange {
         : new IoModes({ onBackingOpen, onBackingClose: onBackingClose ?? (() => {}) }, options.log);
   }
 
-  /** The reusable {@link OpenReply}, as new. */
+  /** The reusable {@link OpenReply}, reset. */
   freshOpen(): OpenReply {
     const { open } = this;
     open.fh = NO_FH;
@@ -81,7 +81,7 @@ export class Exchange {
     return open;
   }
 
-  /** The handle in `fh` is gone. */
+  /** The kernel has closed the handle `fh`. */
   release(node: NodeId, fh: Fh): void {
     this.ioModes?.release(node, fh);
     this.fs.release(node, fh);

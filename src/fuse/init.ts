@@ -1,4 +1,4 @@
-/** INIT: what kernel and server can both do. */
+/** INIT: negotiates what kernel and server can both do. */
 import { EPROTO } from '../sys/errno.js';
 import * as abi from './abi.js';
 import type { Exchange } from './exchange.js';
@@ -13,7 +13,7 @@ export interface Negotiated {
   readonly flags2: number;
   /** The largest WRITE in bytes. */
   readonly maxWrite: number;
-  /** OPEN is answered with ENOSYS, and the kernel never asks again. */
+  /** OPEN is answered with ENOSYS, after which the kernel never sends it again. */
   readonly zeroOpen: boolean;
   readonly zeroOpendir: boolean;
   /** SETXATTR carries flags of its own. */
@@ -47,13 +47,13 @@ interface WantedFlag {
  * What we ask for when the kernel offers it. Left out on purpose:
  * - WRITEBACK_CACHE: writes go through, so that the filesystem knows sizes and times;
  * - READDIRPLUS_AUTO: without it a first walk needs no LOOKUPs;
- * - POSIX_LOCKS, FLOCK_LOCKS: locks are the kernel's own business;
- * - AUTO_INVAL_DATA: nobody changes a layer behind our back, pages stay valid;
+ * - POSIX_LOCKS, FLOCK_LOCKS: the kernel keeps the locks itself;
+ * - AUTO_INVAL_DATA: nobody changes a layer behind our back, so pages stay valid;
  * - EXPORT_SUPPORT: nodeids end with the mount.
  */
 const WANTED: readonly WantedFlag[] = [
   { name: 'ASYNC_READ', word: 0, bit: abi.FUSE_ASYNC_READ },
-  // Under zero-message opens nobody would tell us of the truncation: there the kernel sends SETATTR.
+  // Under zero-message opens the truncation would get lost; without this flag the kernel sends SETATTR.
   { name: 'ATOMIC_O_TRUNC', word: 0, bit: abi.FUSE_ATOMIC_O_TRUNC, when: (s) => s.passthrough },
   { name: 'BIG_WRITES', word: 0, bit: abi.FUSE_BIG_WRITES },
   { name: 'DONT_MASK', word: 0, bit: abi.FUSE_DONT_MASK },
@@ -89,19 +89,19 @@ function wantedBits(s: Settings, word: 0 | 1): number {
 }
 
 /**
- * Layers may lie on a stacked filesystem, e.g. overlayfs. The kernel takes a backing file when the stack depth of its
- * filesystem (ext4: 0, overlayfs on ext4: 1) is less than this number, and gives our own mount this number as its
- * depth. 2 is the largest that it allows (FILESYSTEM_MAX_STACK_DEPTH); the price: overlayfs can't be mounted on top.
+ * Layers may lie on a stacked filesystem, e.g. overlayfs. The kernel accepts a backing file if the stack depth of its
+ * filesystem (ext4: 0, overlayfs on ext4: 1) is less than this number, and assigns this number to our mount as its depth.
+ * 2 is the largest that it allows (FILESYSTEM_MAX_STACK_DEPTH); the price is that overlayfs can't be mounted on top.
  */
 const MAX_STACK_DEPTH = 2;
 
-/** Background requests (readahead, asynchronous direct I/O) before the kernel holds them back. */
+/** Background requests (readahead, asynchronous direct I/O) in flight before the kernel queues further ones. */
 const MAX_BACKGROUND = 64;
 
 function agree(s: Settings, minor: number, offered: number, offered2: number): Negotiated {
   const flags = offered & wantedBits(s, 0);
   const flags2 = (flags & abi.FUSE_INIT_EXT) !== 0 ? offered2 & wantedBits(s, 1) : 0;
-  // Without MAX_PAGES a request has 32 pages.
+  // Without MAX_PAGES a request has at most 32 pages.
   const most = (flags & abi.FUSE_MAX_PAGES) !== 0 ? abi.MAX_DATA : 32 * abi.PAGE_SIZE;
   return {
     minor: Math.min(minor, abi.FUSE_KERNEL_MINOR_VERSION),
@@ -130,7 +130,7 @@ function encode(x: Exchange, n: Negotiated, readahead: number): number {
 
 /**
  * Answers INIT. struct fuse_init_in: major, minor, max_readahead, flags; since 7.36 also flags2 and reserved words.
- * Returns the size of the reply's body, or -EPROTO for a kernel that is too old.
+ * Returns the size of the reply's body in bytes, or -EPROTO for a kernel that is too old.
  */
 export function init(x: Exchange): number {
   const { request: r, settings: s } = x;
@@ -144,7 +144,7 @@ export function init(x: Exchange): number {
     return -EPROTO;
   }
   if (major > abi.FUSE_KERNEL_VERSION) {
-    // The kernel reads no more than our version, and sends INIT again in that.
+    // The kernel reads only our version, and sends INIT again in that version.
     x.reply.zero(0, abi.INIT_OUT);
     x.reply.halves(0, abi.FUSE_KERNEL_VERSION, abi.FUSE_KERNEL_MINOR_VERSION);
     return abi.INIT_OUT;

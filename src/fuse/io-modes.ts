@@ -1,4 +1,4 @@
-/** Backing files of passthrough: how the data of each open node travels. */
+/** Backing files for passthrough: how the data of each open node travels. */
 import { errnoName } from '../sys/errno.js';
 import type { Log } from '../vfs/log.js';
 import type { Fh, NodeId } from '../vfs/types.js';
@@ -11,7 +11,7 @@ export interface BackingDevice {
   onBackingClose(id: number): void;
 }
 
-/** No backing id: data goes through the page cache and through us. */
+/** No backing id: data goes through the page cache and this server. */
 const CACHED = 0;
 
 interface Mode {
@@ -23,16 +23,16 @@ interface Mode {
 /**
  * The io mode of every open node. The kernel (fs/fuse/iomode.c) lets an inode be open either cached or passthrough,
  * never both, and with one backing file only; it compares registrations, not files. So the first handle of a node
- * decides, the others join, and the last one to go gives the backing id back.
+ * decides, the others join, and the last one to be released gives the backing id back.
  *
- * The filesystem keeps the other half of the rule: while a node has handles its backing file stays the same; after a
- * copy-up it answers OPEN with ESTALE, and the next lookup gets a new nodeid.
+ * The filesystem keeps the other half of the rule: a node's backing file stays the same while it has handles. After a
+ * copy-up, OPEN is answered with ESTALE, and the next lookup gets a new nodeid.
  */
 export class IoModes {
   readonly #modes = new Map<NodeId, Mode>();
   readonly #device: BackingDevice;
   readonly #log: Log;
-  /** Errors that were reported already. */
+  /** Errors that were already reported. */
   readonly #reported = new Set<number>();
 
   constructor(device: BackingDevice, log: Log) {

@@ -1,4 +1,4 @@
-/** Messages to the kernel that answer no request: drop what you have cached. Written to the device as they are. */
+/** Messages to the kernel that answer no request: invalidate what you have cached. Written to the device as they are. */
 import { TWO_32 } from '../sys/consts.js';
 import type { NodeId } from '../vfs/types.js';
 import { FUSE_NOTIFY_INVAL_INODE, OUT_HEADER } from './abi.js';
@@ -16,8 +16,8 @@ export interface ByteRange {
 }
 
 /**
- * Attributes of `node` are no longer valid; with `range` its pages neither.
- * The kernel answers ENOENT when it does not know the node: harmless.
+ * Invalidates the attributes of `node`, and with `range` its pages. The kernel answers ENOENT when it does not know the node,
+ * which is harmless.
  */
 export function invalInode(node: NodeId, range: ByteRange | null = null): Buffer {
   const bytes = Buffer.alloc(OUT_HEADER + 24);

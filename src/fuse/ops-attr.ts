@@ -19,8 +19,8 @@ function getattr(x: Exchange): number {
 }
 
 /**
- * Entries bring no birth time, so the kernel sends a STATX for each statx(2) that asks for one, which Node, Rust and
- * stat(1) always do, even for files whose attributes it knows.
+ * Entries carry no birth time, so the kernel sends a STATX for each statx(2) that asks for one, even for files whose
+ * attributes it knows. Node, Rust and stat(1) always ask.
  */
 function statx(x: Exchange): number {
   if (!x.settings.btime) return -ENOSYS;
@@ -50,8 +50,8 @@ function decodeTime(r: Request, valid: number, field: TimeField, into: Timespec)
 }
 
 /**
- * struct fuse_setattr_in, into the reusable {@link SetAttr}. Its handle is of no use to us; a ctime comes under a writeback
- * cache only, which INIT does not ask for.
+ * Decodes struct fuse_setattr_in into the reusable {@link SetAttr}. The handle is not needed; a ctime is only sent with a
+ * writeback cache, which INIT does not ask for.
  */
 function decodeSetAttr(x: Exchange): SetAttr {
   const { request: r, set } = x;
@@ -73,7 +73,7 @@ function setattr(x: Exchange): number {
   return x.reply.attrOut(attr);
 }
 
-/** Size 0 asks for the length; then the answer is a size, else the value itself. */
+/** The answer is a size when the request asks for the length (size 0), else the value itself. */
 function xattrReply(x: Exchange, asked: number, length: number): number {
   return length < 0 || asked > 0 ? length : x.reply.sizeOut(length);
 }
@@ -126,7 +126,7 @@ export const attrOps: readonly OpRow[] = [
     handle: setattr,
     show: (r) => `valid 0x${r.u32(0).toString(16)} size ${r.u64(16)} mode 0${r.u32(68).toString(8)}`,
   },
-  // Valid replies: statx, errno. Since Linux 6.6; asked for when somebody wants the birth time.
+  // Valid replies: statx, errno. Since Linux 6.6; sent when somebody wants the birth time.
   { code: 52, name: 'STATX', args: 24, handle: statx },
   // Valid replies: statfs, errno.
   { code: 17, name: 'STATFS', args: 0, handle: statfs },

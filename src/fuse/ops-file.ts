@@ -1,4 +1,4 @@
-/** Rows of the op table for file data: open, read, write and their like. */
+/** Rows of the op table for file data: open, read, write and their relatives. */
 import { EINVAL, EIO, ENOSYS, ENOTTY, ENXIO } from '../sys/errno.js';
 import { type NodeId, SetAttr } from '../vfs/types.js';
 import * as abi from './abi.js';
@@ -36,8 +36,8 @@ const killOnly = new SetAttr();
 killOnly.killSuidGid = true;
 
 /**
- * ENOSYS under zero-message opens, for ever. OPEN with O_TRUNC may also ask to clear set-id bits (only with
- * ATOMIC_O_TRUNC): a step of its own, before the truncation.
+ * ENOSYS under zero-message opens, once and for all. OPEN with O_TRUNC may also ask to clear set-id bits (only with
+ * ATOMIC_O_TRUNC): a separate step before the truncation.
  */
 function open(x: Exchange): number {
   if (x.negotiated.zeroOpen) return -ENOSYS;
@@ -57,11 +57,11 @@ function decodeCreate(x: Exchange): { flags: number; mode: number } {
 }
 
 /**
- * Under zero-message opens CREATE answers ENOSYS, once: the kernel then makes files by MKNOD, which is one request as
- * well, but no RELEASE follows it.
+ * Under zero-message opens CREATE answers ENOSYS, once: the kernel then creates files with MKNOD, which is also one request,
+ * but not followed by a RELEASE.
  *
- * CREATE is sent for a name that the kernel holds to be absent. Were it there after all, O_TRUNC would ask to clear
- * its set-id bits too: not done, as nobody changes a directory behind the kernel's back.
+ * CREATE is sent for a name that the kernel believes to be absent. If it existed after all, O_TRUNC would also ask to clear
+ * its set-id bits. That is not done, because nobody changes a directory behind the kernel's back.
  */
 function create(x: Exchange): number {
   if (x.negotiated.zeroOpen) return -ENOSYS;
@@ -105,7 +105,7 @@ function fallocate(x: Exchange): number {
   return 0;
 }
 
-/** SEEK_DATA and SEEK_HOLE; others the kernel does by itself. No file that we can write has anything beyond 2^53. */
+/** SEEK_DATA and SEEK_HOLE; the kernel handles the others itself. No file that we can write has data beyond 2^53. */
 function lseek(x: Exchange): number {
   const { request: r } = x;
   const offset = r.u64(8);
@@ -113,7 +113,7 @@ function lseek(x: Exchange): number {
   return x.reply.numberOut(x.fs.lseek(r.node, r.fh(0), offset, r.u32(16)));
 }
 
-/** `most`: what the reply's size field holds, in whole pages. Returns bytes copied. */
+/** `most`: the largest size that fits the reply's field, in whole pages. Returns bytes copied or -errno. */
 function copy(x: Exchange, most: number): number {
   const { request: r, from, to } = x;
   from.node = r.node;
@@ -136,14 +136,14 @@ function copyFileRange64(x: Exchange): number {
   return done < 0 ? done : x.reply.numberOut(done);
 }
 
-/** Largest argument of a flag ioctl is 28 bytes (struct fsxattr). */
+/** Bytes of an ioctl argument accepted at most; the largest flag ioctl has 28 (struct fsxattr). */
 const IOCTL_DATA = 4096;
-/** Linux 5.14. The kernel checks who sets flags (vfs_fileattr_set()) since 5.13, which has the minor version of older ones. */
+/** Linux 5.14. The kernel checks who may set flags (vfs_fileattr_set()) since 5.13, which still has the minor version of older ones. */
 const CHECKED_IOCTLS_MINOR = 34;
 
 /**
- * A restricted ioctl: the kernel copies `in_size` bytes in and `out_size` bytes out. The filesystem gets one piece
- * of memory for both, behind the place of struct fuse_ioctl_out in the reply.
+ * A restricted ioctl: the kernel copies `in_size` bytes in and `out_size` bytes out. The filesystem gets one buffer for
+ * both, after the place of struct fuse_ioctl_out in the reply.
  */
 function ioctl(x: Exchange): number {
   const { request: r, reply } = x;
@@ -205,7 +205,7 @@ export const fileOps: readonly OpRow[] = [
     },
     show: (r) => `fh ${r.u64(0)}`,
   },
-  // Writes go through: nothing is left to do at close. Never ask again.
+  // Writes go through, so nothing is left to do at close. Never ask again.
   { code: 25, name: 'FLUSH', args: 24, handle: () => -ENOSYS },
   { code: 20, name: 'FSYNC', args: 16, handle: fsync, show: (r) => `fh ${r.u64(0)}` },
   {

@@ -1,4 +1,4 @@
-/** Rows of the op table for the connection itself, and for what plyfs leaves to the kernel. */
+/** Rows of the op table for the connection itself, and for operations that plyfs leaves to the kernel. */
 import { ENOSYS } from '../sys/errno.js';
 import { FUSE_INIT } from './abi.js';
 import type { OpRow } from './exchange.js';
@@ -20,7 +20,7 @@ export const sessionOps: readonly OpRow[] = [
       return 0;
     },
   },
-  // No reply: the interrupted request is answered in its time.
+  // No reply: the interrupted request is answered in due course.
   { code: 36, name: 'INTERRUPT', args: 8, handle: () => 0, replies: false, show: (r) => `#${r.u64(0)}` },
   {
     code: 50,
@@ -31,7 +31,7 @@ export const sessionOps: readonly OpRow[] = [
       return 0;
     },
   },
-  // Locks are the kernel's own: it does not send these, as INIT did not ask for them.
+  // The kernel keeps locks itself and does not send these, since INIT did not ask for them.
   { code: 31, name: 'GETLK', args: 48, handle: never },
   { code: 32, name: 'SETLK', args: 48, handle: never },
   { code: 33, name: 'SETLKW', args: 48, handle: never },

@@ -1,10 +1,10 @@
-/** What a server is told, and the defaults. */
+/** The options of a server, and their defaults. */
 import type { Log } from '../vfs/log.js';
 import type { DataMode } from '../vfs/types.js';
 import { MAX_DATA, PAGE_SIZE } from './abi.js';
 import { Ttl, type Validity } from './reply.js';
 
-/** What a server is told. */
+/** Options of a {@link Server}. */
 export interface ServerOptions {
   readonly log: Log;
   readonly dataMode: DataMode;
@@ -14,11 +14,11 @@ export interface ServerOptions {
   readonly acl?: boolean;
   /** Extended attributes. Default true; false answers "never ask again". */
   readonly xattrs?: boolean;
-  /** Answer STATX, the only way to a birth time. Default false: "never ask again", and no request for a known file. */
+  /** Answer STATX, the only source of birth times. Default false: "never ask again", so known files cost no request. */
   readonly btime?: boolean;
-  /** Shown in the log only: a filesystem without an upper says EROFS itself. */
+  /** For the log only: a filesystem without an upper answers EROFS by itself. */
   readonly readOnly?: boolean;
-  /** Seconds for which names, attributes and absent names are valid in the kernel. Default: for ever. */
+  /** Seconds for which the kernel may cache names, attributes and absent names. Default: for ever. */
   readonly entryTtl?: number;
   readonly attrTtl?: number;
   readonly negativeTtl?: number;
@@ -28,11 +28,11 @@ export interface ServerOptions {
   readonly onBackingClose?: (id: number) => void;
   /** Takes one line per request and one per reply. */
   readonly trace?: (line: string) => void;
-  /** Milliseconds on a clock that only goes forward; for the trace. */
+  /** A monotonic clock in milliseconds, for the trace. */
   readonly clock?: () => number;
 }
 
-/** {@link ServerOptions} with nothing missing. */
+/** {@link ServerOptions} with all defaults filled in. */
 export interface Settings {
   readonly log: Log;
   readonly passthrough: boolean;
@@ -46,7 +46,7 @@ export interface Settings {
   readonly validity: Validity;
 }
 
-/** What {@link ServerOptions} come to: the only place that knows the defaults. */
+/** Fills in the defaults of {@link ServerOptions}; nothing else knows them. */
 export function settings(o: ServerOptions): Settings {
   const maxWrite = Math.min(Math.max(o.maxWrite ?? MAX_DATA, PAGE_SIZE), MAX_DATA);
   return {

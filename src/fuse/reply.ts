@@ -21,7 +21,7 @@ export class Ttl {
   readonly nsec: number;
 
   constructor(seconds: number) {
-    // 2^31 - 1 seconds is "for ever": the kernel cuts it to its longest timeout.
+    // 2^31 - 1 seconds is "for ever": the kernel clamps it to its longest timeout.
     const whole = Math.min(Math.max(seconds, 0), 0x7fffffff);
     this.sec = Math.floor(whole);
     this.nsec = Math.floor((whole - this.sec) * 1e9);
@@ -38,12 +38,12 @@ export interface Validity {
 }
 
 /**
- * Writes reply structures. Offsets count from the end of the reply header; a writer that returns a number returns
- * the size of the reply's body.
+ * Writes reply structures. Offsets count from the end of the reply header. A writer that returns a number returns the size
+ * of the reply's body in bytes.
  */
 export class Reply {
   readonly bytes: Buffer;
-  /** What follows the header: READ and its like fill it directly. */
+  /** What follows the header: READ and the like fill it directly. */
   readonly body: Buffer;
   readonly validity: Validity;
   readonly #words: Uint32Array;
@@ -56,7 +56,7 @@ export class Reply {
     this.#words = new Uint32Array(this.bytes.buffer, 0, this.bytes.length >> 2);
   }
 
-  /** Header: `length` in all; `error` 0 or -errno; the request's number as two halves. */
+  /** The header: total `length`; `error`, 0 or -errno; the request's number in two halves. */
   header(length: number, error: number, uniqueLo: number, uniqueHi: number): void {
     const u32 = this.#words;
     u32[0] = length;

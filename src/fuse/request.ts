@@ -5,7 +5,7 @@ import { fail } from '../vfs/errors.js';
 import { Caller, type Fh, type NodeId } from '../vfs/types.js';
 import { IN_HEADER, OUT_HEADER, WRITE_DATA } from './abi.js';
 
-/** Bytes that no kernel sends: answered with EIO and logged, without a stack. */
+/** Thrown for bytes that no kernel sends: answered with EIO and logged, without a stack. */
 export class Malformed {
   readonly reason: string;
 
@@ -19,8 +19,8 @@ const SLASH = 47;
 const DOT = 46;
 
 /**
- * Reads the fields of one request after the other; {@link attach} points it at the next. Nothing is copied but
- * names. Offsets of arguments count from the end of the header.
+ * A view of one request at a time; {@link attach} points it at the next. Only names are copied. Offsets of arguments count
+ * from the end of the header.
  */
 export class Request {
   /** The bytes; only the first {@link length} belong to the request. */
@@ -33,14 +33,14 @@ export class Request {
   node = 0 as NodeId;
   /** Who asks; `umask` is set by the handlers of creating requests. */
   readonly caller = new Caller();
-  /** What follows a write's arguments, to the end of the buffer. */
+  /** What follows the arguments of a WRITE, to the end of the buffer. */
   data: Uint8Array = this.bytes;
   /** End of the arguments in {@link bytes}: extensions that we did not ask for are cut off. */
   end = 0;
   #words: Uint32Array = new Uint32Array(0);
   #aligned: Buffer | null = null;
 
-  /** Takes `length` bytes of `buffer` as the request. Throws {@link Malformed}. */
+  /** Makes the first `length` bytes of `buffer` the request. Throws {@link Malformed}. */
   attach(buffer: Buffer, length: number): void {
     this.uniqueLo = this.uniqueHi = 0;
     this.opcode = 0;
@@ -112,8 +112,8 @@ export class Request {
   }
 
   /**
-   * A name at `offset`: one path component. The kernel never sends "", ".", ".." or a slash; were they let through,
-   * a name would reach another directory than the one that was asked for.
+   * A name at `offset`: one path component. The kernel never sends "", ".", ".." or a slash; if these were let through, a
+   * name could reach a directory other than the one asked for.
    */
   name(offset: number): string {
     const { bytes, end } = this;
@@ -141,7 +141,7 @@ export class Request {
   #adopt(buffer: Buffer, length: number): void {
     let bytes = buffer;
     if (buffer.byteOffset % 4 !== 0) {
-      // Only a caller outside the session hands in such a buffer: work on a copy.
+      // Only callers outside the session pass such a buffer: work on a copy.
       if (this.#aligned === null || this.#aligned.length < length) this.#aligned = Buffer.alloc(length);
       buffer.copy(this.#aligned, 0, 0, length);
       bytes = this.#aligned;

@@ -3,8 +3,8 @@
  * device, and runs in a unit test.
  *
  * A request is served in three steps, all in its row of the op table (`ops-*.ts`): decode the arguments from the request
- * view, call the filesystem, encode the answer into the reply buffer. This file finds the row, and is the only place
- * that catches. `init.ts` negotiates, `notify.ts` builds messages that answer no request.
+ * view, call the filesystem, encode the answer into the reply buffer. This file finds the row, and is the only place that
+ * catches exceptions. `init.ts` negotiates, `notify.ts` builds messages that answer no request.
  *
  * One thread, one request at a time: the request view, the reply buffer and all argument objects are reused by the
  * next call of {@link Server.handle}.
@@ -31,7 +31,7 @@ const MAX_ERRNO = 511;
 
 /** Serves the requests of one connection from a {@link FileSystem}. */
 export class Server {
-  /** The reply, after {@link handle} returned its length. Its size is fixed. */
+  /** Holds the reply after {@link handle} has returned its length. The buffer's size is fixed. */
   readonly reply: Buffer;
   /** Number of the job that the last {@link PARKED} request waits for. */
   parkedOn = 0;
@@ -57,9 +57,9 @@ export class Server {
   }
 
   /**
-   * Serves the request in the first `length` bytes of `request`. Returns the length of the reply in {@link reply},
-   * 0 when the kernel takes none, or {@link PARKED}: copy the request and hand it in again when job
-   * {@link parkedOn} is done. Never throws.
+   * Serves the request in the first `length` bytes of `request`. Returns the length of the reply in {@link reply}, 0 when
+   * the kernel expects none, or {@link PARKED}: copy the request and pass it in again when job {@link parkedOn} is done.
+   * Never throws.
    */
   handle(request: Buffer, length: number): number {
     return this.#options.trace === undefined
@@ -68,8 +68,8 @@ export class Server {
   }
 
   /**
-   * Takes back what the last reply handed over (lookup counts, handles): for a reply that could not be written,
-   * because the request was aborted (ENOENT). Only before the next {@link handle}.
+   * Takes back what the last reply granted (lookup counts, handles), for a reply that could not be written because the
+   * request was aborted (ENOENT). Only valid before the next {@link handle}.
    */
   undoReply(): void {
     if (this.#result < 0) return;
@@ -88,7 +88,7 @@ export class Server {
       this.#row = row;
       if (r.size < row.args) throw new Malformed(`${r.size} bytes of arguments`);
       result = row.handle(x);
-      // What the kernel would refuse, leaving its caller asleep for ever.
+      // The kernel would refuse such a reply, and its caller would sleep for ever.
       if (!(result >= -MAX_ERRNO && result <= x.reply.body.length)) throw new Error(`result ${result}`);
     } catch (error) {
       if (error instanceof Deferred) {
@@ -99,14 +99,14 @@ export class Server {
       result = this.#failed(error);
     }
     this.#result = result;
-    // Number 0 would make the reply a notification: those bytes came from no kernel.
+    // With number 0 the reply would be a notification: no kernel sent those bytes.
     if (this.#row.replies === false || (r.uniqueLo === 0 && r.uniqueHi === 0)) return 0;
     const total = OUT_HEADER + Math.max(result, 0);
     x.reply.header(total, Math.min(result, 0), r.uniqueLo, r.uniqueHi);
     return total;
   }
 
-  /** The errno for something thrown; only an {@link FsError} is expected. */
+  /** The -errno for something thrown; only an {@link FsError} is expected. */
   #failed(error: unknown): number {
     const { log } = this.#options;
     const r = this.#x.request;

@@ -13,7 +13,7 @@ export function quote(name: string): string {
   return `"${plain}"`;
 }
 
-/** Arguments of what reads or writes a part of an open file or directory. */
+/** Arguments of a request that reads or writes part of an open file or directory. */
 export function showRange(r: Request): string {
   return `fh ${r.u64(0)} offset ${r.u64(8)} size ${r.u32(16)}`;
 }
@@ -47,9 +47,9 @@ export function requestLine(row: OpRow, r: Request): string {
 export interface Outcome {
   /** Size of the reply's body, or -errno. */
   readonly result: number;
-  /** What failed, as the filesystem named it. */
+  /** What failed, as named by the filesystem. */
   readonly what: string;
-  /** Milliseconds that it took. */
+  /** Duration in milliseconds. */
   readonly took: number;
 }
 

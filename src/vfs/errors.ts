@@ -1,13 +1,13 @@
-/** How a filesystem says no. */
+/** How a filesystem reports failure. */
 
 /**
- * An expected failure, thrown by a {@link FileSystem} method and turned into a reply by the dispatcher alone.
- * It has no stack on purpose: a throw must stay cheap. Anything else that is thrown is a bug: EIO and a logged stack.
+ * An expected failure, thrown by a {@link FileSystem} method and turned into a reply by the dispatcher alone. It has no stack
+ * on purpose: a throw must stay cheap. Anything else that is thrown is a bug: EIO and a logged stack.
  */
 export class FsError {
   /** Positive errno, e.g. 2 for ENOENT. */
   readonly errno: number;
-  /** What was tried, for the trace; e.g. `renameat2`. */
+  /** What was attempted, for the trace; e.g. `renameat2`. */
   readonly what: string;
 
   constructor(errno: number, what = '') {
@@ -28,9 +28,9 @@ export function must(rc: number, what: string): number {
 }
 
 /**
- * Thrown when a request needs work that would keep the session thread busy for long. The work was handed to
- * {@link Jobs} under `job`; the session parks the request and hands it in again, unchanged, when the job is done.
- * A method may throw this only while nothing visible has changed yet.
+ * Thrown when a request needs work that would keep the session thread busy for long. The work was passed to {@link Jobs}
+ * as `job`; the session parks the request and submits it again, unchanged, when the job is done. A method may throw this
+ * only while nothing visible has changed yet.
  */
 export class Deferred {
   readonly job: number;

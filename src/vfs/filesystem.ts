@@ -4,7 +4,7 @@ import type { Attr, Caller, DirSink, Entry, Fh, FsStat, Name, NodeId, OpenReply,
 /**
  * A filesystem by inodes. All methods are synchronous and run on one thread, one at a time.
  *
- * Failures are thrown: `FsError` for an errno, `Deferred` for work that goes on elsewhere (see errors.ts).
+ * Failures are thrown: `FsError` for an errno, `Deferred` for work that continues elsewhere (see errors.ts).
  * Results are written into objects that the caller owns and reuses.
  *
  * Lookup counts: every filled {@link Entry} raises the node's count by one; {@link forget} lowers it. The
@@ -13,7 +13,7 @@ import type { Attr, Caller, DirSink, Entry, Fh, FsStat, Name, NodeId, OpenReply,
  * Unknown nodeids fail with ESTALE.
  */
 export interface FileSystem {
-  /** Finds `name`. False: there is no such name, a negative entry. */
+  /** Finds `name`. Returns false when there is no such name: a negative entry. */
   lookup(parent: NodeId, name: Name, caller: Caller, out: Entry): boolean;
   /** The kernel gives back `nlookup` references. Never fails; unknown nodes are ignored. */
   forget(node: NodeId, nlookup: number): void;
@@ -24,7 +24,7 @@ export interface FileSystem {
   /** Target of a symlink as latin1 text. EINVAL for anything else. */
   readlink(node: NodeId): string;
 
-  /** Creates a file, device, socket or fifo; `mode` has the type. EEXIST, EPERM (a device 0:0), EROFS. */
+  /** Creates a file, device, socket or fifo; `mode` includes the type. EEXIST, EPERM (a device 0:0), EROFS. */
   mknod(parent: NodeId, name: Name, mode: number, rdev: Rdev, caller: Caller, out: Entry): void;
   mkdir(parent: NodeId, name: Name, mode: number, caller: Caller, out: Entry): void;
   symlink(parent: NodeId, name: Name, target: string, caller: Caller, out: Entry): void;
@@ -60,14 +60,14 @@ export interface FileSystem {
   /** Returns bytes copied. EXDEV or EOPNOTSUPP: the kernel copies by reading and writing. */
   copyFileRange(from: FileRange, to: FileRange, length: number): number;
   /**
-   * Flag ioctls (FS_IOC_GETFLAGS, FSGETXATTR and their setters) on the real file, by a caller who may: ENOTTY for others. `data`
-   * in and out.
+   * Flag ioctls (FS_IOC_GETFLAGS, FS_IOC_FSGETXATTR and their setters) on the real file, for a caller whom the kernel has
+   * checked. `data` is argument and result. ENOTTY for any other command.
    */
   ioctl(node: NodeId, fh: Fh, command: number, data: Uint8Array): void;
 
   /**
-   * Lists from `offset` (0: from the start) until the sink is full or the directory ends. With `sink.plus`, entries may come
-   * with attributes or bare, as seems best for `caller`.
+   * Lists from `offset` (0: from the start) until the sink is full or the directory ends. With `sink.plus`, entries come with
+   * attributes or bare, as seems best for `caller`.
    */
   readdir(node: NodeId, fh: Fh, offset: number, caller: Caller, sink: DirSink): void;
   /** Opens a directory: a snapshot of its listing lives until {@link releasedir}. Not called under zero-message opens. */
@@ -88,9 +88,9 @@ export interface FileSystem {
 
   statfs(node: NodeId, out: FsStat): void;
   syncfs(): void;
-  /** Between two requests the thread is going to do other work: it takes its own identity back. */
+  /** The thread is about to do other work between two requests: restores its own identity. */
   rest(): void;
-  /** The mount ends: close everything. */
+  /** The mount has ended: closes everything. */
   destroy(): void;
 }
 

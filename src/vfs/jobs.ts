@@ -1,7 +1,7 @@
 /** Long work that leaves the session thread. */
 
 /**
- * How far copied data must have got: nowhere, or written to the disk (which may still hold it in its cache), or on
+ * How far copied data must have progressed: not at all, written to the disk (which may still hold it in its cache), or on
  * stable storage.
  */
 export type CopyFlush = 'none' | 'written' | 'durable';
@@ -13,7 +13,7 @@ export interface CopyJob {
   readonly to: number;
   /** Bytes to copy; holes of `from` stay holes in `to`, which must be empty. */
   readonly size: number;
-  /** How far the data in `to` must have got when the job is done. */
+  /** How far the data in `to` must have progressed when the job is done. */
   readonly flush: CopyFlush;
 }
 
@@ -37,8 +37,8 @@ export interface Jobs {
   /** Starts a job. Returns its number, for {@link Deferred}. */
   start(job: Job): number;
   /**
-   * Result of a finished job, once: 0 or `-errno`; null while it runs. A request that was parked on the job is
-   * handed in again after this is non-null.
+   * Result of a finished job, once: 0 or `-errno`; null while it runs. A request that was parked on the job is submitted
+   * again when there is a result.
    */
   take(job: number): number | null;
   /** The job on which the request being served was parked; 0 when it is served for the first time. */

@@ -1,4 +1,4 @@
-/** What the filesystem and the protocol need of a log; the session binds it to its target. Structured fields first, text second. */
+/** The log as the filesystem and the protocol see it; the session binds it to its target. Structured fields first, then text. */
 export interface Log {
   debug(fields: object, text: string): void;
   info(fields: object, text: string): void;

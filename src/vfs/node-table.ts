@@ -1,4 +1,4 @@
-/** nodeid → object, for numbers that are handed out once and in order. */
+/** nodeid → object, for ids that are assigned once and in order. */
 import type { NodeId } from './types.js';
 
 const CHUNK_BITS = 10;
@@ -10,8 +10,8 @@ interface Chunk<T> {
 }
 
 /**
- * A table of live nodes. Ids are never reused, so the table grows in chunks of 1024 slots, and a chunk whose nodes
- * are all gone is dropped: 8 bytes a node, and no hashing on the way of every request.
+ * A table of live nodes. Ids are never reused, so the table grows in chunks of 1024 slots, and a chunk whose nodes are all
+ * gone is dropped: 8 bytes per node, and no hashing on the path of every request.
  */
 export class NodeTable<T> {
   readonly #chunks: (Chunk<T> | undefined)[] = [];
@@ -50,7 +50,7 @@ export class NodeTable<T> {
     if (chunk?.slots[slot] === undefined) return;
     chunk.slots[slot] = undefined;
     this.#size--;
-    // The chunk that new ids come from stays.
+    // The chunk that new ids are taken from stays.
     if (--chunk.live === 0 && index !== Math.floor(this.#next / CHUNK)) this.#chunks[index] = undefined;
   }
 }

@@ -1,7 +1,7 @@
-/** Telling the kernel what it may no longer believe. */
+/** Invalidating what the kernel has cached. */
 import type { NodeId } from './types.js';
 
-/** Implemented by the session. Both may be called while a request is served; neither waits. */
+/** Implemented by the session. Both may be called while a request is being served; neither waits. */
 export interface Notifier {
   /** Drops the cached attributes of `node`. */
   attributes(node: NodeId): void;

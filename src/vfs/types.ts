@@ -1,4 +1,4 @@
-/** The words of the inode-level interface. It knows neither kernel bytes nor layers. */
+/** The types of the inode-level interface, which knows neither kernel bytes nor layers. */
 import type { Timespec } from '../sys/timespec.js';
 
 declare const brand: unique symbol;
@@ -29,7 +29,7 @@ export class Caller {
   umask = 0;
 }
 
-/** Attributes of a file as the kernel wants them. Reused: a method fills one that it is given. */
+/** Attributes of a file as the kernel wants them. Reused: a method fills the one it is given. */
 export class Attr {
   /** Inode number as two signed 32-bit halves. */
   inoLo = 0;
@@ -64,7 +64,7 @@ export class Attr {
 export class Entry {
   node: NodeId = 0 as NodeId;
   readonly attr = new Attr();
-  /** The kernel may keep the name for as long as it keeps names; false: it asks again each time the name is used. */
+  /** The kernel may cache the name as long as any; false: it must look the name up each time it is used. */
   keepName = true;
 }
 
@@ -107,11 +107,11 @@ export interface DirSink {
   /** True when entries are wanted with attributes (READDIRPLUS). */
   readonly plus: boolean;
   /**
-   * A bare entry, whatever was wanted: the kernel looks the name up when it needs more. `nextOffset` is where a later call
-   * goes on after this entry; offsets are exact to 2^53.
+   * A bare entry, even in plus mode: the kernel looks the name up when it needs more. `nextOffset` is where a later call
+   * continues after this entry; offsets are exact to 2^53.
    */
   add(name: Name, inoLo: number, inoHi: number, dtype: number, nextOffset: number): boolean;
-  /** Whether an entry with a name of this length would still fit: asked before the lookup that it costs. */
+  /** Whether an entry with a name of this length would still fit: asked before paying for the lookup. */
   fits(name: Name): boolean;
   /** An entry with its lookup done. */
   addPlus(name: Name, entry: Entry, dtype: number, nextOffset: number): boolean;
