@@ -7,6 +7,7 @@ import { must } from '../support/exec.js';
 import { Fixture, type Layers } from '../support/fixture.js';
 import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 
 async function withFixture(layers: Layers, body: (fixture: Fixture) => Promise<void>): Promise<void> {
   const scratch = new Scratch();
@@ -51,7 +52,7 @@ rm d/up; mv d/link u/; mkdir d/sub; touch d/sub/f; ln d/low u/low`;
 describe('entries without attributes', () => {
   for (const options of [[], ['index=on'], ['metacopy=on', 'redirect_dir=on']]) {
     it(`tell type and inode number as lstat does (${options.join(',') || 'defaults'})`, async (t) => {
-      const reason = await plyfs.unavailable();
+      const reason = (await plyfs.unavailable()) ?? (await lacking('python3'));
       if (reason !== null) return t.skip(reason);
       await withFixture({ ...STACK, options }, async (fixture) => {
         const check = async (when: string): Promise<void> => {

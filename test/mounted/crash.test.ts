@@ -9,6 +9,7 @@ import { plyfs } from '../support/drivers.js';
 import { must, processGone } from '../support/exec.js';
 import { type ImageKind, makeImage } from '../support/image.js';
 import { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 
 const FILESYSTEMS: Record<string, ImageKind> = {
   ext4: { size: '256M', mkfs: ['mkfs.ext4', '-q', '-F'] },
@@ -99,7 +100,7 @@ describe('copy-ups and a crash', () => {
   for (const [name, kind] of Object.entries(FILESYSTEMS)) {
     for (const options of [['fsync=auto'], ['fsync=auto', 'metacopy=on'], ['fsync=strict']]) {
       it(`${options.join()} on ${name}: no file without its data`, async (t) => {
-        const reason = await plyfs.unavailable();
+        const reason = (await plyfs.unavailable()) ?? (await lacking('python3'));
         if (reason !== null) return t.skip(reason);
         const scratch = new Scratch();
         try {
@@ -115,7 +116,7 @@ describe('copy-ups and a crash', () => {
   }
 
   it('volatile on ext4: files without their data, so this test can tell', async (t) => {
-    const reason = await plyfs.unavailable();
+    const reason = (await plyfs.unavailable()) ?? (await lacking('python3'));
     if (reason !== null) return t.skip(reason);
     const scratch = new Scratch();
     try {

@@ -6,6 +6,7 @@ import { type Driver, drivers } from '../support/drivers.js';
 import { must } from '../support/exec.js';
 import { type Image, type ImageKind, makeImage } from '../support/image.js';
 import { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 
 /** `$fs` is where upper is; prints the names that are left after each step. */
 const REMOVE_WITHOUT_INODES = `set -e
@@ -82,7 +83,7 @@ for (const driver of drivers) {
   describe(`full disks on ${driver.name}`, () => {
     const on = (name: string, kind: 'tmpfs' | 'ext4', script: string, shown: string): void => {
       it(name, async (t) => {
-        const reason = await driver.unavailable();
+        const reason = (await driver.unavailable()) ?? (await lacking('setfattr', 'getfattr'));
         if (reason !== null) return t.skip(reason);
         const scratch = new Scratch();
         try {

@@ -416,7 +416,11 @@ describe('the process that mounted', () => {
       const child = await foreground(here);
       const ended = new Promise((resolve) => child.on('close', resolve));
       if (end === 'abort') await abortMount(here.at);
-      else await must('pkill', ['-KILL', '-P', `${child.pid}`]);
+      else
+        process.kill(
+          Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'latin1')),
+          'SIGKILL',
+        );
       assert.equal(await ended, 1, end);
       assert.equal(isMounted(here.at), false);
     }

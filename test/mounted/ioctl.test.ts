@@ -6,6 +6,7 @@ import { kernel, plyfs } from '../support/drivers.js';
 import { must, processGone, run } from '../support/exec.js';
 import { makeImage } from '../support/image.js';
 import { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 
 /** As a user who may only read: each command, tried on the objects given, with its errno. */
 const TRY = `import errno, fcntl, os, struct, sys
@@ -33,7 +34,7 @@ SHUTDOWN ENOTTY
 for (const driver of [kernel, plyfs]) {
   describe(`ioctls on ${driver.name}`, () => {
     it('are refused, but for those of flags, and those are checked', async (t) => {
-      const reason = await driver.unavailable();
+      const reason = (await driver.unavailable()) ?? (await lacking('python3'));
       if (reason !== null) return t.skip(reason);
       const scratch = new Scratch();
       const image = await makeImage(scratch, { size: '64M', mkfs: ['mkfs.ext4', '-q', '-F'] });

@@ -7,12 +7,13 @@ import { type RunResult, run } from '../support/exec.js';
 import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 import { isMounted } from '../support/session-server.js';
+import { lacking } from '../support/table.js';
 
 const DEVICE = '/dev/cpu_dma_latency';
 
 /** Why the wish can't be seen here; null: it can. */
 async function unavailable(): Promise<string | null> {
-  const reason = await plyfs.unavailable();
+  const reason = (await plyfs.unavailable()) ?? (await lacking('python3'));
   if (reason !== null) return reason;
   try {
     accessSync(DEVICE, constants.R_OK | constants.W_OK);

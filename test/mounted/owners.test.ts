@@ -7,8 +7,9 @@ import { processGone, run } from '../support/exec.js';
 import { Fixture, type Layers } from '../support/fixture.js';
 import { COMMAND, inNamespace, unavailable } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 
-const reason = await plyfs.unavailable();
+const reason = (await plyfs.unavailable()) ?? (await lacking('getfattr', 'setfattr'));
 const CONTAINERS = 'user.containers.override_stat';
 
 /** What containers/storage writes, and what it takes. */
@@ -212,7 +213,7 @@ describe('owners', () => {
 });
 
 it("root does not get set-user-id programs and devices from owners in a user's xattrs, unless asked for", async (t) => {
-  const why = await unavailable();
+  const why = (await unavailable()) ?? (await lacking('setfattr'));
   if (why !== null) return t.skip(why);
   const scratch = new Scratch();
   const flags = `findmnt -no OPTIONS m | tr , '\\n' | grep -cE '^(nosuid|nodev)$' || :`;

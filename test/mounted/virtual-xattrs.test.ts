@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { plyfs } from '../support/drivers.js';
 import { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 import { cannotMount, changed, shell, stackDirs } from '../tools/support.js';
 
 describe('virtual xattrs', () => {
@@ -21,6 +22,7 @@ describe('virtual xattrs', () => {
   let reason: string | null = null;
   before(async () => {
     reason = process.geteuid!() === 0 ? await cannotMount() : 'other users are tried: needs root';
+    reason ??= await lacking('python3', 'setpriv');
     if (reason !== null) return;
     await shell(
       `chmod 755 ${scratch.directory('.')}

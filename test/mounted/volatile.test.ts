@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import { drivers, type Stack } from '../support/drivers.js';
 import { must, run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 
 /** A filesystem that believes in 64 MiB and has 10: what is written beyond is lost when it is written back. */
 async function overcommitted(scratch: Scratch): Promise<{ at: string; small: string } | null> {
@@ -50,7 +51,7 @@ for (const driver of drivers) {
   describe(`volatile on ${driver.name}`, () => {
     for (const first of ['same', 'other', 'gone']) {
       it(`tells of lost writes, whoever asks (first the file: ${first})`, async (t) => {
-        const reason = await driver.unavailable();
+        const reason = (await driver.unavailable()) ?? (await lacking('python3'));
         if (reason !== null) return t.skip(reason);
         const scratch = new Scratch();
         const fs = await overcommitted(scratch);

@@ -10,6 +10,7 @@ import { run } from '../support/exec.js';
 import { Fixture, type Layers } from '../support/fixture.js';
 import { Scratch } from '../support/scratch.js';
 import type { Snapshot } from '../support/snapshot.js';
+import { lacking } from '../support/table.js';
 
 const reason = await plyfs.unavailable();
 
@@ -338,7 +339,8 @@ describe('forms of whiteouts, read', () => {
 
 describe('an upper that holds no device nodes', () => {
   it('gets xattr whiteouts by itself', async (t) => {
-    if (reason !== null) return t.skip(reason);
+    const why = reason ?? (await lacking('getfattr'));
+    if (why !== null) return t.skip(why);
     const scratch = new Scratch();
     const [base, work, outer, lowerDir, merged] = ['upper', 'work', 'outer', 'lower', 'merged'].map((name) =>
       scratch.directory(name),

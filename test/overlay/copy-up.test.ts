@@ -58,7 +58,8 @@ function capability(number: number): Buffer {
 function halfCopied(t: Parameters<Parameters<typeof it>[1]>[0]): { core: Core; finish: () => void } {
   const fill = (p: Core['place']): void => {
     p.file('lower/f', 'x'.repeat(1 << 20));
-    p.run('setfattr', '-n', CAPABILITY, '-v', `0x${capability(1).toString('hex')}`, 'lower/f');
+    const value = capability(1);
+    assert.equal(sys.setxattr(sys.AT_FDCWD, p.at('lower/f'), CAPABILITY, value, value.length), 0);
   };
   const options = { metacopy: true, redirectDir: 'on' } as const;
   const core = new Core(t, fill, options, { services: { dataMode: 'passthrough' } });

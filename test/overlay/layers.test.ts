@@ -23,6 +23,7 @@ import {
   pread,
   renameat2,
   Stat,
+  setxattr,
 } from '../../src/sys/index.js';
 import { descriptorCount, isRoot, needsMounts, needsTrusted, Place } from './layer-fixture.js';
 
@@ -509,7 +510,7 @@ test('a new upper gets a uuid as the kernel gives one, a used one does not', { s
   assert.match(first, /^.{12}4.{3}[89ab].{15}$/);
   assert.equal(uuidOf('u', 'w', { uuid: 'on' }), first);
   assert.equal(uuidOf('u2', 'w2', { uuid: 'null' }), '');
-  spawnSync('setfattr', ['-n', 'trusted.overlay.impure', '-v', 'y', place.at('u2')]);
+  setxattr(-100, place.at('u2'), 'trusted.overlay.impure', Buffer.from('y'), 1);
   if (getxattrExists(place.at('u2'))) assert.equal(uuidOf('u2', 'w2'), '');
 });
 

@@ -85,6 +85,12 @@ export async function missingTools(names: readonly string[] = []): Promise<strin
   return names.filter((_, i) => !have[i]);
 }
 
+/** Why a test that runs these programs can't; null when it can. */
+export async function lacking(...names: string[]): Promise<string | null> {
+  const missing = await missingTools(names);
+  return missing.length > 0 ? `not installed: ${missing.join(', ')}` : null;
+}
+
 class TableRun {
   readonly #table: Table;
   readonly #driver: Driver;

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { type Driver, kernel, plyfs } from '../support/drivers.js';
 import { must, type RunOptions, type RunResult, run, sh } from '../support/exec.js';
 import type { Scratch } from '../support/scratch.js';
+import { lacking } from '../support/table.js';
 
 export const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
@@ -59,7 +60,7 @@ export async function changed(
 
 /** Why tests that mount can't run; null when they can. */
 export async function cannotMount(): Promise<string | null> {
-  return (await kernel.unavailable()) ?? (await plyfs.unavailable());
+  return (await kernel.unavailable()) ?? (await plyfs.unavailable()) ?? lacking('setfattr', 'getfattr');
 }
 
 export function exists(path: string): boolean {
