@@ -9,6 +9,7 @@ import { Counters } from '../../src/session/counters.js';
 import { HelperJobs, type StartHelper } from '../../src/session/jobs.js';
 import * as sys from '../../src/sys/index.js';
 import type { Log } from '../../src/vfs/log.js';
+import { until } from '../support/exec.js';
 
 /** Starts a copy, waits for its end with turns of the event loop, and gives back its result and the copy. */
 async function copyBy(start?: StartHelper): Promise<{ result: number; text: string; logged: string[] }> {
@@ -24,10 +25,10 @@ async function copyBy(start?: StartHelper): Promise<{ result: number; text: stri
     const number = jobs.start({ kind: 'copy', from, to, size: 9, flush: 'written' });
     assert.equal(jobs.outstanding, 1);
     let finished: readonly number[] = [];
-    for (let i = 0; i < 500 && finished.length === 0; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
+    await until('the end of a job', () => {
       finished = jobs.collect();
-    }
+      return finished.length > 0;
+    });
     assert.deepEqual(finished, [number]);
     assert.equal(jobs.outstanding, 0);
     return { result: jobs.take(number) ?? 1, text: readFileSync(`${directory}/to`, 'utf8'), logged };

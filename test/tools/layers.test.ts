@@ -103,7 +103,9 @@ describe('plyfs layers', () => {
     const page = `${scratch.path}/drawn.html`;
     await tool(['layers', '--upper', dirs.upper, '--lower', dirs.lower, '--html', page]);
     const flags = `--headless --no-sandbox --disable-gpu --user-data-dir=${scratch.path}/browser --virtual-time-budget=1000`;
-    const dom = await shell(`timeout 40 chromium ${flags} --dump-dom file://${page} 2>/dev/null`);
+    const dom = await shell(`timeout 140 chromium ${flags} --dump-dom file://${page} 2>/dev/null`, {
+      timeout: 150_000,
+    });
     assert.ok(dom.split('class="cell"').length > 5, 'cells of the treemap');
     assert.match(dom, /<td>1.0 MiB<\/td><td>layer 1<\/td><td>sparse<\/td>/);
   });
