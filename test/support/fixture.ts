@@ -1,5 +1,6 @@
 /** A layer stack in a scratch place, mounted by a driver, with everything that a test wants to know about it. */
 
+import { rmSync } from 'node:fs';
 import type { StepReport } from './agent.js';
 import { Agent } from './agent-client.js';
 import { type Driver, leftovers, type Mounted } from './drivers.js';
@@ -82,6 +83,9 @@ export class Fixture {
     const mounted = this.#mounted;
     this.#mounted = null;
     await mounted?.unmount();
+    // Without this it would not mount again.
+    if (this.#options.includes('volatile'))
+      rmSync(`${this.work}/work/incompat`, { recursive: true, force: true });
   }
 
   abort(): void {
