@@ -50,8 +50,8 @@ function decodeTime(r: Request, valid: number, field: TimeField, into: Timespec)
 }
 
 /**
- * Decodes struct fuse_setattr_in into the reusable {@link SetAttr}. The handle is not needed; a ctime is only sent with a
- * writeback cache, which INIT does not ask for.
+ * Decodes struct fuse_setattr_in into the reusable {@link SetAttr}. Of the handle, all that matters is whether there is
+ * one; a ctime is only sent with a writeback cache, which INIT does not ask for.
  */
 function decodeSetAttr(x: Exchange): SetAttr {
   const { request: r, set } = x;
@@ -61,6 +61,7 @@ function decodeSetAttr(x: Exchange): SetAttr {
   set.uid = has(abi.FATTR_UID) ? r.u32(76) : null;
   set.gid = has(abi.FATTR_GID) ? r.u32(80) : null;
   set.size = has(abi.FATTR_SIZE) ? r.offset(16) : null;
+  set.byName = set.size !== null && !has(abi.FATTR_FH);
   set.atime = decodeTime(r, valid, ATIME, x.atime);
   set.mtime = decodeTime(r, valid, MTIME, x.mtime);
   set.killSuidGid = has(abi.FATTR_KILL_SUIDGID);

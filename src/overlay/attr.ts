@@ -23,7 +23,8 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr, caller: Call
   settle(ov, inode);
   const truncatesAll = change.size === 0;
   copyUp(ov, inode, truncatesAll ? 'none' : change.size === null ? 'metacopy' : 'all');
-  if (change.size !== null) must(sys.ftruncate(dataFd(ov, inode, true), change.size), 'ftruncate');
+  if (change.size !== null)
+    must(resize(ov, dataFd(ov, inode, true), change.size, change.byName), 'ftruncate');
   locate(ov, inode);
   const at = { fd: ov.atFd, name: ov.atName };
   const chowns = change.uid !== null || change.gid !== null;
@@ -42,6 +43,18 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr, caller: Call
   if (change.atime !== null || change.mtime !== null) {
     must(setTimes(at.fd, at.name, change.atime ?? OMIT, change.mtime ?? OMIT), 'utimensat');
   }
+}
+
+/**
+ * Sets the size of an open file. truncate(2) to the current size leaves the times alone on xfs and btrfs; ftruncate(2) never
+ * does. Size 0 also comes without a handle for open(O_TRUNC), which sets the times.
+ */
+function resize(ov: Overlay, fd: number, size: number, byName: boolean): number {
+  if (byName && size > 0 && sys.fstatx(fd, ov.probe) === 0 && ov.probe.size === size) {
+    const rc = sys.truncate(`/proc/self/fd/${fd}`, size);
+    if (rc === 0) return rc;
+  }
+  return sys.ftruncate(fd, size);
 }
 
 /** Immutable and append-only objects, as may_setattr(): the latter may be touched. EPERM. */

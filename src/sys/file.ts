@@ -11,6 +11,7 @@ const pwriteCall = native('int64', 'pwrite64', ['int', 'void *', 'uint64', 'int6
 const readCall = native('int64', 'read', ['int', 'void *', 'uint64']);
 const writeCall = native('int64', 'write', ['int', 'void *', 'uint64']);
 const ftruncateCall = native('int', 'ftruncate64', ['int', 'int64']);
+const truncateCall = native('int', 'truncate64', ['void *', 'int64']);
 const fallocateCall = native('int', 'fallocate64', ['int', 'int', 'int64', 'int64']);
 const lseekCall = native('int64', 'lseek64', ['int', 'int64', 'int']);
 const fsyncCall = native('int', 'fsync', ['int']);
@@ -125,6 +126,12 @@ export function write(fd: number, from: Uint8Array, size: number): number {
 /** Sets the length of an open file. */
 export function ftruncate(fd: number, size: number): number {
   return result(ftruncateCall(fd, size));
+}
+
+/** Sets the length of a file by its path; symlinks are followed. */
+export function truncate(name: string, size: number): number {
+  const p = path(name);
+  return p === null ? TOO_LONG : result(truncateCall(p, size));
 }
 
 /** fallocate(2); `mode` are FALLOC_FL_* flags. */

@@ -74,6 +74,8 @@ export class SetAttr {
   uid: number | null = null;
   gid: number | null = null;
   size: number | null = null;
+  /** The size was set by truncate(2), not through an open file. */
+  byName = false;
   /** null: leave; `nsec` UTIME_NOW: now. */
   atime: Timespec | null = null;
   mtime: Timespec | null = null;

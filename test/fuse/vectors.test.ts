@@ -249,7 +249,9 @@ test('SETATTR: every field that is valid, and no other', () => {
   f.ok(setattr(0b1100_0111_1111));
   // ATIME | MTIME | ATIME_NOW | MTIME_NOW
   f.ok(setattr(0b1_1011_0000));
-  const none = { mode: null, uid: null, gid: null, size: null, atime: null, mtime: null };
+  // SIZE
+  f.ok(setattr(0b1000));
+  const none = { mode: null, uid: null, gid: null, size: null, byName: false, atime: null, mtime: null };
   const now = { sec: 0, nsec: 0x3fffffff };
   assert.deepEqual(seen, [
     { ...none, killSuidGid: false },
@@ -258,11 +260,13 @@ test('SETATTR: every field that is valid, and no other', () => {
       uid: 10,
       gid: 20,
       size: 2 ** 33,
+      byName: false,
       atime: { sec: -5, nsec: 1 },
       mtime: { sec: 100, nsec: 2 },
       killSuidGid: true,
     },
     { ...none, atime: now, mtime: now, killSuidGid: false },
+    { ...none, size: 2 ** 33, byName: true, killSuidGid: false },
   ]);
 });
 
