@@ -115,7 +115,7 @@ function dropSgid(owner: { mode: number }): void {
   owner.mode &= ~sys.S_ISGID;
 }
 
-/** Removes an attribute. A missing one is ENODATA, without copy-up. */
+/** Removes an attribute. A missing one is ENODATA, without copy-up; but on upper a missing ACL is as good as removed. */
 export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   ov.writable();
   refuseVirtual(name);
@@ -124,7 +124,9 @@ export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   settle(ov, inode);
   locate(ov, inode);
   const there = storedName(ov, name, overrider(ov, inode));
-  must(sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0), 'removexattr');
+  const rc = sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0);
+  if (rc === -sys.ENODATA && inode.hasUpper && name.startsWith(ACL_PREFIX)) return;
+  must(rc, 'removexattr');
   copyUpInode(ov, inode);
   locate(ov, inode);
   const stored = storedName(ov, name, overrider(ov, inode));

@@ -2,6 +2,19 @@
 import type { Scenarios } from '../scenario.js';
 
 export const attributes: Scenarios = {
+  'acl-removed-that-is-not-there': {
+    lower: [['put f x', 'dir d', 'put g x', 'mknod p p', 'symlink f s']],
+    upper: ['put u x', 'dir e'],
+    steps: [
+      ...['f', 'd', 'u', 'e', 'p', 's'].flatMap((name) => [
+        `removexattr ${name} system.posix_acl_access`,
+        `removexattr ${name} system.posix_acl_default`,
+      ]),
+      'chmod g 600',
+      'removexattr g system.posix_acl_access',
+      'removexattr g user.x',
+    ],
+  },
   'every-change-copies-up': {
     lower: [
       [
