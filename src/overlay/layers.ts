@@ -17,6 +17,7 @@ import {
   effectiveCapabilities,
   faccessat,
   fstatfs,
+  INITIAL_USER_NAMESPACE,
   StatFs,
   W_OK,
   X_OK,
@@ -51,9 +52,6 @@ interface Powers {
   /** It may open by handle. */
   readonly opensByHandle: boolean;
 }
-
-/** The first user namespace has this inode number (PROC_USER_INIT_INO). */
-const INITIAL_USER_NAMESPACE = 'user:[4026531837]';
 
 function ownPowers(): Powers {
   const capabilities = effectiveCapabilities();

@@ -64,17 +64,21 @@ const seen = new Attr();
 
 /**
  * Whether bits are cleared for a SETATTR without any attribute. The kernel sends it before a write through a descriptor,
- * whoever has that, and for chown(-1, -1), which anybody can ask for and the owner only may do; it leaves it to us who may. EPERM.
+ * whoever has that, if set-id bits or a file capability are to go; and for chown(-1, -1), which anybody can ask for and the owner
+ * only may do. It leaves it to us who may. EPERM.
  */
 export function mayClear(ov: Overlay, inode: Inode, caller: Caller): boolean {
-  if (caller.uid === 0 || inode.type !== sys.S_IFREG) return true;
+  if (inode.type !== sys.S_IFREG) return true;
   statInode(ov, inode);
   fillAttr(ov, inode, seen);
-  if (caller.uid === seen.uid || dropped(seen.mode, seen.gid, caller) === 0) return true;
+  if (dropped(seen.mode, seen.gid, caller) === 0) return true;
+  const isRoot = caller.uid === 0;
+  // Of the owner both mean the same.
+  if (!isRoot && caller.uid === seen.uid) return true;
   const call = sys.syscallOf(caller.pid);
-  if (call !== null) return CHOWNS.has(call & ~X32) ? fail(sys.EPERM, 'clear set-id bits') : true;
-  if ((seen.mode & MAY_WRITE) !== 0) return true;
+  if (call !== null && !CHOWNS.has(call & ~X32)) return !sys.isCapable(caller.pid, sys.CAP_FSETID);
+  if (isRoot || (call === null && (seen.mode & MAY_WRITE) !== 0)) return true;
   // A WRITE that follows says so itself. Under passthrough none will.
-  if (ov.services.dataMode === 'passthrough') fail(sys.EPERM, 'clear set-id bits');
+  if (call !== null || ov.services.dataMode === 'passthrough') fail(sys.EPERM, 'clear set-id bits');
   return false;
 }

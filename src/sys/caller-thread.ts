@@ -1,6 +1,9 @@
 /** What /proc tells of a thread that waits for our answer. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { isSystemError } from './errno.js';
+
+/** The first user namespace has this inode number (PROC_USER_INIT_INO). */
+export const INITIAL_USER_NAMESPACE = 'user:[4026531837]';
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
 /** A caller that has just sent its request may not be asleep yet: it is looked at again, for at most so many milliseconds. */
@@ -27,8 +30,24 @@ export function syscallOf(tid: number): number | null {
   }
 }
 
+/** A line of the thread's status; "" when it can't be read. */
+function status(tid: number, field: string): string {
+  return new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(read(tid, 'status') ?? '')?.[1] ?? '';
+}
+
 /** Supplementary groups of a thread; empty when they can't be told. */
 export function groupsOf(tid: number): number[] {
-  const line = /^Groups:(.*)$/m.exec(read(tid, 'status') ?? '')?.[1] ?? '';
-  return line.split(/\s+/).filter(Boolean).map(Number);
+  return status(tid, 'Groups').split(/\s+/).filter(Boolean).map(Number);
+}
+
+/** Whether a thread has a capability outside of any user namespace, as capable() asks; false when that can't be told. */
+export function isCapable(tid: number, capability: number): boolean {
+  const set = BigInt(`0x${status(tid, 'CapEff') || '0'}`);
+  if (((set >> BigInt(capability)) & 1n) === 0n) return false;
+  try {
+    return readlinkSync(`/proc/${tid}/ns/user`) === INITIAL_USER_NAMESPACE;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return false;
+    throw error;
+  }
 }
