@@ -35,7 +35,7 @@ export async function runTool(name: ToolName, args: readonly string[]): Promise<
 
 /** An error message of yargs, as one line. */
 function sentence(message: string, tool: ToolCommand): string {
-  if (/^Not enough non-option arguments/.test(message)) return 'an argument is missing';
+  if (/^Not enough non-option arguments/.test(message)) return `an argument is missing: plyfs ${tool.syntax}`;
   const hint = /^Unknown argument/.test(message) ? (tool.unknownHint ?? '') : '';
   return `${asClause(message)}${hint}`;
 }

@@ -5,10 +5,17 @@ export const YARGS_CWD = '/';
 
 const BAD_CHOICE = /^Invalid values:\s+Argument: ([\w-]+), Given: (.*), Choices: (.*)$/s;
 
+/** An option as it is typed. */
+function dashed(name: string): string {
+  return name.length === 1 ? `-${name}` : `--${name}`;
+}
+
 /** An error message of yargs as part of a sentence. */
 export function asClause(message: string): string {
   const [, option, given, choices] = BAD_CHOICE.exec(message) ?? [];
-  if (option !== undefined) return `--${option} takes one of ${choices}, not ${given}`;
+  const [, valueless] = /^Not enough arguments following: (\S+)$/.exec(message) ?? [];
+  if (valueless !== undefined) return `${dashed(valueless)} needs a value`;
+  if (option !== undefined) return `${dashed(option)} takes one of ${choices}, not ${given}`;
   return `${message.charAt(0).toLowerCase()}${message.slice(1).replace(/\s*\n\s*/g, ' ')}`;
 }
 
@@ -35,9 +42,9 @@ export function withPlainPaths(words: readonly string[]): string[] {
 export class Complaints {
   readonly #messages: string[] = [];
 
-  /** For `fail()` of yargs. An error that was thrown goes on its way. */
+  /** For `fail()` of yargs. An error that was thrown goes on its way, unless it is one of yargs. */
   readonly add = (message: string, error: Error | undefined): void => {
-    if (error) throw error;
+    if (error && error.name !== 'YError') throw error;
     this.#messages.push(message);
   };
 

@@ -89,6 +89,8 @@ const OVERLAY_MAGIC = 0x794c7630;
 
 /** A new directory that can hold an upper, which one on an overlay can't. Throws a UserError. */
 function scratchDirectory(given: string | undefined): string {
+  if (given !== undefined)
+    tried('use the scratch directory', Buffer.from(given).latin1Slice(), () => statfsSync(given));
   for (const base of given === undefined ? [tmpdir(), '/var/tmp', '/dev/shm'] : [given]) {
     try {
       // Absolute: the sandbox is made from another working directory.
@@ -263,16 +265,22 @@ function commit(covered: readonly Covered[]): void {
 }
 
 /**
- * The uppers that outlive the run; null: none. If one was named, also those of other filesystems that hold changes, unless all
- * changes were committed.
+ * The uppers that outlive the run; null: none. That of the root or the one that was named, and those of other filesystems that
+ * hold changes. A named one always stays; the others only where they are wanted and there are changes (`isChanged`).
  */
-function keptOf(covered: readonly Covered[], options: RunOptions, fate: Fate): RunResult['kept'] {
+function keptOf(
+  covered: readonly Covered[],
+  options: RunOptions,
+  fate: Fate,
+  isChanged: boolean,
+): RunResult['kept'] {
   if (options.readOnly === true) return null;
+  const isWanted = isChanged && (options.keep === true || fate === 'keep');
+  if (!isWanted && options.upper === undefined) return null;
+  const holdsChanges = (upper: string): boolean =>
+    (isWanted || fate !== 'commit') && readdirSync(upper).length > 0;
   const all = covered.map(({ at, upper }) => ({ path: at === '' ? '/' : at, upper }));
-  if (options.keep === true || fate === 'keep') return all;
-  if (options.upper === undefined) return null;
-  const holdsChanges = (upper: string): boolean => fate !== 'commit' && readdirSync(upper).length > 0;
-  return all.filter(({ upper }) => upper === options.upper || holdsChanges(upper));
+  return all.filter(({ upper }, i) => i === 0 || holdsChanges(upper));
 }
 
 /** Removes the scratch directory of a run, except for what is kept in it. */
@@ -292,6 +300,7 @@ export async function run(given: RunOptions): Promise<RunResult> {
   let work: string | null = null;
   let covered: readonly Covered[] = [];
   let fate: Fate = 'drop';
+  let isChanged = true;
   try {
     if (options.upper !== undefined) work = workBeside(options.upper);
     covered = plan(options, scratch, work);
@@ -299,6 +308,7 @@ export async function run(given: RunOptions): Promise<RunResult> {
     mkdirSync(root);
     const exitCode = await runIn(options, covered, root);
     const result = options.readOnly === true ? NO_CHANGES : changesOf(covered);
+    isChanged = result.changes.length > 0;
     fate = await fateOf(options, result);
     if (fate === 'commit') {
       // If it fails midway, the changes are not lost.
@@ -306,9 +316,14 @@ export async function run(given: RunOptions): Promise<RunResult> {
       commit(covered);
       fate = 'commit';
     }
-    return { exitCode, ...result, kept: keptOf(covered, options, fate), committed: fate === 'commit' };
+    return {
+      exitCode,
+      ...result,
+      kept: keptOf(covered, options, fate, isChanged),
+      committed: fate === 'commit',
+    };
   } finally {
     if (work !== null) rmSync(work, { recursive: true, force: true });
-    tidy(scratch, keptOf(covered, options, fate) ?? []);
+    tidy(scratch, keptOf(covered, options, fate, isChanged) ?? []);
   }
 }

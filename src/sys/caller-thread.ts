@@ -47,7 +47,7 @@ export function isCapable(tid: number, capability: number): boolean {
   try {
     return readlinkSync(`/proc/${tid}/ns/user`) === INITIAL_USER_NAMESPACE;
   } catch (error) {
-    if (error instanceof Error && 'code' in error) return false;
+    if (isSystemError(error)) return false;
     throw error;
   }
 }

@@ -91,6 +91,7 @@ export function reasonOf(rc: number): string {
 /** A result of a system call passed through; a {@link UserError} that says what could not be done to `path`. */
 export function check(rc: number, what: string, path: string): number {
   if (rc >= 0) return rc;
+  if (path === '') throw new UserError(`can't ${what} '': a path is empty.`);
   throw new UserError(`can't ${what} '${quoted(path)}': ${reasonOf(rc)}.`);
 }
 

@@ -21,7 +21,8 @@ describe('mistakes on the command line of a tool', () => {
   /** Arguments, exit code, what is said. Paths are relative to a directory that has `l`, `file` and `image`. */
   const CASES: readonly (readonly [string, number, RegExp])[] = [
     ['diff nope', 1, /can't use 'nope': it does not exist/],
-    ['diff', 2, /an argument is missing/],
+    ['diff', 2, /an argument is missing: plyfs diff <upper>; see/],
+    ['diff l --lower', 2, /--lower needs a value; see 'plyfs diff --help'/],
     ['diff l', 1, /'l' is an empty directory that is not marked as an upper, and nothing is mounted there/],
     ['diff l --lower nope', 1, /lowerdir '\S*nope' can't be used: it does not exist/],
     ['inspect l/x', 1, /is on no overlay mount/],
@@ -37,6 +38,7 @@ describe('mistakes on the command line of a tool', () => {
     ['merge out', 2, /name a mount point, or layers/],
     ['squash out', 2, /an argument is missing/],
     ['export nope -o x', 1, /it does not exist/],
+    ['export l --json', 2, /--json needs a file for the tar/],
     ['export l -o nope/x', 1, /can't write 'nope\/x'/],
     [
       'export l -o x --compression bzip2',
@@ -58,6 +60,7 @@ describe('mistakes on the command line of a tool', () => {
     ['run', 125, /no command is given/],
     ['run true', 125, /unknown argument: true; write the command behind '--'/],
     ['run --lower nope -- true', 125, /can't use the lower 'nope': it does not exist/],
+    ['run --scratch nope -- true', 125, /can't use the scratch directory 'nope': it does not exist/],
     ['run --read-only --commit -- true', 125, /mutually exclusive/],
   ];
 
@@ -65,7 +68,7 @@ describe('mistakes on the command line of a tool', () => {
     const command = `'${process.execPath}' '${CLI}'`;
     const run = (args: string): Promise<RunResult> => sh(`${command} ${args}`, { cwd: home });
     const full = await run('merge out --lower l >/dev/full');
-    assert.equal(full.stderr, "plyfs: can't write the output: ENOSPC.\n");
+    assert.equal(full.stderr, "plyfs: can't write the output: no space is left.\n");
     assert.equal(full.code, 1);
     // What is said beside it stops nothing, and takes no code away.
     assert.equal((await run('merge out2 --lower l 2>/dev/full')).stdout, '0 objects, 0 B\n');

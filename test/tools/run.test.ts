@@ -123,6 +123,8 @@ describe('plyfs run', () => {
     assert.match(committed.stderr, /\ncommitted\n$/);
     const nothing = await tool([...base, '--commit', '--', '/bin/true']);
     assert.equal(nothing.stderr, 'no changes\n');
+    assert.equal((await tool([...base, '--keep', '--', '/bin/true'])).stderr, 'no changes\n');
+    assert.equal(readdirSync(home).length, 1);
     assert.deepEqual(readdirSync(`${lower}/mine`), ['new']);
     const upper = `${scratch.path}/upper`;
     // Somebody's, by a name that the work directory might have.

@@ -78,7 +78,10 @@ export function print(content: string, fd: 1 | 2 = 1): void {
       const code = isSystemError(error) ? error.code : null;
       // The reader is gone.
       if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return;
-      if (code !== 'EAGAIN') throw new UserError(`can't write the output: ${String(code)}.`);
+      if (code !== 'EAGAIN')
+        throw new UserError(
+          `can't write the output: ${code === 'ENOSPC' ? 'no space is left' : String(code)}.`,
+        );
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }

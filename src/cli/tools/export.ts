@@ -59,6 +59,10 @@ capabilities. The same layer gives the same bytes.`,
   run: async (parsed) => {
     const { upper: layer, lower, userxattr } = await upperOf(parsed, 'layer', 'there is nothing to export');
     const output = text(parsed['output']);
+    if (output === null && parsed['json'] === true)
+      throw new UsageError(
+        '--json needs a file for the tar, which would go to the same place; name it with -o.',
+      );
     if (output === null && process.stdout.isTTY)
       throw new UserError('a tar is no text for a terminal; name a file with -o.');
     const result = await Progress.while((progress) =>

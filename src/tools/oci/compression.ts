@@ -80,7 +80,7 @@ export class Digester extends Transform {
     if (this.bytes > this.#limit) {
       done(
         new UserError(
-          `the archive unpacks to more than ${this.#limit} bytes; raise the limit if that is right.`,
+          `the archive unpacks to more than ${this.#limit} bytes; raise --max-size if that is right.`,
         ),
       );
       return;

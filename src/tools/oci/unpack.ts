@@ -107,7 +107,7 @@ export class Unpacker {
     this.#entries++;
     if (this.#entries > (this.#options.maxEntries ?? MAX_ENTRIES)) {
       throw new UserError(
-        `the archive is refused: it has more than ${this.#entries - 1} entries; raise the limit if that is right.`,
+        `the archive is refused: it has more than ${this.#entries - 1} entries; raise --max-entries if that is right.`,
       );
     }
     this.#options.onEntry?.(this.#entries);
