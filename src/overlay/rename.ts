@@ -126,7 +126,7 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const replace = (): void => {
     if (target?.hasUpper && target.dir !== null && !full) clearTarget(ov, target, toDir, to.name);
     if (leavesWhiteout) {
-      const place = { dir: dirOf(from.parent).upper!, name: from.name };
+      const place = { dir: dirOf(from.parent).upper!, name: from.name, isDirectory: isDir };
       moveLeavingWhiteout(ov, place, { dir: toDir, name: to.name }, onto);
     } else if (onto === 'at name' && isDir) {
       // commit point

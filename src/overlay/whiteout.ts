@@ -174,13 +174,13 @@ export interface UpperPlace {
   readonly name: string;
 }
 
+/** What is moved, and from where. */
+export interface Moved extends UpperPlace {
+  readonly isDirectory: boolean;
+}
+
 /** Moves an object and leaves a whiteout at its old name, in the same step where the filesystem can. */
-export function moveLeavingWhiteout(
-  ov: Overlay,
-  from: UpperPlace,
-  to: UpperPlace,
-  onto: WhiteoutPlace,
-): void {
+export function moveLeavingWhiteout(ov: Overlay, from: Moved, to: UpperPlace, onto: WhiteoutPlace): void {
   const fromFd = ov.dirs.fd(from.dir);
   const toFd = ov.dirs.fd(to.dir);
   if (ov.options.whiteout === 'aufs') {
@@ -203,14 +203,49 @@ export function moveLeavingWhiteout(
     must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_WHITEOUT), 'renameat2');
     return;
   }
-  // Without RENAME_WHITEOUT: a whiteout takes the old name as the object leaves it for work, then it gets the new one.
+  if (from.isDirectory) moveDirectory(ov, from, to);
+  else moveFile(ov, from, to);
+}
+
+/**
+ * Without RENAME_WHITEOUT a file gets its new name first, and the whiteout then takes the old one: a crash in between leaves
+ * it under both.
+ */
+function moveFile(ov: Overlay, from: Moved, to: UpperPlace): void {
+  const fromFd = ov.dirs.fd(from.dir);
+  const toFd = ov.dirs.fd(to.dir);
   const made = makeWhiteout(ov);
-  placeWhiteout(ov, made, fromFd, from.name, sys.RENAME_EXCHANGE);
-  // commit point
-  const rc = sys.renameat2(ov.work, made, toFd, to.name);
-  if (rc < 0) {
-    ov.bestEffort('undo rename', sys.renameat2(ov.work, made, fromFd, from.name, sys.RENAME_EXCHANGE));
-    discard(ov, made, false);
+  const temp = tempName(ov);
+  let rc = sys.linkat(fromFd, from.name, ov.work, temp);
+  if (rc >= 0) {
+    // commit point
+    rc = sys.renameat2(ov.work, temp, toFd, to.name);
+    if (rc < 0) discard(ov, temp, false);
   }
+  if (rc < 0) discard(ov, made, false);
+  must(rc, 'move');
+  placeWhiteout(ov, made, fromFd, from.name, 0);
+}
+
+/**
+ * A directory changes places with a whiteout that was put at its new name, where there is nothing or an empty directory that
+ * goes: a crash in between leaves it where it was.
+ */
+function moveDirectory(ov: Overlay, from: Moved, to: UpperPlace): void {
+  const fromFd = ov.dirs.fd(from.dir);
+  const toFd = ov.dirs.fd(to.dir);
+  announce(ov, to.dir);
+  const made = makeWhiteout(ov);
+  const replaces = sys.statx(toFd, to.name, ov.probe) >= 0;
+  placeWhiteout(ov, made, toFd, to.name, replaces ? sys.RENAME_EXCHANGE : sys.RENAME_NOREPLACE);
+  // commit point
+  const rc = sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE);
+  if (rc < 0) {
+    const undone = replaces
+      ? sys.renameat2(ov.work, made, toFd, to.name, sys.RENAME_EXCHANGE)
+      : sys.unlinkat(toFd, to.name);
+    ov.bestEffort('undo rename', undone);
+  }
+  if (replaces) discard(ov, made, rc >= 0);
   must(rc, 'renameat2');
 }

@@ -1,6 +1,6 @@
 /** System calls that only tests make; in the conventions of src/sys: `>= 0` or `-errno`, names as latin1. */
 
-import { native, nativeSyscall, path, result, TOO_LONG } from '../../src/sys/ffi.js';
+import { addressOf, native, nativeSyscall, path, result, TOO_LONG } from '../../src/sys/ffi.js';
 import { AT_FDCWD, close, O_CLOEXEC, O_RDONLY, openat } from '../../src/sys/index.js';
 
 const fcntlCall = native('int', 'fcntl', ['int', 'int', 'void *']);
@@ -98,4 +98,42 @@ export function withFreeDescriptors(free: number, action: () => void): void {
     for (const fd of held) close(fd);
     setrlimitCall(RLIMIT_NOFILE, limit);
   }
+}
+
+const arm = process.arch === 'arm64';
+const SYS_SECCOMP = arm ? 277 : 317;
+const seccompCall = nativeSyscall(['uint', 'uint', 'void *']);
+const prctlCall = native('int', 'prctl', ['int', 'uint64', 'uint64', 'uint64', 'uint64']);
+const PR_SET_NO_NEW_PRIVS = 38;
+const SECCOMP_SET_MODE_FILTER = 1;
+
+/** Calls at which {@link dieAtCall} can end a process. glibc makes renameat(2) of a renameat2(3) without flags. */
+export const CALLS = { renameat: arm ? 38 : 264, renameat2: arm ? 276 : 316, linkat: arm ? 37 : 265 };
+
+/** From now on this process is killed by system call `number`, if its fifth argument is `flags` or that does not matter. */
+export function dieAtCall(number: number, flags?: number): void {
+  const [LOAD, IF_EQUAL, RETURN] = [0x20, 0x15, 0x06];
+  const [KILL_PROCESS, ALLOW] = [0x80000000, 0x7fff0000];
+  // struct seccomp_data: the number first, the low half of the fifth argument at 48.
+  const steps = [
+    [LOAD, 0, 0, 0],
+    [IF_EQUAL, 0, 3, number],
+    [LOAD, 0, 0, 48],
+    [IF_EQUAL, 0, flags === undefined ? 0 : 1, flags ?? 0],
+    [RETURN, 0, 0, KILL_PROCESS],
+    [RETURN, 0, 0, ALLOW],
+  ];
+  const filter = Buffer.alloc(steps.length * 8);
+  steps.forEach(([code, yes, no, value], i) => {
+    filter.writeUInt16LE(code!, i * 8);
+    filter[i * 8 + 2] = yes!;
+    filter[i * 8 + 3] = no!;
+    filter.writeUInt32LE(value!, i * 8 + 4);
+  });
+  const program = Buffer.alloc(16);
+  program.writeUInt16LE(steps.length, 0);
+  program.writeBigUInt64LE(addressOf(filter), 8);
+  const rc = result(prctlCall(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  if (rc < 0 || result(seccompCall(SYS_SECCOMP, SECCOMP_SET_MODE_FILTER, 0, program)) < 0)
+    throw new Error('no seccomp filter');
 }
