@@ -3,6 +3,7 @@ import * as sys from '../sys/index.js';
 import { unclaim } from './claims.js';
 import type { Alias, Inode } from './inode.js';
 import { leaveIndex } from './link-index.js';
+import { abandon } from './new-file.js';
 import type { Overlay } from './state.js';
 
 /** Records a further name of an inode. */
@@ -60,13 +61,26 @@ export function dropInode(ov: Overlay, inode: Inode): void {
   }
 }
 
+/** The end of the mount: what is held for inodes that the kernel never forgot goes, and copy-ups under way. */
+export function giveUpAll(ov: Overlay): void {
+  for (const inode of ov.nodes) {
+    if (inode.pending !== null) abandon(ov, inode.pending.copy);
+    inode.pending = null;
+    closeOrphan(inode);
+  }
+}
+
+function closeOrphan(inode: Inode): void {
+  if (inode.orphan >= 0) sys.close(inode.orphan);
+  inode.orphan = -1;
+}
+
 /** Whatever is held for an inode goes. */
 function giveUp(ov: Overlay, inode: Inode): void {
   if (inode.linkKey !== 0 && ov.upperLinks.get(inode.linkKey) === inode) ov.upperLinks.delete(inode.linkKey);
   if (inode.index !== null) leaveIndex(ov, inode);
   unclaim(ov, inode);
-  if (inode.orphan >= 0) sys.close(inode.orphan);
-  inode.orphan = -1;
+  closeOrphan(inode);
   // A directory has one, too, after fsync.
   ov.files.drop(inode);
   if (inode.dir === null) return;

@@ -32,7 +32,7 @@ import { ioctl } from './ioctl.js';
 import { link } from './link.js';
 import { fillAttr, fillEntry, locate, statInode } from './locate.js';
 import { find, findExisting, forget, makeRoot } from './lookup.js';
-import { dropInode } from './names.js';
+import { dropInode, giveUpAll } from './names.js';
 import { handOver, open, release } from './open-files.js';
 import { readdir } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
@@ -273,6 +273,7 @@ class OverlayFileSystem implements FileSystem {
   }
 
   destroy(): void {
+    giveUpAll(this.#ov);
     this.#ov.dispose();
   }
 }

@@ -43,6 +43,13 @@ export class NodeTable<T> {
     return chunk === undefined ? undefined : chunk.slots[id & (CHUNK - 1)];
   }
 
+  /** All live nodes. */
+  *[Symbol.iterator](): Generator<T> {
+    for (const chunk of this.#chunks) {
+      for (const node of chunk?.slots ?? []) if (node !== undefined) yield node;
+    }
+  }
+
   delete(id: NodeId): void {
     const index = Math.floor(id / CHUNK);
     const chunk = this.#chunks[index];

@@ -52,6 +52,7 @@ export class Core {
   readonly fs: FileSystem;
   readonly jobs = new InstantJobs();
   readonly caller = new Caller();
+  readonly #opened: OpenedLayers;
 
   constructor(
     t: TestContext,
@@ -68,6 +69,7 @@ export class Core {
       workdir: this.place.at('work'),
       ...options,
     });
+    this.#opened = opened;
     const features = { ...opened.features };
     for (const feature of parts.lacks ?? []) features[feature] = false;
     const notify = { attributes() {}, listing() {} };
@@ -75,6 +77,11 @@ export class Core {
     const maxFds = parts.fewDescriptors === true ? opened.descriptors.length + 60 : undefined;
     this.fs = createOverlay({ ...opened, features }, services, maxFds);
     t.after(() => this.fs.destroy());
+  }
+
+  /** Before the end of the test, after `fs.destroy()`. */
+  closeLayers(): void {
+    this.place.close(this.#opened);
   }
 
   /** Makes a request until it is not put off any more, as the session does. */

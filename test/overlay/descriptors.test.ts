@@ -6,10 +6,11 @@ import { descriptorBudget } from '../../src/overlay/descriptor-budget.js';
 import { MountPoints } from '../../src/overlay/mount-points.js';
 import { UserError } from '../../src/overlay/user-error.js';
 import * as sys from '../../src/sys/index.js';
-import { Entry, ROOT_ID } from '../../src/vfs/types.js';
+import { Deferred } from '../../src/vfs/errors.js';
+import { Entry, NO_FH, ROOT_ID } from '../../src/vfs/types.js';
 import { withFreeDescriptors } from '../support/syscalls.js';
 import { Core, errno, it, makeDirectory } from './core-fixture.js';
-import { Place } from './layer-fixture.js';
+import { descriptorCount, Place } from './layer-fixture.js';
 
 test('what layers have open and what else is opened is left out of what may be kept', () => {
   assert.deepEqual(descriptorBudget(65536, 10), { dirs: 4096, files: 1024 });
@@ -129,4 +130,21 @@ it('going down a path longer than the descriptors that are kept closes none in u
   for (let i = 0; i < 30; i++) core.node(`b${i}/f`);
   link('two');
   assert.deepEqual(readdirSync(core.place.at('upper/a')).sort(), ['one', 'two']);
+});
+
+it('what was kept for removed names that nobody forgot, and a copy-up under way, go with the mount', (t) => {
+  const before = descriptorCount();
+  const core = new Core(t, (p) => {
+    p.file('upper/f', 'above');
+    p.file('upper/d/f', 'above');
+    p.file('lower/big', 'x'.repeat(1_000_000));
+  });
+  for (const path of ['f', 'd/f']) core.node(path);
+  core.fs.unlink(ROOT_ID, 'f');
+  core.fs.unlink(core.node('d')!, 'f');
+  core.fs.rmdir(ROOT_ID, 'd');
+  assert.throws(() => core.fs.write(core.node('big')!, NO_FH, 0, Buffer.from('y'), 1, false), Deferred);
+  core.fs.destroy();
+  core.closeLayers();
+  assert.equal(descriptorCount(), before);
 });
