@@ -270,6 +270,8 @@ function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
     rc = sys.setxattr(copy.fd, '', sys.XATTR_NAME_CAPS, copy.capability, copy.capability.length);
   }
   if (rc >= 0) rc = dataWritten(ov, copy);
+  // Without the mark, what it does not get of its data would be zeros.
+  if (rc >= 0 && data === 'none') rc = sys.ftruncate(copy.fd, 0);
   // commit point
   if (rc >= 0) rc = unmarkMetacopy(ov, copy.fd);
   if (rc < 0) {

@@ -94,9 +94,11 @@ export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
   return { opaque, xwhiteouts, redirect, metacopy, badMetacopy, impure, origin };
 }
 
+/** The value of a mark that was listed. A failure to read it is no absence: what an opaque directory hides would show. */
 function readText(ov: Overlay, dirfd: number, name: string, xattr: string): string {
   const length = sys.getxattr(dirfd, name, xattr, ov.scratch, ov.scratch.length);
-  return length < 0 ? '' : ov.scratch.latin1Slice(0, length);
+  if (length >= 0) return ov.scratch.latin1Slice(0, length);
+  return WITHOUT_MARKS.has(-length) ? '' : fail(-length, `read ${xattr}`);
 }
 
 /** The origin blob of `name` in `dirfd`; null when there is none. Hostile lengths are cut off. */
@@ -123,6 +125,7 @@ export function isImpure(ov: Overlay, parent: Inode): boolean {
   if (dir.impure === 'unknown') {
     const upper = dir.upper as RealDir;
     const rc = sys.getxattr(ov.dirs.fd(upper), '', ov.own.impure, ov.scratch, 0);
+    if (rc < 0 && !WITHOUT_MARKS.has(-rc)) fail(-rc, 'read impure');
     dir.impure = rc > 0 ? 'yes' : 'no';
   }
   return dir.impure === 'yes';

@@ -81,14 +81,19 @@ function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
   return theirs.equals(ours) || theirs.every((byte) => byte === 0);
 }
 
+/** Errors of name_to_handle_at(2) that say that an object has no handle, or that this process may not ask for it. */
+const HAS_NO_HANDLE = new Set([sys.EOPNOTSUPP, sys.EOVERFLOW, sys.EPERM, sys.EACCES, sys.ENOSYS]);
+
 /**
  * Records on a copy, before it is installed, which lower object it comes from (ovl_set_origin()). A filesystem that
  * has no handles, or refuses the xattr, leaves the origin unknown: that costs a constant st_ino after a remount. Returns 0 or
- * -errno: where there is only no room for it there must be no copy, for in the index none may be without an origin.
+ * -errno: where there is only no room for it, or asking for the handle failed, there must be no copy, for in the index none may be
+ * without an origin.
  */
 export function writeOrigin(ov: Overlay, from: RealObject, layer: Layer, to: RealObject): number {
   if (!ov.opened.features.xattr || ov.mountPoints?.isStandIn(layer)) return 0;
   const handle = ov.opened.features.handles ? sys.nameToHandle(from.fd, from.name) : -sys.EOPNOTSUPP;
+  if (typeof handle === 'number' && !HAS_NO_HANDLE.has(-handle)) return handle;
   const blob = typeof handle === 'number' ? Buffer.alloc(0) : encodeOrigin(layer.uuid, handle, false);
   const rc = sys.setxattr(to.fd, to.name, ov.own.origin, blob, blob.length);
   if (!HOLDS_NO_MARK.has(-rc)) return rc;

@@ -1,7 +1,7 @@
-/** The process is killed in mid-rename where that takes more than one step: nothing may be lost, at whatever call it is. */
+/** A change takes more than one step, and the process is killed, or a call fails, before one of them: nothing is lost. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as sys from '../../src/sys/index.js';
@@ -13,23 +13,25 @@ import { Place } from './layer-fixture.js';
 const MAIN = fileURLToPath(new URL('../support/killed-main.js', import.meta.url));
 
 /** Each kind of call that gives or takes a name. */
-const POINTS: Record<string, Pick<KilledRun, 'call' | 'flags'>> = {
-  link: { call: CALLS.linkat },
-  rename: { call: CALLS.renameat },
-  'rename without flags': { call: CALLS.renameat2, flags: 0 },
-  'rename to a free name': { call: CALLS.renameat2, flags: sys.RENAME_NOREPLACE },
-  exchange: { call: CALLS.renameat2, flags: sys.RENAME_EXCHANGE },
+const POINTS: Record<string, Pick<KilledRun, 'calls' | 'flags'>> = {
+  link: { calls: [CALLS.linkat] },
+  rename: { calls: [CALLS.renameat] },
+  'rename without flags': { calls: [CALLS.renameat2], flags: 0 },
+  'rename to a free name': { calls: [CALLS.renameat2], flags: sys.RENAME_NOREPLACE },
+  exchange: { calls: [CALLS.renameat2], flags: sys.RENAME_EXCHANGE },
 };
 
-/** Renames in a copy of `fill`'s layers, killed at `point`. Whether it was killed, and where it happened. */
+/** Does a step in an overlay of `fill`'s layers: where it was, whether it was killed, and what came of it if not. */
 function killed(t: TestContext, run: Omit<KilledRun, 'place'>, fill: (place: Place) => void) {
   const place = new Place(t);
   place.dirs('lower', 'upper', 'work');
   fill(place);
   const argument = JSON.stringify({ ...run, place: place.dir });
-  const { signal, status, stderr } = spawnSync(process.execPath, [MAIN, argument], { encoding: 'latin1' });
+  const { signal, status, stdout, stderr } = spawnSync(process.execPath, [MAIN, argument], {
+    encoding: 'latin1',
+  });
   assert.ok(signal === 'SIGSYS' || status === 0, stderr);
-  return { place, died: signal !== null };
+  return { place, died: signal !== null, outcome: stdout.trim() };
 }
 
 /** What an upper name says: the content of a file (or of the file `in` a directory), a whiteout, nothing. */
@@ -43,7 +45,7 @@ function shown(place: Place, path: string): string {
 
 for (const [name, point] of Object.entries(POINTS)) {
   it(`a file over another, killed at ${name}: the file is there, and so is what it was to replace`, (t) => {
-    const { place, died } = killed(t, { ...point, rename: ['a', 'b'] }, (p) => {
+    const { place, died } = killed(t, { ...point, step: ['rename', 'a', 'b'] }, (p) => {
       for (const layer of ['lower', 'upper']) {
         p.file(`${layer}/a`, 'moved');
         p.file(`${layer}/b`, 'replaced');
@@ -56,7 +58,7 @@ for (const [name, point] of Object.entries(POINTS)) {
 
   for (const target of ['nothing', 'a lower directory', 'an upper directory']) {
     it(`a directory over ${target}, killed at ${name}: it is there`, (t) => {
-      const { place, died } = killed(t, { ...point, rename: ['a', 'b'] }, (p) => {
+      const { place, died } = killed(t, { ...point, step: ['rename', 'a', 'b'] }, (p) => {
         p.dirs('lower/a');
         p.file('upper/a/in', 'moved');
         if (target === 'a lower directory') p.dirs('lower/b');
@@ -68,3 +70,41 @@ for (const [name, point] of Object.entries(POINTS)) {
     });
   }
 }
+
+/** A whole file of lower, a copy without data of it on upper, and an opaque directory that hides another file. */
+function metacopyAndOpaque(place: Place): void {
+  place.file('lower/f', 'text');
+  place.file('lower/d/hidden', 'text');
+  place.file('upper/f', '\0\0\0\0');
+  place.dirs('upper/d');
+  place.run('setfattr', '-n', 'trusted.overlay.metacopy', 'upper/f');
+  place.run('setfattr', '-n', 'trusted.overlay.impure', '-v', 'y', 'upper');
+  place.run('setfattr', '-n', 'trusted.overlay.opaque', '-v', 'y', 'upper/d');
+}
+
+it('a metacopy that is emptied, killed at the truncation: it has its old content, not zeros', (t) => {
+  const { place, died } = killed(t, { step: ['empty', 'f'], calls: [CALLS.ftruncate] }, metacopyAndOpaque);
+  assert.ok(died);
+  const names = execFileSync('getfattr', ['-m', '-', '--absolute-names', place.at('upper/f')], {
+    encoding: 'latin1',
+  });
+  assert.match(names, /trusted\.overlay\.metacopy/);
+});
+
+for (const path of ['d/hidden', 'f']) {
+  it(`the marks that say what '${path}' is can't be read: EIO, and nothing that they would deny`, (t) => {
+    const run = { step: ['find', path] as const, calls: CALLS.getxattr, errno: sys.EIO };
+    const { outcome } = killed(t, run, metacopyAndOpaque);
+    assert.equal(outcome, 'EIO');
+  });
+}
+
+it("a file whose handle can't be had is not copied up to the index, where the kernel would not mount it", (t) => {
+  const run: Omit<KilledRun, 'place'> = { step: ['chmod', 'a'], calls: [CALLS.nameToHandle], errno: sys.EIO };
+  const { place, outcome } = killed(t, run, (p) => {
+    p.file('lower/a', 'text');
+    p.run('ln', 'lower/a', 'lower/b');
+  });
+  assert.equal(outcome, 'EIO');
+  assert.deepEqual(readdirSync(place.at('work/index')), []);
+});

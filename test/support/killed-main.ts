@@ -1,42 +1,48 @@
 /**
- * Does one change of an overlay and is killed by the kernel (SIGSYS) when it makes the system call that the test names, before
- * that is done: the state that a crash there leaves. Exits with 0 when the call never came.
+ * Does one thing with an overlay where one system call is its last, or fails: the kernel kills the process (SIGSYS) before it
+ * does the call that the test names, or answers it with an error. Prints what came of it.
  */
 import { closeLayers, openLayers } from '../../src/overlay/layers.js';
 import { DEFAULTS } from '../../src/overlay/options.js';
 import { createOverlay } from '../../src/overlay/overlay.js';
-import { Caller, Entry, type NodeId, ROOT_ID } from '../../src/vfs/types.js';
+import { errnoName } from '../../src/sys/index.js';
+import { Deferred, FsError } from '../../src/vfs/errors.js';
+import { Attr, Caller, Entry, type NodeId, ROOT_ID, SetAttr } from '../../src/vfs/types.js';
 import { InstantJobs } from '../overlay/core-fixture.js';
-import { dieAtCall } from './syscalls.js';
+import { onCall } from './syscalls.js';
 
 /** What to do. */
 export interface KilledRun {
   /** Holds lower, upper and work. */
   readonly place: string;
-  /** Paths of at most two names. */
-  readonly rename: readonly [string, string];
-  /** Number of the system call, and what its fifth argument is to be. */
-  readonly call: number;
+  readonly step: readonly ['rename', string, string] | readonly ['empty' | 'chmod' | 'find', string];
+  /** Numbers of the system calls, and what their fifth argument is to be. */
+  readonly calls: readonly number[];
   readonly flags?: number;
+  /** The error that they give; they kill when there is none. */
+  readonly errno?: number;
 }
 
-const { place, rename, call, flags } = JSON.parse(process.argv[2]!) as KilledRun;
+const { place, step, calls, flags, errno } = JSON.parse(process.argv[2]!) as KilledRun;
 const opened = openLayers({
   ...DEFAULTS,
   lowerdir: [`${place}/lower`],
   upperdir: `${place}/upper`,
   workdir: `${place}/work`,
   redirectDir: 'on',
+  metacopy: true,
+  index: true,
 });
 const features = { ...opened.features, renameWhiteout: false };
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 const notify = { attributes() {}, listing() {} };
-const services = { jobs: new InstantJobs(), notify, log, dataMode: 'cached' as const };
-const fs = createOverlay({ ...opened, features }, services);
+const jobs = new InstantJobs();
+const fs = createOverlay({ ...opened, features }, { jobs, notify, log, dataMode: 'cached' });
 
-function node(path: readonly string[]): NodeId {
+/** Node of a path. Throws FsError, and Error where nothing is. */
+function node(path: string): NodeId {
   let at = ROOT_ID as NodeId;
-  for (const name of path) {
+  for (const name of path.split('/').filter((part) => part !== '')) {
     const entry = new Entry();
     if (!fs.lookup(at, name, new Caller(), entry)) throw new Error(`${name} is missing`);
     at = entry.node;
@@ -44,11 +50,48 @@ function node(path: readonly string[]): NodeId {
   return at;
 }
 
-const [from, to] = rename.map((path) => {
-  const names = path.split('/');
-  return { parent: node(names.slice(0, -1)), name: names.at(-1)! };
-});
-dieAtCall(call, flags);
-fs.rename(from!, to!, 0);
+function split(path: string) {
+  const end = path.lastIndexOf('/') + 1;
+  return { parent: node(path.slice(0, end)), name: path.slice(end) };
+}
+
+function setAttributes(path: string, change: Partial<SetAttr>): () => void {
+  const at = node(path);
+  return () => fs.setattr(at, Object.assign(new SetAttr(), change), new Caller(), new Attr());
+}
+
+/** The step, when all that comes before it is done. */
+function prepared(): () => void {
+  switch (step[0]) {
+    case 'rename': {
+      const [from, to] = [split(step[1]), split(step[2])];
+      return () => fs.rename(from, to, 0);
+    }
+    case 'empty':
+      return setAttributes(step[1], { size: 0 });
+    case 'chmod':
+      return setAttributes(step[1], { mode: 0o600 });
+    case 'find':
+      return () => node(step[1]);
+  }
+}
+
+/** Does it until it is not put off any more. */
+function outcome(action: () => void): string {
+  for (;;) {
+    try {
+      action();
+      return 'ok';
+    } catch (error) {
+      if (error instanceof FsError) return errnoName(error.errno);
+      if (!(error instanceof Deferred)) return (error as Error).message;
+      jobs.resumed = error.job;
+    }
+  }
+}
+
+const action = prepared();
+for (const call of calls) onCall(call, flags, errno);
+console.log(outcome(action));
 fs.destroy();
 closeLayers(opened);

@@ -107,20 +107,33 @@ const prctlCall = native('int', 'prctl', ['int', 'uint64', 'uint64', 'uint64', '
 const PR_SET_NO_NEW_PRIVS = 38;
 const SECCOMP_SET_MODE_FILTER = 1;
 
-/** Calls at which {@link dieAtCall} can end a process. glibc makes renameat(2) of a renameat2(3) without flags. */
-export const CALLS = { renameat: arm ? 38 : 264, renameat2: arm ? 276 : 316, linkat: arm ? 37 : 265 };
+/**
+ * Calls that {@link onCall} can be told of. glibc makes renameat(2) of a renameat2(3) without flags; xattrs are read by one of
+ * several calls.
+ */
+export const CALLS = {
+  renameat: arm ? 38 : 264,
+  renameat2: arm ? 276 : 316,
+  linkat: arm ? 37 : 265,
+  ftruncate: arm ? 46 : 77,
+  getxattr: arm ? [8, 9, 10, 464] : [191, 192, 193, 464],
+  nameToHandle: arm ? 264 : 303,
+};
 
-/** From now on this process is killed by system call `number`, if its fifth argument is `flags` or that does not matter. */
-export function dieAtCall(number: number, flags?: number): void {
+/**
+ * From now on system call `number`, if its fifth argument is `flags` or that does not matter, fails with `errno`, or kills this
+ * process. Calls that were named before still do.
+ */
+export function onCall(number: number, flags?: number, errno?: number): void {
   const [LOAD, IF_EQUAL, RETURN] = [0x20, 0x15, 0x06];
-  const [KILL_PROCESS, ALLOW] = [0x80000000, 0x7fff0000];
+  const [KILL_PROCESS, FAIL, ALLOW] = [0x80000000, 0x00050000, 0x7fff0000];
   // struct seccomp_data: the number first, the low half of the fifth argument at 48.
   const steps = [
     [LOAD, 0, 0, 0],
     [IF_EQUAL, 0, 3, number],
     [LOAD, 0, 0, 48],
     [IF_EQUAL, 0, flags === undefined ? 0 : 1, flags ?? 0],
-    [RETURN, 0, 0, KILL_PROCESS],
+    [RETURN, 0, 0, errno === undefined ? KILL_PROCESS : FAIL + errno],
     [RETURN, 0, 0, ALLOW],
   ];
   const filter = Buffer.alloc(steps.length * 8);
