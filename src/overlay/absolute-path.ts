@@ -1,4 +1,4 @@
-/** Relative paths, byte for byte: Node's process.cwd() has lost the bytes of a name that is no UTF-8. */
+/** Relative paths, byte for byte: Node's process.cwd() loses the bytes of a name that is not UTF-8. */
 import { readlinkSync } from 'node:fs';
 
 /** Path of the working directory; latin1, one char a byte. */

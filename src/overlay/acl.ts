@@ -1,4 +1,4 @@
-/** Default ACLs for objects that are built in work, where the directory that they are made for can't give them its. */
+/** Default ACLs for objects that are built in work and so inherit nothing from the directory they are made for. */
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { Creation } from './create.js';
@@ -16,9 +16,9 @@ const MASK = 0x10;
 const OTHER = 0x20;
 
 /**
- * Gives the new object `temp` in work the ACLs that it would have inherited from the directory `upperFd`, as the
- * kernel's posix_acl_create(). The mode asked for counts then, not the umask. Without a default ACL there is nothing to
- * do: the umask did it.
+ * Gives the new object `temp` in work the ACLs that it would have inherited from the directory `upperFd`, like the kernel's
+ * posix_acl_create(): the requested mode counts then, not the umask. Without a default ACL the umask was applied already, and
+ * there is nothing to do. Throws FsError.
  */
 export function inheritAcl(ov: Overlay, upperFd: number, temp: string, what: Creation): void {
   if (what.type === sys.S_IFLNK) return;
@@ -31,7 +31,7 @@ export function inheritAcl(ov: Overlay, upperFd: number, temp: string, what: Cre
   if (what.type === sys.S_IFDIR) must(sys.setxattr(ov.work, temp, DEFAULT, inherited, size), 'set ACL');
 }
 
-/** Takes from the owner, the mask (or group) and the others what `mode` does not grant (posix_acl_create_masq()). */
+/** Removes what `mode` does not grant from the owner, the mask (or group) and the others (posix_acl_create_masq()). */
 function masquerade(acl: Buffer, mode: number): void {
   let group = -1;
   let mask = -1;

@@ -1,15 +1,16 @@
-/** How often what is kept in memory or open was of use. Counted in a typed array that other threads may read. */
+/** Hits and misses of the overlay's caches, counted in a typed array that other threads may read. */
 
 /**
- * - `nodes`: a looked-up name whose inode is known / was found on the layers;
- * - `absent`: a name that is not there, by a listing in memory / by asking a layer;
+ * Hit / miss:
+ * - `nodes`: a looked-up name whose inode is known / had to be found on the layers;
+ * - `absent`: a name that does not exist, according to a listing in memory / to a layer;
  * - `listings`: a directory's listing in memory / read from the layers;
  * - `directories`, `files`: an open descriptor / one that had to be opened.
  */
 export const CACHES = ['nodes', 'absent', 'listings', 'directories', 'files'] as const;
 export type CacheName = (typeof CACHES)[number];
 
-/** Two places a cache: hits, then misses. */
+/** Two places per cache: hits, then misses. */
 export const CACHE_COUNTS = CACHES.length * 2;
 
 export const NODE_HIT = 0;

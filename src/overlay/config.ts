@@ -1,7 +1,7 @@
 /**
  * What an overlay is made of, between option parsing (options.ts), opening (layers.ts, on the main thread, where a
- * bad layer becomes one clear sentence) and the running core (overlay.ts, on the session thread). Plain data: it is
- * posted to the session's worker; descriptors are numbers, valid in every thread of the process.
+ * bad layer becomes one clear sentence) and the running core (overlay.ts, on the session thread). Plain data, because it is
+ * posted to the session thread; descriptors are numbers, valid in every thread of the process.
  */
 
 import type { Jobs } from '../vfs/jobs.js';
@@ -34,9 +34,9 @@ export interface OverlayOptions {
   readonly acl: boolean;
   /** Extended attributes offered to callers. */
   readonly xattrs: boolean;
-  /** How whiteouts are written: the kernel's form, or where device nodes can't exist, xattr files or `.wh.` names. */
+  /** How whiteouts are written: in the kernel's form, or where device nodes can't exist, as xattr files or `.wh.` names. */
   readonly whiteout: 'chardev' | 'xattr' | 'aufs';
-  /** Read AUFS/OCI `.wh.` names in layers (containers/storage extracts layers so). */
+  /** Read AUFS/OCI `.wh.` names in layers, as containers/storage extracts them. */
   readonly whPrefix: boolean;
   readonly uidmapping: string | null;
   readonly gidmapping: string | null;
@@ -48,7 +48,7 @@ export interface OverlayOptions {
   readonly xattrPermissions: 0 | 1 | 2;
 }
 
-/** One directory tree taking part, opened. */
+/** One layer, opened. */
 export interface Layer {
   /** 0 is the topmost layer (upper if there is one), counting down. Data-only layers come last. */
   readonly index: number;
@@ -67,12 +67,12 @@ export interface Layer {
   readonly devMinor: number;
   /** Number of its filesystem: 0 is the upper's, also when there is no upper; then counting in layer order. */
   readonly fsid: number;
-  /** Filesystem uuid, 16 bytes; null when unknown or all zero. What origins carry: null too with uuid=off. */
+  /** Filesystem uuid as origins carry it, 16 bytes; null when unknown, all zero, or with uuid=off. */
   readonly uuid: Uint8Array | null;
-  /** Origins that carry `uuid` may be looked for in this layer: no other filesystem of ours claims the same uuid. */
+  /** Origins that carry `uuid` may be looked up in this layer: no other filesystem of this overlay claims the same uuid. */
   readonly originOk: boolean;
   /**
-   * The root is on a private clone of its mount that has no other mounts below: crossing mounts is impossible.
+   * The root is on a private clone of its mount that has no other mounts below, so mounts can't be crossed.
    * The clone may start at an ancestor of the root, so `..` of the root must never be resolved.
    */
   readonly cloned: boolean;
@@ -91,7 +91,7 @@ export interface UpperFeatures {
   readonly xattr: boolean;
   /** mknod of a device 0:0 works. */
   readonly chardev: boolean;
-  /** Objects can be given their names in one step: by RENAME_EXCHANGE, with `whiteout=aufs` by RENAME_NOREPLACE. */
+  /** Objects can be put in place in one step: by RENAME_EXCHANGE, or with `whiteout=aufs` by RENAME_NOREPLACE. */
   readonly renameFlags: boolean;
   /** RENAME_WHITEOUT works. */
   readonly renameWhiteout: boolean;
@@ -99,7 +99,7 @@ export interface UpperFeatures {
   readonly reflink: boolean;
   /** name_to_handle_at works, so `origin` can be written. */
   readonly handles: boolean;
-  /** Data that was written before a name is given is there after a crash if the name is: see commit-order.ts. */
+  /** After a crash, if a name exists, so does the data written before it was given: see commit-order.ts. */
   readonly commitsInOrder: boolean;
 }
 
@@ -115,27 +115,27 @@ export interface Trap {
 export interface OpenedLayers {
   /** The options in force: as given, less what the upper's filesystem or this process can't do (see `warnings`). */
   readonly options: OverlayOptions;
-  /** Sentences for the user about what was given up. */
+  /** Sentences for the user about options that were given up. */
   readonly warnings: readonly string[];
   /** Top first: upper (if any), lowers, then data-only layers. */
   readonly layers: readonly Layer[];
-  /** `layers[0]` is the upper. It may still not be written: see `options.readOnly`. */
+  /** `layers[0]` is the upper. It may still be read-only: see `options.readOnly`. */
   readonly hasUpper: boolean;
   /** O_PATH descriptor of `workdir/work` on the upper's cloned mount; -1 without an upper or when read-only. */
   readonly work: number;
   /** O_PATH descriptor of `workdir/index`; -1 unless index=on. */
   readonly indexDir: number;
-  /** A volatile mount's sensor for lost writes (lost-writes.ts): syncfs() on it. -1: there is none. */
+  /** A volatile mount's sensor for lost writes (lost-writes.ts), for syncfs(2); -1: there is none. */
   readonly sensor: number;
   readonly features: UpperFeatures;
   /**
-   * upperdir and workdir, which may lie inside a lower (`lowerdir=/`): a lookup that finds one of them there must fail
-   * with ELOOP, as the kernel's traps make it, else the overlay would show what it is made of.
+   * upperdir and workdir, which may lie inside a lower (`lowerdir=/`): a lookup that finds one of them there must fail with
+   * ELOOP, like the kernel's traps, or the overlay would show its own parts.
    */
   readonly traps: readonly Trap[];
   /**
    * Bits above the inode numbers for the fsid when layers span filesystems; 0: all on one, -1: xino off. The number
-   * is `ino | fsid << (64 - xinoBits + 1)`: the lowest of these bits is kept for numbers that had to be made up.
+   * is `ino | fsid << (64 - xinoBits + 1)`: the lowest of these bits is reserved for numbers that had to be made up.
    */
   readonly xinoBits: number;
   /** This process may open by handle (CAP_DAC_READ_SEARCH in the initial namespace). */
@@ -144,17 +144,17 @@ export interface OpenedLayers {
   readonly privileged: boolean;
   /** The kernel runs SELinux: files may be asked for their labels. */
   readonly hasLabels: boolean;
-  /** Every descriptor that was opened, those that only hold a clone or a lock included: see closeLayers(). */
+  /** Every open descriptor, including those that only hold a clone or a lock: see closeLayers(). */
   readonly descriptors: readonly number[];
 }
 
-/** What the core is given by its surroundings. */
+/** What the core gets from its surroundings. */
 export interface OverlayServices {
   readonly jobs: Jobs;
   readonly notify: Notifier;
   readonly log: Log;
   readonly dataMode: DataMode;
-  /** Told of each copy-up and of the bytes of data that it copied: for statistics. */
+  /** Called for each copy-up with the bytes of data copied, for statistics. */
   readonly copiedUp?: (bytes: number) => void;
   /** Where hits and misses are counted: see cache-counts.ts. */
   readonly cacheCounts?: Float64Array;

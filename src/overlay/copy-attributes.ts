@@ -9,8 +9,8 @@ import { chown } from './real-attr.js';
 import type { Overlay } from './state.js';
 
 /**
- * Makes owner, xattrs, mode and times of `to` those of `from`, in this order: a change of owner clears set-id bits
- * and capabilities; an ACL changes the mode; and all of them change ctime only.
+ * Makes owner, xattrs, mode and times of `to` those of `from`, in this order: a change of owner clears set-id bits and
+ * capabilities, an ACL changes the mode, and none of them changes the times but ctime. Throws FsError.
  */
 export function copyAttributes(ov: Overlay, from: LayerObject, to: RealObject): void {
   const { probe } = ov;
@@ -26,7 +26,7 @@ export function copyAttributes(ov: Overlay, from: LayerObject, to: RealObject): 
   if (recorded) owners.record(to, { uid, gid, mode });
   else if ((mode & sys.S_IFMT) !== sys.S_IFLNK) {
     const bits = mode & 0o7777;
-    // Without a name it is an open file: no need to go through /proc, as real-attr.ts does.
+    // Without a name it is an open file, so there is no need to go through /proc as real-attr.ts does.
     must(to.name === '' ? sys.fchmod(to.fd, bits) : sys.fchmodat(to.fd, to.name, bits), 'chmod');
   }
   const a = { sec: atime, nsec: atimeNsec };
@@ -36,16 +36,16 @@ export function copyAttributes(ov: Overlay, from: LayerObject, to: RealObject): 
 
 function copyOwner(ov: Overlay, of: { uid: number; gid: number }, to: RealObject): void {
   const { uid, gid } = of;
-  // It was made by ourselves.
+  // We created it, so it is ours already.
   if (ov.credentials.isSelf(uid, gid)) return;
   const rc = chown(to.fd, to.name, uid, gid);
-  // Without the right to give files away, what we copy up is ours.
+  // Without the privilege to give files away, what we copy up stays ours.
   if (ov.opened.privileged || rc !== -sys.EPERM) must(rc, 'chown');
 }
 
 /**
- * All xattrs but the overlay's own, as ovl_copy_xattr(): only ACLs and security labels must not get lost. E2BIG for an object
- * with more names than the kernel lists.
+ * Copies all xattrs but the overlay's own, like ovl_copy_xattr(): ACLs and security labels must not get lost, others may. E2BIG
+ * for an object with more names than the kernel lists.
  */
 function copyXattrs(ov: Overlay, from: LayerObject, to: RealObject): void {
   const names = sys.xattrNames(from.fd, from.name);
@@ -66,7 +66,7 @@ function copyXattrs(ov: Overlay, from: LayerObject, to: RealObject): void {
   }
 }
 
-/** Name on upper of an xattr that is called `name` on `layer`; null for what says something about that layer only. */
+/** Name on upper of an xattr that is called `name` on `layer`; null if it concerns that layer only. */
 function translated(ov: Overlay, layer: Layer, name: string): string | null {
   const shown = decodedXattr(layer, name);
   return shown === null ? null : encodedXattr(ov.upperLayer, shown);

@@ -1,25 +1,25 @@
 /**
- * What keeps a crash from showing a copied-up file without its data. The kernel flushes the file before it installs it
- * (ovl_should_sync(), ovl_copy_up_file()): a journal commit for each. Where the filesystem commits in order it is enough
- * that the data was written; that goes on while the copy gets its attributes.
+ * Keeping a crash from exposing a copied-up file without its data. The kernel flushes the file before installing it
+ * (ovl_should_sync(), ovl_copy_up_file()), at the cost of a journal commit each. Where the filesystem commits in order it is
+ * enough that the data was written, which proceeds while the copy gets its attributes.
  */
 import { performance } from 'node:perf_hooks';
 import * as sys from '../sys/index.js';
 import type { CopyFlush } from '../vfs/jobs.js';
 import type { OpenedLayers } from './config.js';
 
-/** A wait that takes longer than this (milliseconds) belongs on a helper thread. */
+/** Milliseconds; a longer wait belongs on a helper thread. */
 const SHORT = 1;
-/** So many waits go there before it is tried here again. */
+/** How many waits go there before one is tried on the session thread again. */
 const REST = 64;
 
-/** How far a mount's copy-ups must have got before they are installed. */
+/** How far the data of a mount's copy-ups must have progressed before they are installed. */
 export function copyFlushOf({ options, features }: OpenedLayers): CopyFlush {
   if (options.volatile || options.fsync === 'volatile') return 'none';
   return options.fsync === 'auto' && features.commitsInOrder ? 'written' : 'durable';
 }
 
-/** Writes the data of small copies to the disk, on the session thread as long as the disk is quick. */
+/** Writes the data of small copies to the disk, on the session thread as long as the disk is fast. */
 export class WriteOuts {
   #elsewhere = 0;
   readonly #now: () => number;
@@ -29,9 +29,9 @@ export class WriteOuts {
     this.#now = now;
   }
 
-  /** Begins to write `fd`'s data. Whether {@link finish} is better left to a helper thread. */
+  /** Starts writing `fd`'s data. Returns whether {@link finish} is better left to a helper thread. */
   begin(fd: number): boolean {
-    // An error comes again from finish().
+    // finish() reports an error again.
     sys.startWriteOut(fd);
     if (this.#elsewhere === 0) return false;
     this.#elsewhere--;

@@ -1,6 +1,6 @@
 /**
- * Copy-up: bringing an object to upper before its first change, as the kernel's fs/overlayfs/copy_up.c. Everything is
- * built aside in work and installed by one link or rename; a crash before that leaves only garbage in work.
+ * Copy-up: bringing an object to upper before its first change, like the kernel's fs/overlayfs/copy_up.c. Everything is built
+ * in work and installed by one link or rename; a crash before that leaves only garbage in work.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
@@ -24,11 +24,12 @@ import { writeOrigin } from './origin-ino.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 
-/** What of a file's data must be there after its copy-up. */
+/** Which part of a file's data must be on upper after its copy-up. */
 export type CopyUpData = 'all' | 'none' | 'metacopy';
 
 /**
- * Makes sure that the object is on upper. `data`: what of a regular file's data is wanted there.
+ * Makes sure that the object is on upper. `data`: how much of a regular file's data is needed there. Throws FsError, or
+ * Deferred when copying takes long.
  *
  * | object | step |
  * |---|---|
@@ -48,8 +49,8 @@ export function copyUp(ov: Overlay, inode: Inode, data: CopyUpData = 'all'): voi
 }
 
 /**
- * The upper part of a directory, which is copied up first if need be, its ancestors before it, from the top down
- * (ovl_copy_up_flags()): they may be more than a stack has room for.
+ * The upper part of a directory, which is copied up if necessary, after its ancestors, from the top down (ovl_copy_up_flags()).
+ * By a loop: there may be more of them than the stack has room for.
  */
 export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   const missing: Inode[] = [];
@@ -68,7 +69,7 @@ export function copyUpDir(ov: Overlay, inode: Inode): RealDir {
   return upper;
 }
 
-/** Flags of the directory `from` for the one that is made as `temp`. */
+/** Copies the inode flags of the directory `from` to its copy `temp`. */
 function copyDirFlags(ov: Overlay, from: RealObject, temp: string): void {
   const how = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
   let fd = ov.open(from.fd, from.name === '' ? '.' : from.name, how);
@@ -106,22 +107,22 @@ function copyUpOneDir(ov: Overlay, inode: Inode, parent: Inode, upperParent: Rea
   dir.real.unshift(upper);
   dir.impure = 'no';
   inode.hasUpper = true;
-  // One that was opened to flush it, or for its flags, is the lower's.
+  // A descriptor opened to flush it, or for its flags, is the lower's.
   ov.files.drop(inode);
   ov.services.copiedUp?.(0);
   if (dir.listing !== null) dir.listing.sources[0] = upper;
   dirOf(parent).listing?.copiedUp(inode.name);
-  // A merge dir's nlink is 1 (fillAttr()): what the kernel has cached is not true any more.
+  // A merge dir's nlink is 1 (fillAttr()): what the kernel has cached is out of date.
   ov.services.notify.attributes(inode.id);
   return upper;
 }
 
-/** Waits for a copy-up of `inode` that is on its way: first line of whatever changes the inode or its names. */
+/** Completes a pending copy-up of `inode`: the first step of everything that changes the inode or its names. */
 export function settle(ov: Overlay, inode: Inode): void {
   if (inode.pending !== null) copyUp(ov, inode);
 }
 
-/** With `fsync=strict` directories and metacopies are flushed before they are installed, too, however long that takes. */
+/** With `fsync=strict`, directories and metacopies are also flushed before they are installed, however long that takes. */
 function syncTemp(ov: Overlay, temp: string): void {
   const fd = must(ov.open(ov.work, temp, sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC), 'openat');
   const rc = sys.fsync(fd);
@@ -146,7 +147,7 @@ function copyUpFile(ov: Overlay, inode: Inode, data: CopyUpData): void {
   finishFile(ov, inode, newFileWithData(ov, inode, size), metacopy);
 }
 
-/** Attributes, then the name: what makes a finished copy the upper object of `inode`. */
+/** Gives a finished copy its attributes, then its name: it becomes the upper object of `inode`. */
 function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean): void {
   ov.credentials.self();
   let keepsOrigin: boolean;
@@ -180,7 +181,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
     if (copy.temp !== null) discard(ov, copy.temp, false);
     inode.orphan = copy.fd;
   } else if (metacopy) {
-    // Its own data is a hole.
+    // Its data is a hole, so there is nothing to cache.
     sys.close(copy.fd);
   } else {
     ov.files.set(inode, copy.fd, true);
@@ -188,7 +189,7 @@ function finishFile(ov: Overlay, inode: Inode, copy: NewFile, metacopy: boolean)
   becomeUpper(ov, inode, data);
 }
 
-/** Where the data of a lower file stays when only its metadata are copied up. */
+/** Where the data of a lower file remains when only its metadata is copied up. */
 function lowerData(inode: Inode, hardLinked: boolean): LowerData {
   const { dir, name } = inode.data ?? { dir: inode.lowerDir!, name: inode.lowerName };
   return { dir, name, redirect: null, hardLinked };
@@ -228,7 +229,7 @@ function copyUpSpecial(ov: Overlay, inode: Inode): void {
   takeUpperIno(ov, inode, ov.atFd, ov.atName);
 }
 
-/** Installs what is no directory: under its name, or with an index in that first. */
+/** Installs a non-directory: under its name, or with an index, in the index directory first. */
 function installFile(ov: Overlay, inode: Inode, commit: (dirfd: number, name: string) => number): void {
   const { index, parent, name } = inode;
   if (index === null) install(ov, parent!, (upperFd) => commit(upperFd, name));
@@ -236,8 +237,8 @@ function installFile(ov: Overlay, inode: Inode, commit: (dirfd: number, name: st
 }
 
 /**
- * After the commit point, where nothing can fail; but a file that went to the index gets its name on upper only now,
- * and where that fails it is copied up all the same.
+ * After the commit point, where nothing may fail any more; except that a file in the index gets its name on upper only now, and
+ * stays copied up even if that fails.
  */
 function becomeUpper(ov: Overlay, inode: Inode, data: LowerData | null): void {
   inode.hasUpper = true;
@@ -249,7 +250,7 @@ function becomeUpper(ov: Overlay, inode: Inode, data: LowerData | null): void {
   else dirOf(inode.parent).listing?.setUpper(inode.name, inode.type >> 12);
 }
 
-/** The copy of one of several lower links is a file of its own, with its own number (ovl_getattr()). */
+/** The copy of one of several lower links is a separate file with its own number (ovl_getattr()). */
 function takeUpperIno(ov: Overlay, inode: Inode, fd: number, name = ''): void {
   if (statAt(fd, name, ov.probe) < 0) return;
   ov.inoMap.map(ov.upperLayer!, ov.probe.inoLo, ov.probe.inoHi, inode);
@@ -258,8 +259,7 @@ function takeUpperIno(ov: Overlay, inode: Inode, fd: number, name = ''): void {
 }
 
 /**
- * Brings the data to a metacopy on upper, in place; taking the mark away is the commit point
- * (ovl_copy_up_meta_inode_data()).
+ * Copies the data into a metacopy on upper, in place; removing the mark is the commit point (ovl_copy_up_meta_inode_data()).
  */
 function copyUpMetacopyData(ov: Overlay, inode: Inode, data: CopyUpData): void {
   ov.credentials.self();

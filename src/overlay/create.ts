@@ -1,4 +1,4 @@
-/** Everything that makes a new object: files, directories, devices, symlinks; as fs/overlayfs/dir.c. */
+/** Creating objects: files, directories, devices, symlinks; like the kernel's fs/overlayfs/dir.c. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Caller, Name } from '../vfs/types.js';
@@ -16,8 +16,8 @@ import { discard, tempName } from './temp.js';
 import { clearBeside, findWhiteout, isReservedName } from './whiteout.js';
 
 /**
- * What stands at a name in the merged view, as far as making a new object there is concerned. 'unknown': a directory that
- * is not merged is not searched; an upper one says EEXIST by itself, for a whiteout, too.
+ * What occupies a name in the merged view, as far as creating an object there is concerned. 'unknown': a directory that is not
+ * merged is not searched, since an upper one answers EEXIST by itself, even for a whiteout.
  */
 export type Occupant = 'nothing' | 'unknown' | 'whiteout' | 'object';
 
@@ -30,7 +30,7 @@ function occupant(ov: Overlay, parent: Inode, name: Name): Occupant {
   return isWhitedOut(info) ? 'whiteout' : 'nothing';
 }
 
-/** First steps of every creator: may we, and is the name free? The directory is on upper then. EEXIST. */
+/** First steps of every creation: checks that it is permitted and the name free, and copies up the directory. EEXIST. */
 export function prepareName(ov: Overlay, parent: Inode, name: Name): Exclude<Occupant, 'object'> {
   ov.writable();
   if (name.length > sys.NAME_MAX) fail(sys.ENAMETOOLONG, 'create');
@@ -42,24 +42,24 @@ export function prepareName(ov: Overlay, parent: Inode, name: Name): Exclude<Occ
   const { upper } = dirOf(parent);
   copyUpDir(ov, parent);
   if (there !== 'object') return there;
-  // It is gone, or an xattr whiteout that its directory does not announce: on upper that is in the way.
+  // It is gone, or an xattr whiteout that its directory does not announce, which would be in the way on upper.
   return upper !== null && findWhiteout(ov, upper, name) !== 'none' ? 'whiteout' : 'nothing';
 }
 
-/** How to make an object: `make` is mkdirat, mknodat, symlinkat or openat and returns its result or -errno. */
+/** How to create an object: `make` calls mkdirat, mknodat, symlinkat or openat, and returns the result or -errno. */
 export interface Creation {
   readonly type: number;
   readonly mode: number;
   make(dirfd: number, name: string): number;
 }
 
-/** What a creation gave: the inode, and what `make` returned (a descriptor from openat). */
+/** The result of a creation: the inode, and what `make` returned (a descriptor from openat). */
 export interface Created {
   readonly inode: Inode;
   readonly rc: number;
 }
 
-/** The one template of all creators. Afterwards `ov.stat` holds the new object's attributes. */
+/** The single template for all creations. Afterwards `ov.stat` holds the new object's attributes. Throws FsError. */
 export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller, what: Creation): Created {
   let there = prepareName(ov, parent, name);
   const dir = dirOf(parent);
@@ -77,20 +77,20 @@ export function createAt(ov: Overlay, parent: Inode, name: Name, caller: Caller,
     }
     if (there === 'whiteout') rc = createOverWhiteout(ov, upper, name, caller, what);
     else if (what.type === sys.S_IFDIR && isMerge(dir) && ov.opaqueNewDirs) {
-      // No rename of a lower directory may ever merge into it (ovl_create_upper()).
+      // A later rename of a lower directory must never merge into it (ovl_create_upper()).
       ov.credentials.self();
       ov.bestEffort('mark a new directory opaque', setMark(upperFd, name, ov.own.opaque));
     }
     dir.listing?.setUpper(name, what.type >> 12);
     return { inode: newUpperInode(ov, parent, name, what.type), rc };
   } catch (error) {
-    // openat gave a descriptor.
+    // openat returned a descriptor.
     if (rc > 0) sys.close(rc);
     throw error;
   }
 }
 
-/** Where owners are kept in xattrs, a new object is not there without its own. */
+/** Where owners are kept in xattrs, a new object must not exist without its own: it is removed if that can't be recorded. */
 function recordOwner(ov: Overlay, upper: RealDir, name: string, caller: Caller, what: Creation): void {
   if (ov.owners === null || ov.owners.written === null) return;
   ov.credentials.self();
@@ -119,9 +119,9 @@ function newUpperInode(ov: Overlay, parent: Inode, name: string, type: number): 
 }
 
 /**
- * Builds the object in work, with the group, set-gid bit and ACLs that its directory would have given it, and puts it
- * in the whiteout's place in one step (ovl_create_over_whiteout()). A directory is opaque, so that nothing of what
- * the whiteout hid comes back.
+ * Builds the object in work, with the group, set-gid bit and ACLs that it would have inherited from its directory, and
+ * replaces the whiteout with it in one step (ovl_create_over_whiteout()). A directory is opaque, so that nothing that the
+ * whiteout hid reappears.
  */
 function createOverWhiteout(
   ov: Overlay,
@@ -161,7 +161,7 @@ function createOverWhiteout(
   return rc;
 }
 
-/** An unnamed file (O_TMPFILE); a hard link may name it. The inode owns the descriptor as its `orphan`. */
+/** Creates an unnamed file (O_TMPFILE), which a hard link may name later. The inode owns the descriptor as its `orphan`. */
 export function tmpfile(ov: Overlay, parent: Inode, mode: number, caller: Caller): Inode {
   ov.writable();
   refuse(ov, parent, IMMUTABLE);

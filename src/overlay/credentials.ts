@@ -1,15 +1,15 @@
-/** The identity under which this thread creates files: the caller's for what callers create, our own for the rest. */
+/** The identity under which this thread creates files: the caller's for what callers create, our own otherwise. */
 import * as sys from '../sys/index.js';
 import type { Caller } from '../vfs/types.js';
 import type { Owners } from './owners.js';
 
 /**
- * Remembers what is in force, so that requests of one caller after another cost no system call. Only the filesystem
- * uid and gid and the umask change; the thread keeps its capabilities (`keepCapabilities()`), since the kernel has
- * checked the caller's permission on the merged inode already.
+ * Remembers what is in force, so that successive requests of one caller cost no system call. Only the filesystem uid and gid
+ * and the umask change; the thread keeps its capabilities (`keepCapabilities()`), since the kernel has already checked the
+ * caller's permissions on the merged inode.
  */
 export class Credentials {
-  /** Other identities may be taken. */
+  /** Whether callers' identities are assumed. */
   readonly #takes: boolean;
   readonly #owners: Owners | null;
   readonly #uid: number;
@@ -19,8 +19,8 @@ export class Credentials {
   #umask: number;
 
   /**
-   * `privileged`: other identities may be taken; else everything is created as ourselves, and so it is where owners
-   * are kept in xattrs.
+   * `privileged`: other identities may be assumed. Otherwise, and where owners are kept in xattrs, everything is created as
+   * ourselves.
    */
   constructor(privileged: boolean, owners: Owners | null) {
     this.#takes = privileged && (owners === null || owners.written === null);
@@ -33,7 +33,7 @@ export class Credentials {
     sys.umask(this.#umask);
   }
 
-  /** Takes the caller's identity and umask. */
+  /** Assumes the caller's identity and umask. */
   as(caller: Caller): void {
     if (this.#takes) {
       const owners = this.#owners;
@@ -43,13 +43,13 @@ export class Credentials {
     this.#mask(caller.umask);
   }
 
-  /** Back to our own identity, with no umask: modes are used as given. */
+  /** Returns to our own identity, without a umask: modes are used as given. */
   self(): void {
     if (this.#takes) this.#identity(this.#uid, this.#gid);
     this.#mask(0);
   }
 
-  /** Whether this is our own owner and group: what {@link self} makes has them. */
+  /** Whether these are our own ids, which anything created after {@link self} has. */
   isSelf(uid: number, gid: number): boolean {
     return uid === this.#uid && gid === this.#gid;
   }

@@ -1,38 +1,38 @@
 /**
  * How many descriptors a mount may keep open, of those that its process may have. Descriptors of directories and files are
- * kept for being used again; what is opened beside them for the time of a call, a copy or a flush, and for callers'
- * unnamed files, must find room, too.
+ * cached for reuse; what is opened besides for the duration of a call, a copy or a flush, and for callers' unnamed files, needs
+ * room as well.
  */
 import * as sys from '../sys/index.js';
 import { UserError } from './user-error.js';
 
-/** More are never kept. */
+/** Upper bounds of the caches. */
 const MAX_DIRS = 4096;
 const MAX_FILES = 1024;
-/** What else a mount has open, with much to spare. */
+/** Generous bound for everything else that a mount has open. */
 const MAX_OTHERS = 512;
-/** How many descriptors a mount may come to hold beside those of its layers, where the limit allows it. */
+/** How many descriptors a mount may hold besides those of its layers, where the limit allows it. */
 export const MAX_FDS = MAX_DIRS + MAX_FILES + MAX_OTHERS;
 
-/** So many that one operation's directories never evict each other: see DirFds. */
+/** Enough that the directories of one operation never evict each other: see DirFds. */
 const MIN_DIRS = 16;
-/** The same for files: a copy has two. */
+/** The same for files: a copy needs two. */
 const MIN_FILES = 4;
-/** Node's own are 24; a copy-up has two. */
+/** Node itself has 24; a copy-up needs two. */
 const MIN_OTHERS = 40;
 
-/** What opening layers takes beside one descriptor for each: clones, locks, work and its parts, handles. */
+/** What opening the layers needs besides one descriptor for each: clones, locks, work and its parts, handles. */
 const BESIDE_LAYERS = 6;
 
-/** How many descriptors of each kind to keep at most. */
+/** Bounds on cached descriptors of each kind. */
 export interface DescriptorBudget {
   readonly dirs: number;
   readonly files: number;
 }
 
 /**
- * Shares out what the process may have open, `limit`, when the layers have `taken` of it. Throws a {@link UserError} when
- * that is too little to serve a mount at all.
+ * Divides up the `limit` of the process, of which the layers have `taken` their part. Throws a {@link UserError} when the rest
+ * is too small to serve a mount at all.
  */
 export function descriptorBudget(limit: number, taken: number): DescriptorBudget {
   const left = limit - taken;
@@ -47,7 +47,7 @@ export function descriptorBudget(limit: number, taken: number): DescriptorBudget
   return { dirs: Math.min(MAX_DIRS, kept - files), files: Math.min(MAX_FILES, files) };
 }
 
-/** Fails with the same sentence before layers are opened, for `count` directories. */
+/** Makes the same check for `count` directories before layers are opened. Throws a {@link UserError}. */
 export function checkDescriptors(count: number): void {
   descriptorBudget(sys.maxDescriptors(), count + BESIDE_LAYERS);
 }

@@ -1,4 +1,4 @@
-/** What was opened on the way to a mount. */
+/** Descriptors opened on the way to a mount. */
 import { close } from '../sys/index.js';
 
 /** Descriptors that are closed together when a later step fails. */

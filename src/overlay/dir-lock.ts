@@ -1,10 +1,10 @@
 /**
  * "In use" marks on upper and workdir: flock(2) on a descriptor of the directory, held for the life of the mount.
  *
- * The kernel gives it up with the process, however that ends, so a crash leaves nothing to clean; it writes nothing
- * into the user's directories; and it holds for the directory itself, by whatever path another mount names it. The
- * descriptor is opened through the layer's clone, so that it does not keep the user's own mount busy. Kernel overlayfs
- * does not see these locks: see checkKernelMounts() for the other half.
+ * The kernel releases the lock with the process, however that ends, so a crash leaves nothing to clean up; nothing is written
+ * into the user's directories; and the lock is on the directory itself, whatever path another mount names it by. The descriptor
+ * is opened through the layer's clone, so it does not keep the user's own mount busy. Kernel overlayfs does not see these locks:
+ * see checkKernelMounts() for the other half.
  */
 
 import {
@@ -24,7 +24,7 @@ import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
 /**
- * How long the lock of a mount that is just ending is waited for: its process outlives umount(8) by a moment, on a busy
+ * Milliseconds to wait for the lock of a mount that is just ending: its process outlives umount(8) by a moment, on a busy
  * machine by seconds.
  */
 const PATIENCE_MS = 3000;

@@ -1,4 +1,4 @@
-/** The index directory when mounting: what a crash or a change of layers left in it goes (ovl_indexdir_cleanup()). */
+/** Cleaning the index directory when mounting: removes what a crash or a change of layers left in it (ovl_indexdir_cleanup()). */
 
 import {
   AT_REMOVEDIR,
@@ -68,10 +68,10 @@ function remove(indexDir: number, name: string): number {
   return rc === -EISDIR ? unlinkat(indexDir, name, AT_REMOVEDIR) : rc;
 }
 
-/** As ovl_verify_index(): 0 keeps the entry, -ESTALE and -ENOENT remove it, anything else forbids to mount. */
+/** Like ovl_verify_index(): 0 keeps the entry, -ESTALE and -ENOENT remove it, anything else prevents the mount. */
 function verify(owner: IndexOwner, name: string): number {
   const { indexDir } = owner;
-  // Lower case or not: hex2bin() takes both.
+  // Either case: hex2bin() accepts both.
   if (!/^([0-9a-fA-F]{2}){21,}$/.test(name.slice(0, name.length & ~1))) return -EINVAL;
   const blob = Buffer.from(name.slice(0, name.length & ~1), 'hex');
   const bad = originBlobError(blob);

@@ -7,13 +7,13 @@ export interface InoPair {
   inoHi: number;
 }
 
-/** High bits used for the fsid with xino=off: a FUSE mount has one st_dev, so numbers must be kept apart anyway. */
+/** High bits used for the fsid with xino=off: a FUSE mount has a single st_dev, so numbers must be kept apart regardless. */
 const BITS_WITHOUT_XINO = 10;
 
 /**
- * Maps real inode numbers to ours, as the kernel's ovl_map_dev_ino() with xino: on one filesystem they are the real
- * ones; on several, `fsid << (64 - bits + 1)` is added, which keeps numbers persistent over remounts. A real number
- * that uses those bits already is shown as it is, and may then collide (the kernel gives up on xino there as well).
+ * Maps real inode numbers to ours, like the kernel's ovl_map_dev_ino() with xino: with a single filesystem they are the real
+ * ones; with several, `fsid << (64 - bits + 1)` is added, which keeps numbers persistent over remounts. A real number that
+ * already uses those bits is shown unchanged, and may collide (the kernel gives up on xino there as well).
  */
 export class InoMap {
   /** Place of the fsid in the high half; 32: nothing is added. */

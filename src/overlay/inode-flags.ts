@@ -1,10 +1,10 @@
 /**
- * Immutable and append-only objects (chattr +i, +a). Linux checks its own inodes' flags before it asks a filesystem, but
- * an inode of FUSE has none: so we check, as the VFS does, in whatever changes something.
+ * Immutable and append-only objects (chattr +i, +a). Linux checks the flags of its own inodes before it asks a filesystem, but
+ * a FUSE inode has none, so every operation that changes something checks them here, as the VFS would.
  *
- * On a lower layer the flags are those of the object. On upper they are kept in the xattr `overlay.protattr`, letters `a`
- * and `i`, as ovl_set_protattr() does: real ones would bar the overlay itself from linking, marking and copying up. Who sets
- * real ones on upper from outside bars us, too.
+ * On a lower layer the flags are those of the object. On upper they are kept in the xattr `overlay.protattr` as the letters `a`
+ * and `i`, like ovl_set_protattr() does: real flags would keep the overlay itself from linking, marking and copying up. Real
+ * flags that somebody else sets on upper do just that.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
@@ -29,9 +29,9 @@ export const FS_IOC_GETFLAGS = 0x80086601;
 const flagsRaw = Buffer.alloc(8);
 
 /**
- * The bits of an object of a lower layer, whose attributes are `stat`. erofs says of all its objects that they are immutable,
- * which the filesystem is, and so does an overlay on it: only files and directories that answer to FS_IOC_GETFLAGS have flags
- * of their own. Nothing else can be asked, and chattr does not give it any.
+ * The bits of an object of a lower layer whose attributes are `stat`. erofs, and an overlay on it, reports all objects as
+ * immutable, because the filesystem is: only files and directories that support FS_IOC_GETFLAGS have flags of their own. Other
+ * types can't be asked, and chattr does not set flags on them.
  */
 function lowerBits(ov: Overlay, stat: Pick<sys.Stat, 'attributes' | 'mode'>, at: RealObject): number {
   const bits = fromAttributes(stat.attributes);
@@ -39,14 +39,14 @@ function lowerBits(ov: Overlay, stat: Pick<sys.Stat, 'attributes' | 'mode'>, at:
   const type = stat.mode & sys.S_IFMT;
   if (type !== sys.S_IFREG && type !== sys.S_IFDIR) return 0;
   const fd = openObject(ov, at);
-  // What may not be opened is taken at its word.
+  // If it can't be opened, the attribute is believed.
   if (fd < 0) return bits;
   const rc = sys.ioctl(fd, FS_IOC_GETFLAGS, flagsRaw);
   sys.close(fd);
   return rc < 0 ? 0 : bits;
 }
 
-/** Asked for once: nobody but us changes it (or else it is as undefined as all changes of layers). */
+/** The flags of an inode, read once: nobody but us changes them (otherwise it is as undefined as any change of a layer). */
 export function protectionOf(ov: Overlay, inode: Inode): number {
   if (inode.protection >= 0) return inode.protection;
   let bits = 0;
@@ -62,12 +62,12 @@ export function protectionOf(ov: Overlay, inode: Inode): number {
   return bits;
 }
 
-/** EPERM for an object that has any of these flags. `ov.stat` may be overwritten. */
+/** Throws EPERM for an object that has any of these flags. `ov.stat` may be overwritten. */
 export function refuse(ov: Overlay, inode: Inode, flags: number): void {
   if ((protectionOf(ov, inode) & flags) !== 0) fail(sys.EPERM, 'immutable or append-only');
 }
 
-/** The same for taking a name from a directory (may_delete()). */
+/** The same for removing a name from a directory (may_delete()). */
 export function refuseRemoval(ov: Overlay, parent: Inode, inode: Inode): void {
   refuse(ov, parent, PROTECTED);
   refuse(ov, inode, PROTECTED);
@@ -97,12 +97,12 @@ export const FS_IOC_SETFLAGS = 0x40086602;
 /** FS_SYNC_FL and FS_NOATIME_FL (chattr +S, +A): what ovl_copy_fileattr() copies of the other flags. */
 const COPIED_FLAGS = 0x88;
 
-/** Those of the other flags of an open file or directory that its copy is to have; 0 where a filesystem has none. */
+/** The other flags of an open file or directory that a copy keeps; 0 where the filesystem has none. */
 export function copiedFlags(from: number): number {
   return sys.ioctl(from, FS_IOC_GETFLAGS, flagsRaw) < 0 ? 0 : flagsRaw.readUInt32LE(0) & COPIED_FLAGS;
 }
 
-/** Gives {@link copiedFlags} to an open copy. Upper's filesystem need not have them. */
+/** Sets {@link copiedFlags} on an open copy, if upper's filesystem supports them. */
 export function giveFlags(ov: Overlay, to: number, flags: number): void {
   if (flags === 0) return;
   let rc = sys.ioctl(to, FS_IOC_GETFLAGS, flagsRaw);
