@@ -1,23 +1,22 @@
-/** The objects of the merged view, one page: real directories, inodes, and what ties them together. */
+/** The objects of the merged view on one page: real directories, inodes, and how they relate. */
 import type { NodeId } from '../vfs/types.js';
 import type { Layer } from './config.js';
 import type { Listing } from './listing.js';
 import type { PendingCopyUp } from './new-file.js';
 
 /**
- * A directory on one layer. It is reached from its parent by one component, never by a path, so that no symlink in
- * a layer is followed. `parent` is null for the root of the layer. On a lower layer immutable; on upper, a rename
- * moves it.
+ * A directory on one layer. It is reached from its parent by one component, never by a path, so that no symlink in a layer is
+ * ever followed. `parent` is null for the root of the layer. Immutable on a lower layer; moved by a rename on upper.
  */
 export class RealDir {
   readonly layer: Layer;
   parent: RealDir | null;
   name: string;
-  /** Its descriptor's position is not at the start: kept by DirFds. */
+  /** The position of its descriptor is not at the start. Maintained by DirFds. */
   wasRead = false;
   /** May hold xattr whiteouts: it is marked `overlay.opaque=x`. */
   xwhiteouts = false;
-  /** Of a lower directory that is not on the lowest layer: it is marked `overlay.impure`, so metacopies may be in it. */
+  /** A lower directory above the lowest layer is marked `overlay.impure`, so it may hold metacopies. */
   impure = false;
 
   constructor(layer: Layer, parent: RealDir | null, name: string) {
@@ -31,22 +30,22 @@ export class RealDir {
   }
 }
 
-/** Whether an upper directory is marked `overlay.impure`: read once, when first asked for. */
+/** Whether an upper directory is marked `overlay.impure`; read when first needed. */
 export type Impure = 'unknown' | 'yes' | 'no';
 
 /** What a directory has beyond a file. */
 export class DirState {
   /**
-   * The directories that are merged here, top first; never empty. The first is on upper once the directory was created
-   * there or copied up. Two or more: a merge dir.
+   * The directories merged here, top first; never empty. The first is on upper once the directory was created there or copied
+   * up. Two or more: a merge dir.
    */
   real: RealDir[];
-  /** Inodes that the kernel knows (or that have such children), by name. */
+  /** Inodes that the kernel knows, or that have such children, by name. */
   readonly children = new Map<string, Inode>();
-  /** Built on demand, kept right by our own changes, dropped when memory is short. */
+  /** Built on demand, updated by our own changes, dropped when memory is short. */
   listing: Listing | null = null;
   impure: Impure = 'unknown';
-  /** The `redirect` of the upper part; null: its lower parts have its own path. */
+  /** The `redirect` of the upper part; null: the lower parts are at its own path. */
   redirect: string | null = null;
   /** The directory was removed while something still referred to it: it lists as empty. */
   dead = false;
@@ -70,21 +69,21 @@ export interface RealFile {
 
 /** The data of a metacopy. */
 export interface LowerData extends RealFile {
-  /** The metacopy's `redirect`; null: its lower part has its own path. */
+  /** The metacopy's `redirect`; null: its lower part is at its own path. */
   redirect: string | null;
   /** The lower part has several links. */
   readonly hardLinked: boolean;
 }
 
-/** What is known of a lower file with several links while `index=on`: see link-index.ts. */
+/** A lower file with several links while `index=on`: see link-index.ts. */
 export interface LinkEntry {
   /** Key in `Overlay.lowerLinks`. */
   readonly key: string;
-  /** Name in the index directory: of the copy, once there is one. */
+  /** Name in the index directory, where the copy is once there is one. */
   readonly name: string;
   /** Real link count of the lower file. */
   readonly lowerNlink: number;
-  /** The union nlink, which callers see. */
+  /** The union nlink, as seen by callers. */
   nlink: number;
 }
 
@@ -100,17 +99,17 @@ export interface Alias {
  * Where its real object is:
  * - a directory: `dir.real`;
  * - on upper (`hasUpper`) with an `index`: in the index directory;
- * - on upper without: under the parent's upper directory, by `name`; when the last known name is gone, `orphan`;
- * - otherwise on a lower layer: `lowerDir` and `lowerName`, which stay valid for good.
+ * - on upper without an `index`: `name` in the parent's upper directory, or `orphan` when the last known name is gone;
+ * - otherwise on a lower layer: `lowerDir` and `lowerName`, which never change.
  */
 export class Inode {
   /** Set once, by the node table. */
   id: NodeId = 0 as NodeId;
   /** S_IFMT part of the mode; never changes. */
   readonly type: number;
-  /** References that the kernel holds. */
+  /** Number of references that the kernel holds. */
   nlookup = 0;
-  /** First known name; parent is null for the root and when no name is left. */
+  /** First known name; `parent` is null for the root and when no name is left. */
   parent: Inode | null;
   name: string;
   /** false → true once, by copy-up; true from the start for what is found or created on upper. */
@@ -118,15 +117,15 @@ export class Inode {
   /** Directory of the topmost lower object. null for directories and for what was found on upper. */
   lowerDir: RealDir | null = null;
   lowerName = '';
-  /** It has no file capability: the kernel asks before the first write to every file. Set and cleared by xattrs.ts. */
+  /** Known to have no file capability, for which the kernel asks before the first write to a file. Maintained by xattrs.ts. */
   lacksCapability = false;
-  /** Immutable or append-only, as bits of inode-flags.ts; -1: not asked yet. The same before and after copy-up. */
+  /** Immutable or append-only, as bits of inode-flags.ts; -1: not read yet. The same before and after copy-up. */
   protection = -1;
   /** st_ino, constant over copy-up and rename; signed 32-bit halves. */
   inoLo = 0;
   inoHi = 0;
   readonly dir: DirState | null;
-  /** What few inodes have: half a million of those without must fit into memory. */
+  /** What only few inodes have: half a million of those without it must fit into memory. */
   #rare: Rare | null = null;
 
   constructor(type: number, parent: Inode | null, name: string, dir: DirState | null) {
@@ -141,7 +140,7 @@ export class Inode {
     return this.#rare;
   }
 
-  /** Further known names of a hard link. */
+  /** Further known names of a file with hard links. */
   get aliases(): Alias[] | null {
     return this.#rare === null ? null : this.#rare.aliases;
   }
@@ -149,7 +148,7 @@ export class Inode {
     if (to !== null || this.#rare !== null) this.#makeRare().aliases = to;
   }
 
-  /** Where the data is, when the topmost object is a metacopy: it holds the metadata only. Set → null once. */
+  /** Where the data is when the topmost object is a metacopy, which holds only metadata. Set → null once. */
   get data(): LowerData | null {
     return this.#rare === null ? null : this.#rare.data;
   }
@@ -157,7 +156,7 @@ export class Inode {
     if (to !== null || this.#rare !== null) this.#makeRare().data = to;
   }
 
-  /** Descriptor of an upper object whose known names are gone, or were; -1: it is reached by its name. Owned. */
+  /** Owned descriptor of an upper object whose known names are, or once were, gone; -1: the object is reached by its name. */
   get orphan(): number {
     return this.#rare === null ? -1 : this.#rare.orphan;
   }
@@ -174,8 +173,8 @@ export class Inode {
   }
 
   /**
-   * Of a lower file with several links, and of its copy, while `index=on`; else null. With `hasUpper`, the object is
-   * found in the index directory, whatever its names are.
+   * Set for a lower file with several links, and for its copy, while `index=on`; else null. With `hasUpper`, the object is in the
+   * index directory, whatever its names are.
    */
   get index(): LinkEntry | null {
     return this.#rare === null ? null : this.#rare.index;

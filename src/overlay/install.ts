@@ -1,4 +1,4 @@
-/** The last step of every copy-up: a finished object gets its name in an upper directory. */
+/** The last step of every copy-up: giving a finished object its name in an upper directory. */
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { Inode } from './inode.js';
@@ -6,8 +6,8 @@ import { markImpure } from './marks.js';
 import type { Overlay } from './state.js';
 
 /**
- * Runs `commit`, which gives a finished object its name in the upper directory of `parent`, and sets the directory's
- * times back: a copy-up is no change of it.
+ * Runs `commit`, which gives a finished object its name in the upper directory of `parent`, and restores the directory's times:
+ * a copy-up is not a change of the directory. `commit` returns 0 or -errno. Throws FsError.
  */
 export function install(ov: Overlay, parent: Inode, commit: (upperFd: number) => number): void {
   markImpure(ov, parent);
@@ -18,6 +18,6 @@ export function install(ov: Overlay, parent: Inode, commit: (upperFd: number) =>
   must(commit(upperFd), 'install copy-up');
   const at = { sec: atime, nsec: atimeNsec };
   ov.bestEffort('restore parent times', sys.utimensat(upperFd, '.', at, { sec: mtime, nsec: mtimeNsec }));
-  // On some filesystems (tmpfs, btrfs) a directory's size counts its names: what the kernel has cached is not true any more.
+  // On some filesystems (tmpfs, btrfs) a directory's size depends on its names: the kernel's cached size is out of date then.
   if (sys.fstatx(upperFd, ov.probe) >= 0 && ov.probe.size !== size) ov.services.notify.attributes(parent.id);
 }

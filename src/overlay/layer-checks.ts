@@ -4,7 +4,7 @@ import { readMounts } from '../sys/index.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
-/** Directories of one overlay, before anything is opened for good. */
+/** The directories of one overlay, before they are opened for the mount. */
 export interface Sources {
   readonly upper: SourceDir | null;
   readonly work: SourceDir | null;
@@ -19,7 +19,7 @@ function isBelow(inner: string, outer: string): boolean {
   return inner.startsWith(outer === '/' ? '/' : `${outer}/`) && inner !== outer;
 }
 
-/** Upper and work must be separate trees between which rename(2) works. */
+/** Upper and work must be separate trees between which rename(2) works. Throws a UserError. */
 export function checkUpperAndWork(upper: SourceDir, work: SourceDir): void {
   if (upper.fs !== work.fs) {
     throw new UserError(
@@ -48,8 +48,8 @@ function isSameDir(a: SourceDir, b: SourceDir): boolean {
 }
 
 /**
- * No lower may be, or lie inside of, any other directory of the overlay. The reverse is allowed and common: upper and
- * work inside a lower (`lowerdir=/`).
+ * No lower may be, or lie inside, any other directory of the overlay. The reverse is allowed and common: upper and work inside
+ * a lower (`lowerdir=/`). Throws a UserError.
  */
 export function checkOverlap(sources: Sources): void {
   const all = [sources.upper, sources.work, ...sources.lowers].filter((dir) => dir !== null);
@@ -100,8 +100,8 @@ function enclosing(place: string, byPlace: ReadonlyMap<string, SourceDir>): Sour
 }
 
 /**
- * Where each directory is on its filesystem, as `device:/path`. Paths seen through several mounts of one filesystem
- * (bind mounts) are made comparable by what each mount shows.
+ * The place of each directory on its filesystem, as `device:/path`. Paths through several mounts of one filesystem (bind mounts)
+ * are made comparable by the root of each mount.
  */
 function placesOf(dirs: readonly SourceDir[]): Map<SourceDir, string> {
   const mountOf = new Map<SourceDir['fs'], number>();

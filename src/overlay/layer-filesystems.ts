@@ -1,4 +1,4 @@
-/** The filesystems under the layers: their numbers, which share inode numbers and file handles. */
+/** The filesystems of the layers: their numbers, and which share inode numbers and file handles. */
 
 import {
   close,
@@ -17,7 +17,7 @@ import type { Sources } from './layer-checks.js';
 import type { Root } from './mount-clone.js';
 import type { Filesystem, SourceDir } from './source-dir.js';
 
-/** Numbers as ovl_get_fsid() gives them: 0 is the upper's, also when there is no upper. */
+/** Numbers as assigned by ovl_get_fsid(): 0 is reserved for the upper's, even when there is no upper. */
 export function numberFilesystems(sources: Sources): Map<Filesystem, number> {
   const numbers = new Map<Filesystem, number>();
   if (sources.upper) numbers.set(sources.upper.fs, 0);
@@ -29,8 +29,8 @@ export function numberFilesystems(sources: Sources): Map<Filesystem, number> {
 }
 
 /**
- * The filesystems in which an origin may be looked up by its uuid, as ovl_lower_uuid_ok(): the uuid must belong to one
- * filesystem only, and "none" is no proof after lowers were changed offline, which plain mounts allow.
+ * The filesystems in which an origin may be looked up by its uuid, like ovl_lower_uuid_ok(): the uuid must belong to a single
+ * filesystem, and "no uuid" proves nothing if lowers may have been changed offline, which plain mounts allow.
  */
 export function originFilesystems(sources: Sources, options: OverlayOptions): Set<Filesystem> {
   const strict = options.index || options.metacopy || options.redirectDir === 'on' || options.xino === 'on';
@@ -41,7 +41,7 @@ export function originFilesystems(sources: Sources, options: OverlayOptions): Se
     if (option === 'datadir' || okay.has(fs) || fs.handles === 'none') continue;
     const key = fs.uuid?.toString('hex') ?? '';
     const other = owners.get(key);
-    // What is on the upper's own filesystem needs no uuid to be recognised.
+    // The upper's own filesystem is recognised without a uuid.
     const isUppers = fs === sources.upper?.fs;
     if (isUppers || (other === undefined && (fs.uuid !== null || strict))) okay.add(fs);
     else if (other !== undefined && fs.subvolume && other.subvolume) okay.add(fs);
@@ -67,8 +67,8 @@ export function xinoBits(sources: Sources, xino: OverlayOptions['xino']): number
 }
 
 /**
- * A descriptor for open_by_handle_at(2) on each filesystem, on a lower's read-only clone where there is one. Empty when
- * this process may not open by handle; that is found by trying.
+ * A descriptor for open_by_handle_at(2) on each filesystem, on a lower's read-only clone where there is one. Empty when this
+ * process may not open by handle, which is determined by trying.
  */
 export function openHandleFds(
   dirs: readonly (readonly [SourceDir, Root])[],

@@ -1,6 +1,6 @@
 /**
- * Opens the layers of a mount, on the main thread, before anything is mounted. Whatever the user got wrong becomes one
- * {@link UserError}; nothing is written before every check has passed.
+ * Opens the layers of a mount, on the main thread, before anything is mounted. Any mistake of the user becomes one
+ * {@link UserError}; nothing is written before all checks have passed.
  */
 
 import { existsSync, readlinkSync } from 'node:fs';
@@ -44,9 +44,9 @@ import { findIndex, markVolatile, openIndex, openWork, type WorkBase } from './w
 
 /** What this process may do. */
 interface Powers {
-  /** `trusted.*` xattrs can be read and written: CAP_SYS_ADMIN outside of any user namespace. */
+  /** It may read and write `trusted.*` xattrs: CAP_SYS_ADMIN in the initial user namespace. */
   readonly trusted: boolean;
-  /** Modes don't bind it. */
+  /** File modes don't bind it (CAP_DAC_OVERRIDE). */
   readonly overridesModes: boolean;
   readonly privileged: boolean;
   /** It may open by handle. */
@@ -71,7 +71,7 @@ export function mayUseTrusted(): boolean {
   return ownPowers().trusted;
 }
 
-/** Opens and checks all layers. Throws a {@link UserError}; then nothing stays open. */
+/** Opens and checks all layers. Throws a {@link UserError}, and leaves nothing open then. */
 export function openLayers(given: OverlayOptions): OpenedLayers {
   checkCounts(given);
   const powers = ownPowers();
@@ -90,7 +90,7 @@ export function openLayers(given: OverlayOptions): OpenedLayers {
   }
 }
 
-/** Closes every descriptor of an overlay that is not served (any more); locks and clones go with them. */
+/** Closes all descriptors of an overlay that is not, or no longer, served; locks and clones end with them. */
 export function closeLayers(opened: OpenedLayers): void {
   for (const fd of opened.descriptors) close(fd);
 }
@@ -98,7 +98,7 @@ export function closeLayers(opened: OpenedLayers): void {
 function lookAtAll(options: OverlayOptions): Sources {
   const dirs = new SourceDirs();
   const upper = options.upperdir === null ? null : dirs.look('upperdir', options.upperdir);
-  // A mount that never writes has no use for a workdir but the index in it.
+  // A mount that never writes needs the workdir only for the index in it.
   const needsWork = upper !== null && options.workdir !== null && (!options.readOnly || options.index);
   const work = needsWork ? dirs.look('workdir', options.workdir!) : null;
   const lowers = options.lowerdir.map((path) => dirs.look('lowerdir', path));
@@ -143,7 +143,7 @@ function checkWritable(root: number, upper: SourceDir, powers: Powers): void {
   if (rc === -EACCES) throw cannotUse(upper, rc);
 }
 
-/** All that is known of a mount while it is being prepared. */
+/** A mount while it is being prepared. */
 interface Preparation {
   readonly sources: Sources;
   readonly roots: Roots;
@@ -153,7 +153,7 @@ interface Preparation {
   readonly warnings: string[];
 }
 
-/** What a mount that writes has besides layers. */
+/** What a writable mount has besides layers. */
 interface Writing {
   readonly options: OverlayOptions;
   readonly work: number;
@@ -202,7 +202,7 @@ function openChecked(
   };
 }
 
-/** A read-only mount shows what the index knows of hard links, and leaves it as it is. */
+/** A read-only mount uses the index to show hard links, but does not change it. */
 function prepareReading(prepared: Preparation, given: OverlayOptions): Writing {
   const { sources, roots, powers, held, warnings } = prepared;
   const none = { work: -1, indexDir: -1, sensor: -1, features: NO_FEATURES };
@@ -259,7 +259,7 @@ function layersOf({ sources, roots, held }: Preparation, options: OverlayOptions
   const numbers = numberFilesystems(sources);
   const okay = originFilesystems(sources, options);
   const dirs: [SourceDir, Root][] = sources.lowers.map((dir, i) => [dir, roots.lowers[i]!]);
-  // Upper last: a lower's clone is the safer way to a filesystem that both are on.
+  // Upper last: for a filesystem that both are on, a lower's clone is the safer access.
   const top: [SourceDir, Root][] = sources.upper && roots.upper ? [[sources.upper, roots.upper]] : [];
   const handleFds = openHandleFds([...dirs, ...top], held);
   const around = aroundTraps(sources);

@@ -2,16 +2,16 @@
  * The index of `index=on`: lower hard links survive their copy-up. As ovl_lookup_index(), ovl_link_up(),
  * ovl_nlink_start() and their relatives.
  *
- * A lower file with several links is one inode under all its names. Its copy-up goes to `index/`, under the name of its
- * origin in hex, and from there gets a further hard link for each name under which it is changed; the other names go on
- * leading to the lower file, whose origin leads to the index.
+ * A lower file with several links is one inode under all its names. It is copied up to `index/`, under the name of its origin
+ * in hex, and from there gets a hard link for each name under which it is changed; the other names continue to lead to the
+ * lower file, whose origin leads to the index.
  *
- * The kernel names inodes in its requests, not names. To learn which name is meant, we make it look these names up each
- * time (Entry.keepName); the name last looked up is the inode's first.
+ * The kernel's requests identify inodes, not names. To learn which name is meant, we make it look these names up each time
+ * (Entry.keepName); the name last looked up becomes the inode's first.
  *
- * What callers see as link count, the union nlink, counts upper names and lower names that are not covered; it is stored
- * in `overlay.nlink`, relative to the real count of the upper (`U+n`) or the lower file (`L+n`), whichever the next step
- * will not change.
+ * The link count that callers see, the union nlink, counts upper names and lower names that are not covered. It is stored in
+ * `overlay.nlink`, relative to the real count of the upper (`U+n`) or the lower file (`L+n`), whichever the next step will
+ * not change.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
@@ -31,7 +31,7 @@ function lowerKey(layer: Layer, stat: sys.Stat): string {
   return `${layer.fsid}:${stat.inoHi}:${stat.inoLo}`;
 }
 
-/** The known inode of the lower file whose attributes are in `stat`, if it was met under another name. */
+/** The known inode of the lower file whose attributes are in `stat`, if it was found under another name before. */
 export function knownLink(ov: Overlay, layer: Layer, stat: sys.Stat): Inode | undefined {
   return ov.lowerLinks.get(lowerKey(layer, stat));
 }
@@ -42,8 +42,8 @@ function entryName(layer: Layer, handle: sys.FileHandle): string {
 }
 
 /**
- * Looks for an index entry, whose attributes are in `ov.probe` then. False when there is none; EIO for one that can't
- * belong to a file of `type`.
+ * Looks for an index entry and puts its attributes into `ov.probe`. Returns false when there is none. EIO for one that can't belong
+ * to a file of `type`.
  */
 function hasEntry(ov: Overlay, name: string, type: number): boolean {
   const rc = sys.statx(ov.indexDir, name, ov.probe);
@@ -64,8 +64,8 @@ function readNlink(ov: Overlay, name: string, lowerNlink: number): number {
 }
 
 /**
- * Makes `inode`, a lower file with several links just found as `name` in `where`, the inode of all of them; if it was
- * copied up under any of them, its object is on upper. `ov.stat` holds its attributes before and afterwards. EIO.
+ * Makes `inode`, a lower file with several links just found as `name` in `where`, the inode of all of them; if it was copied up
+ * under any of them, its object is on upper. `ov.stat` holds its attributes before and after the call. EIO.
  */
 export function attachLower(ov: Overlay, inode: Inode, where: RealDir, name: string): void {
   const { stat } = ov;
@@ -94,8 +94,8 @@ export function attachLower(ov: Overlay, inode: Inode, where: RealDir, name: str
 }
 
 /**
- * If `inode`, an upper file just found whose attributes are in `ov.stat`, is the indexed copy of the lower file with
- * this handle, whose attributes are in `origin`, makes it the inode of all its names. Returns whether it is. EIO.
+ * If `inode`, an upper file just found with its attributes in `ov.stat`, is the indexed copy of the lower file with this handle
+ * and the attributes `origin`, makes it the inode of all its names. Returns whether it is. EIO.
  */
 export function attachUpper(
   ov: Overlay,
@@ -108,7 +108,7 @@ export function attachUpper(
   const lowerNlink = origin.nlink;
   const name = entryName(layer, handle);
   if (!hasEntry(ov, name, inode.type)) return false;
-  // Another upper file: this one was not indexed, or the index was cleared meanwhile.
+  // Another upper file: this one was not indexed, or the index was cleared in the meantime.
   if (ov.probe.inoLo !== ov.stat.inoLo || ov.probe.inoHi !== ov.stat.inoHi) return false;
   inode.index = { key, name, lowerNlink, nlink: readNlink(ov, name, lowerNlink) };
   ov.lowerLinks.set(key, inode);
@@ -126,7 +126,7 @@ function storeNlink(ov: Overlay, entry: LinkEntry, relativeTo: 'U' | 'L'): void 
   must(sys.setxattr(ov.indexDir, entry.name, ov.own.nlink, value, value.length), 'set nlink');
 }
 
-/** A file was copied up to the index: its first name follows. */
+/** After a copy-up to the index: links the first name. */
 export function linkUpFirst(ov: Overlay, inode: Inode): void {
   storeNlink(ov, inode.index!, 'U');
   linkUp(ov, inode, inode.parent!, inode.name);
@@ -135,7 +135,7 @@ export function linkUpFirst(ov: Overlay, inode: Inode): void {
   ov.upperLinks.set(inode.linkKey, inode);
 }
 
-/** Makes sure that `name` in `parent` of an indexed file leads to its upper object by itself (ovl_link_up()). */
+/** Makes sure that `name` in `parent`, a name of an indexed file, has a link on upper (ovl_link_up()). */
 export function linkUp(ov: Overlay, inode: Inode, parent: Inode, name: string): void {
   if (isLinkedUp(ov, parent, name)) return;
   const entry = inode.index!;
@@ -154,22 +154,22 @@ function isLinkedUp(ov: Overlay, parent: Inode, name: string): boolean {
   return !isMerge(dir) || sourceOf(listingOf(ov, parent).info(name)) === 0;
 }
 
-/** Copy-up of a file with an entry for the sake of one of its names, which is on upper then. */
+/** Copies up a file with an entry, and gives the name `name` in `parent` a link on upper. */
 export function copyUpName(ov: Overlay, inode: Inode, parent: Inode, name: string): void {
   makeFirst(inode, parent, name);
   copyUp(ov, inode, 'metacopy');
 }
 
 /**
- * First step of what adds or takes a name of a file with an entry, `name` being one that it has: the count of upper
- * names is about to change, and the union nlink with it (ovl_nlink_start()).
+ * First step of adding or removing a name of a file with an entry: the number of upper names is about to change, and the union
+ * nlink with it (ovl_nlink_start()). `name` in `parent` is one of its names.
  */
 export function startNlink(ov: Overlay, inode: Inode, parent: Inode | null, name: string): void {
   if (parent !== null) copyUpName(ov, inode, parent, name);
   storeNlink(ov, inode.index!, 'U');
 }
 
-/** A file with an entry has lost a name. The entry goes with the last one (ovl_drop_nlink(), ovl_nlink_end()). */
+/** After a file with an entry has lost a name. The entry is removed with the last one (ovl_drop_nlink(), ovl_nlink_end()). */
 export function dropLink(ov: Overlay, inode: Inode): void {
   const entry = inode.index!;
   // The count does not reach zero while a name is known: a lower link may have been added behind our back.
@@ -183,7 +183,7 @@ export function dropLink(ov: Overlay, inode: Inode): void {
   }
   if (inode.nlookup > 0 && inode.orphan < 0) {
     const fd = ov.open(ov.indexDir, entry.name, sys.O_PATH | sys.O_NOFOLLOW | sys.O_CLOEXEC);
-    // It stays in the index then, for who has it open; the next mount takes it away.
+    // Then it stays in the index, for those who have it open; the next mount removes it.
     if (fd < 0) {
       ov.bestEffort('keep an indexed file open', fd);
       return;
@@ -194,7 +194,7 @@ export function dropLink(ov: Overlay, inode: Inode): void {
   leaveIndex(ov, inode);
 }
 
-/** The inode is the inode of lower links no longer: it goes, or the last of them is gone. */
+/** Detaches an inode from the index: it is being freed, or its last link is gone. */
 export function leaveIndex(ov: Overlay, inode: Inode): void {
   const { key } = inode.index!;
   if (ov.lowerLinks.get(key) === inode) ov.lowerLinks.delete(key);

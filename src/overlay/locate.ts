@@ -22,7 +22,7 @@ export function isAbsent(rc: number): boolean {
   return rc === -sys.ENOENT || rc === -sys.ENAMETOOLONG;
 }
 
-/** Stores in `ov.atFd` and `ov.atName` where the topmost real object of `inode` is. */
+/** Stores in `ov.atFd` and `ov.atName` where the topmost real object of `inode` is. ESTALE when no name is left. */
 export function locate(ov: Overlay, inode: Inode): void {
   if (inode.orphan >= 0) {
     ov.atFd = inode.orphan;
@@ -42,7 +42,7 @@ export function locate(ov: Overlay, inode: Inode): void {
   }
 }
 
-/** The same for one real directory; its own descriptor need not be open for that. */
+/** The same for one real directory, without opening it. */
 export function locateDir(ov: Overlay, real: RealDir): void {
   if (real.parent === null) {
     ov.atFd = real.layer.root;
@@ -70,21 +70,21 @@ export function statIfThere(ov: Overlay, inode: Inode): number {
   return statAt(ov.atFd, ov.atName, ov.stat);
 }
 
-/** The same. Throws FsError, ESTALE when it is gone. */
+/** The same, but throws FsError; ESTALE when the object is gone. */
 export function statInode(ov: Overlay, inode: Inode): void {
   const rc = statIfThere(ov, inode);
-  // What the kernel was told is there and is not: somebody changed a layer under us.
+  // The kernel was told that it exists, but it does not: somebody changed a layer under us.
   if (rc < 0) must(rc === -sys.ENOENT ? -sys.ESTALE : rc, 'statx');
 }
 
-/** Space that the data of the metacopy in `ov.stat` takes, or would if it were there. */
+/** Blocks (of 512 bytes) that the data of the metacopy in `ov.stat` takes, or would take if it were present. */
 function dataBlocks(ov: Overlay, data: LowerData): number {
   if (sys.statx(ov.dirs.fd(data.dir), data.name, ov.probe) >= 0) return ov.probe.blocks;
   const { size, blksize } = ov.stat;
   return (Math.ceil(size / blksize) * blksize) / 512;
 }
 
-/** Fills `out` from `ov.stat`, which belongs to `inode`'s real object, as ovl_getattr(). */
+/** Fills `out` from `ov.stat`, the attributes of `inode`'s real object, like ovl_getattr(). */
 export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
   const { stat } = ov;
   out.inoLo = inode.inoLo;
@@ -109,13 +109,13 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
   out.blksize = stat.blksize;
   if (inode.dir === null) {
     if (inode.index !== null) out.nlink = inode.index.nlink;
-    // No name is left. The kernel shows the lower's own count here; callers take 0 for "unlinked".
+    // No name is left. The kernel shows the lower's own count here; callers take 0 to mean "unlinked".
     else if (inode.parent === null && !inode.hasUpper) out.nlink = 0;
     if (inode.data !== null) out.blocks = dataBlocks(ov, inode.data);
   } else if (inode.dir.dead) {
     out.nlink = 0;
   } else if (isMerge(inode.dir) || ov.options.staticNlink) {
-    // "Some tools can't cope with a merge dir's nlink" (ovl_getattr): 1 says that it means nothing.
+    // A merge dir's nlink would confuse tools that rely on it (ovl_getattr()): 1 tells them that it means nothing.
     out.nlink = 1;
   } else if (out.nlink === 0) {
     // The stand-in for a mount point has no name.
@@ -124,7 +124,7 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
   if (ov.owners !== null) ov.owners.show(ov, inode, out);
 }
 
-/** Hands an inode, whose attributes are in `ov.stat`, to the kernel: one reference more. */
+/** Fills an entry for the kernel, one more reference, with an inode whose attributes are in `ov.stat`. */
 export function fillEntry(ov: Overlay, inode: Inode, out: Entry): void {
   inode.nlookup++;
   out.node = inode.id;
@@ -132,10 +132,10 @@ export function fillEntry(ov: Overlay, inode: Inode, out: Entry): void {
   fillAttr(ov, inode, out.attr);
 }
 
-/** What an object of a layer is opened with. */
+/** Flags for opening an object of a layer. */
 const OPEN_FLAGS = sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 
-/** Opens a located object for reading, "" being the descriptor itself. Returns a descriptor, which the caller owns, or -errno. */
+/** Opens a real object for reading. Returns a descriptor, which the caller owns, or -errno. */
 export function openObject(ov: Overlay, at: RealObject): number {
   return openAt(ov, at.fd, at.name, sys.O_RDONLY);
 }
@@ -147,7 +147,7 @@ function openAt(ov: Overlay, fd: number, name: string, access: number): number {
 }
 
 /**
- * Opens the inode's topmost object, which of a metacopy is not where the data is; the caller owns the descriptor. Throws FsError.
+ * Opens the inode's topmost object, which for a metacopy does not hold the data. The caller owns the descriptor. Throws FsError.
  */
 export function openTopmost(ov: Overlay, inode: Inode, access: number): number {
   return must(tryOpenTopmost(ov, inode, access), 'openat');
@@ -159,7 +159,7 @@ export function tryOpenTopmost(ov: Overlay, inode: Inode, access: number): numbe
   return openAt(ov, ov.atFd, ov.atName, access);
 }
 
-/** Opens the inode's data for reading, which of a metacopy is on a layer below; the caller owns the descriptor. Throws FsError. */
+/** Opens the inode's data for reading; for a metacopy it is on a lower layer. The caller owns the descriptor. Throws FsError. */
 export function openData(ov: Overlay, inode: Inode): number {
   const { data } = inode;
   if (data === null) return openTopmost(ov, inode, sys.O_RDONLY);

@@ -1,4 +1,4 @@
-/** From a name in the merged view to an inode, as the kernel's ovl_lookup(). */
+/** From a name in the merged view to an inode, like the kernel's ovl_lookup(). */
 import * as sys from '../sys/index.js';
 import { FsError, fail, must } from '../vfs/errors.js';
 import { ABSENT_HIT, ABSENT_MISS, NODE_HIT, NODE_MISS } from './cache-counts.js';
@@ -18,7 +18,7 @@ import type { Overlay } from './state.js';
 import { refuseTrap } from './traps.js';
 import { isReservedName, isWhiteoutStat } from './whiteout.js';
 
-/** The root of the merged view: the roots of all layers but data-only ones. Its nodeid is 1. */
+/** Makes the root of the merged view from the roots of all layers but data-only ones. Its nodeid is 1. */
 export function makeRoot(ov: Overlay): Inode {
   const layers = ov.opened.layers.filter((layer) => layer.kind !== 'data');
   const real = layers.map((layer) => new RealDir(layer, null, ''));
@@ -38,8 +38,8 @@ export function makeRoot(ov: Overlay): Inode {
 }
 
 /**
- * The inode at `name`, or null when callers see nothing there. On success `ov.stat` holds the attributes of its
- * topmost real object. Lookup counts are the caller's business.
+ * The inode at `name`, or null when callers see nothing there. On success `ov.stat` holds the attributes of its topmost real
+ * object. Does not touch lookup counts. Throws FsError.
  */
 export function find(ov: Overlay, parent: Inode, name: string): Inode | null {
   const known = findKnown(ov, parent, name);
@@ -73,7 +73,7 @@ export function findListed(ov: Overlay, parent: Inode, listing: Listing, positio
   return findKnown(ov, parent, name) ?? findMerged(ov, parent, name, listing, listing.infoAt(position));
 }
 
-/** The inode that is in memory already, if it still is what is there. */
+/** The inode that is already in memory, if the name still leads to it. */
 function findKnown(ov: Overlay, parent: Inode, name: string): Inode | null {
   const known = parent.dir!.children.get(name);
   if (known === undefined) return null;
@@ -84,18 +84,18 @@ function findKnown(ov: Overlay, parent: Inode, name: string): Inode | null {
     return known;
   }
   if (rc < 0 && !isAbsent(rc)) must(rc, 'statx');
-  // Somebody changed a layer under us: what is there now gets an inode of its own.
+  // Somebody changed a layer under us: the object that is there now gets a new inode.
   removeName(known, parent, name);
   ov.listings.drop(parent);
   return null;
 }
 
-/** The same for a name that has to be there. ENOENT. */
+/** The same for a name that must exist. ENOENT. */
 export function findExisting(ov: Overlay, parent: Inode, name: string): Inode {
   return find(ov, parent, name) ?? fail(sys.ENOENT, 'lookup');
 }
 
-/** A directory with one source: the name is there or it is not. */
+/** Looks a name up in a directory with a single source. */
 function findSingle(ov: Overlay, parent: Inode, name: string): Inode | null {
   const real = parent.dir!.real[0]!;
   const rc = sys.statx(ov.dirs.fd(real), name, ov.stat);
@@ -108,7 +108,7 @@ function findSingle(ov: Overlay, parent: Inode, name: string): Inode | null {
   return makeInode(ov, parent, name, real, []);
 }
 
-/** A directory whose listing knows on which layer the name is: `info` says it. */
+/** Looks a name up in a directory with a listing, whose `info` tells on which layer the name is. */
 function findMerged(
   ov: Overlay,
   parent: Inode,
@@ -130,7 +130,7 @@ function findMerged(
   return makeInode(ov, parent, name, real, below);
 }
 
-/** `where` holds the topmost object, whose attributes are in `ov.stat`; `below` may hold directories to merge. */
+/** Makes the inode of an object in `where` whose attributes are in `ov.stat`; `below` may hold directories to merge. */
 function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, below: RealDir[]): Inode | null {
   ov.counts[NODE_MISS]!++;
   const type = ov.stat.mode & sys.S_IFMT;
@@ -140,7 +140,7 @@ function makeInode(ov: Overlay, parent: Inode, name: string, where: RealDir, bel
   return where.isUpper ? makeUpperFile(ov, parent, name, type) : makeLowerFile(ov, parent, name, type, where);
 }
 
-/** Something is mounted here, which is no part of the layer: see mount-points.ts. */
+/** Something is mounted here that is not part of the layer: see mount-points.ts. */
 function makeMountPoint(
   ov: Overlay,
   mountPoints: MountPoints,
@@ -183,7 +183,7 @@ function makeLowerFile(ov: Overlay, parent: Inode, name: string, type: number, w
   return inode;
 }
 
-/** Runs `step`; if it throws, the inode is given up again. */
+/** Runs `step`; if it throws, drops the new inode. */
 function orDrop(ov: Overlay, inode: Inode, step: () => void): void {
   try {
     step();
@@ -193,12 +193,12 @@ function orDrop(ov: Overlay, inode: Inode, step: () => void): void {
   }
 }
 
-/** The inode that has the upper object in `ov.stat` already, by another name. */
+/** The inode that already has the upper object in `ov.stat`, under another name. */
 function knownByLink(ov: Overlay, type: number): Inode | null {
   if (ov.upperLinks.size === 0) return null;
   const linked = ov.upperLinks.get(sys.inodeNumber(ov.stat));
   if (linked?.type !== type) return null;
-  // With one link left it is the same object if the other names are gone and its descriptor keeps the number from being used again.
+  // With one link left it is the same object if its other names are gone: its descriptor keeps the number from being reused.
   return ov.stat.nlink > 1 || (linked.parent === null && linked.orphan >= 0) ? linked : null;
 }
 

@@ -1,7 +1,7 @@
 /**
- * A sensor for lost writes to upper's filesystem, for volatile mounts: a kernel overlay of our own, which is `volatile`
- * and mounted nowhere. syncfs(2) on it flushes nothing (ovl_sync_fs()), and fails once the filesystem that it lies on has
- * lost a write since it was made (ovl_sync_status()): what no other call tells without flushing first.
+ * A sensor for lost writes to upper's filesystem, for volatile mounts: a private kernel overlay that is `volatile` and mounted
+ * nowhere. syncfs(2) on it flushes nothing (ovl_sync_fs()), and fails once the underlying filesystem has lost a write since the
+ * overlay was made (ovl_sync_status()). No other call reports that without flushing first.
  */
 import {
   close,
@@ -22,8 +22,8 @@ import { removeTree } from './remove-tree.js';
 const NAME = '#lost';
 
 /**
- * A descriptor of the sensor, or -1 where this process or kernel makes none. `work`: the work directory; what the sensor
- * is made of is there for a moment, and gone when this returns.
+ * A descriptor of the sensor, or -1 where this process or kernel can't make one. `work`: the work directory, in which the
+ * sensor's directories exist only during this call.
  */
 export function openSensor(work: number, held: Descriptors): number {
   let root = -1;
@@ -37,7 +37,7 @@ export function openSensor(work: number, held: Descriptors): number {
     if (rc >= 0) rc = fsconfigFlag(fs, 'volatile');
     if (rc >= 0) rc = fsconfigCreate(fs);
     const mount = rc >= 0 ? fsmount(fs) : -1;
-    // Its root, once open, keeps it: the mount itself is let go.
+    // An open root keeps the filesystem alive, so the mount itself can be closed.
     if (mount >= 0) root = openat(mount, '.', O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (const fd of [mount, fs]) if (fd >= 0) close(fd);
   }

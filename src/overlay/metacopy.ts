@@ -9,24 +9,24 @@ import { checkComponent, leafOf, type Route, reroute, splitRedirect, walk } from
 import type { Overlay } from './state.js';
 
 /**
- * Name of data that is on no data-only layer. What leads there is found all the same, and only its data is missing:
- * ENOENT, as where the kernel looks when they are first read (ovl_maybe_lookup_lowerdata()).
+ * Name for data that is missing on every data-only layer. The metacopy that leads there is found nevertheless; reading it fails
+ * with ENOENT, as in the kernel, which looks for the data on the first read (ovl_maybe_lookup_lowerdata()).
  */
 const NOWHERE = '';
 
-/** Blocks (of 512 bytes) that a file without data may have for its xattrs. */
+/** Blocks (of 512 bytes) that xattrs may take in a file without data. */
 const XATTR_BLOCKS = 8;
 
 /**
- * Whether a regular file may be a metacopy by its looks: then its xattrs are worth a question although metacopy=off,
- * since its holes must not be taken for data.
+ * Whether a regular file looks like a metacopy: then its xattrs are read even with metacopy=off, since its holes must not be
+ * taken for data.
  */
 export function looksHollow(stat: sys.Stat): boolean {
   if (stat.size === 0 || stat.blocks > XATTR_BLOCKS) return false;
   return stat.blocks === 0 || stat.size > stat.blocks * 512;
 }
 
-/** Whether the xattrs of a regular file in `where`, a lower directory, are worth a question; `stat` is of the file. */
+/** Whether to read the xattrs of a regular file with attributes `stat` in the lower directory `where`. */
 export function mayBeMetacopy(ov: Overlay, stat: sys.Stat, where: RealDir): boolean {
   return ov.options.metacopy || hasData(ov) || where.impure || looksHollow(stat);
 }
@@ -36,8 +36,8 @@ function hasData(ov: Overlay): boolean {
 }
 
 /**
- * Whether a metacopy leads from the lowest of the other layers to a data-only one. That is followed whatever metacopy= and
- * redirect_dir= say: who gives such layers wants it, and they can't be reached otherwise.
+ * Whether a metacopy leads from the lowest ordinary layer to a data-only one. That is followed whatever metacopy= and
+ * redirect_dir= say: data-only layers were given for this purpose and can't be reached otherwise.
  */
 function leadsToData(ov: Overlay, where: RealDir, redirect: string | null): boolean {
   const isLowest = !where.isUpper && where.layer.index === ov.lowest;
@@ -45,8 +45,8 @@ function leadsToData(ov: Overlay, where: RealDir, redirect: string | null): bool
 }
 
 /**
- * If the regular file `inode`, whose topmost object is in `where`, is a metacopy, finds its data. EPERM when
- * metacopies are switched off, EIO when there is no data, ESTALE when an index says that it is other data (ovl_lookup()).
+ * If the regular file `inode`, whose topmost object is in `where`, is a metacopy, finds its data. EPERM when metacopies are off,
+ * EIO when there is no data, ESTALE when according to an index it is other data (ovl_lookup()).
  */
 export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): void {
   const top: RealFile = { dir: where, name: inode.name };
@@ -72,7 +72,7 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
     if (at.dir.layer.kind !== 'data') marks = readMarks(ov, ov.dirs.fd(at.dir), at.name);
   }
   let hardLinked = false;
-  // The number that the copy-up kept, also where no origin tells it.
+  // The number that the copy-up kept, even where no origin records it.
   if (where.isUpper && sys.statx(ov.dirs.fd(first!.dir), first!.name, ov.probe) >= 0) {
     hardLinked = ov.probe.nlink > 1;
     if (!hardLinked) ov.inoMap.map(first!.dir.layer, ov.probe.inoLo, ov.probe.inoHi, inode);
@@ -80,7 +80,7 @@ export function findMetacopyData(ov: Overlay, inode: Inode, where: RealDir): voi
   inode.data = { dir: at.dir, name: at.name, redirect, hardLinked };
 }
 
-/** A search that goes on from layer to layer; directories on the way may send it elsewhere. */
+/** A search from layer to layer; directories on the way may redirect it. */
 interface Search {
   route: Route;
 }
@@ -96,8 +96,8 @@ function belowParent(ov: Overlay, inode: Inode, at: RealFile, name: string): Rea
 }
 
 /**
- * The next regular file at a path from the root of the layers below `at`. Data-only layers come last, and only for what
- * has a lower object (`toData`): a metacopy in upper alone can't lead there.
+ * The next regular file at a path from the root of the layers below `at`. Data-only layers come last, and only for an object
+ * that has a lower part (`toData`): a metacopy that is only on upper can't lead there.
  */
 function belowRoot(ov: Overlay, at: RealFile, search: Search, toData: boolean): RealFile | null {
   const last = ov.opened.layers[ov.opened.layers.length - 1]!;
@@ -116,7 +116,7 @@ function belowRoot(ov: Overlay, at: RealFile, search: Search, toData: boolean): 
   return toData && last.kind === 'data' ? { dir: new RealDir(last, null, ''), name: NOWHERE } : null;
 }
 
-/** What is at a name: a regular file, something else (null: the search ends there), or nothing. */
+/** What is at a name: a regular file, nothing, or something else (null), which ends the search. */
 function regular(ov: Overlay, dir: RealDir, name: string): RealFile | null | 'absent' {
   checkComponent(name);
   const rc = sys.statx(ov.dirs.fd(dir), name, ov.probe);
@@ -125,7 +125,7 @@ function regular(ov: Overlay, dir: RealDir, name: string): RealFile | null | 'ab
   return (ov.probe.mode & sys.S_IFMT) === sys.S_IFREG ? { dir, name } : null;
 }
 
-/** With an index, data that was found by a path must be what the metacopy says it comes from. */
+/** With an index, data that was found by a path must be the metacopy's origin. ESTALE. */
 function verifyOrigin(ov: Overlay, top: RealFile, found: RealFile): void {
   if (ov.indexDir < 0) return;
   const blob = readOrigin(ov, ov.dirs.fd(top.dir), top.name);

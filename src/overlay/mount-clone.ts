@@ -1,9 +1,9 @@
 /**
  * Descriptors for layer roots, on private clones of their mounts where that is permitted.
  *
- * A clone (open_tree(2), not recursive) holds no other mounts: `lowerdir=/` shows neither `/proc` nor our own mount
- * point, where a lookup would wait for ourselves, and bind mounts inside a layer show what is beneath them, as under
- * kernel overlayfs. A clone is attached nowhere, pins no mount of the user's and is gone with the last descriptor.
+ * A clone (open_tree(2), not recursive) holds no other mounts: `lowerdir=/` shows neither `/proc` nor our own mount point, where
+ * a lookup would deadlock, and bind mounts inside a layer show what is beneath them, as in kernel overlayfs. A clone is attached
+ * nowhere, pins none of the user's mounts and disappears with its last descriptor.
  *
  * One clone serves all directories of one mount, taken at their deepest common ancestor:
  * - upper and work must share one, since rename(2) between two clones of one mount fails with EXDEV;
@@ -42,7 +42,7 @@ import { UserError } from './user-error.js';
 const PATH_FLAGS = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 const BENEATH = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
 
-/** An opened layer root. */
+/** An open layer root. */
 export interface Root {
   readonly fd: number;
   readonly cloned: boolean;
@@ -50,19 +50,19 @@ export interface Root {
 
 /** How a clone may be used. */
 interface Access {
-  /** MOUNT_ATTR_RDONLY for lowers, which are read-only in the kernel's eyes, too; else 0. */
+  /** MOUNT_ATTR_RDONLY for lowers, so that the kernel enforces it, too; else 0. */
   readonly readOnly: number;
   /** MOUNT_ATTR_*ATIME. */
   readonly accessTimes: number;
 }
 
-/** Lowers keep their access times, as ovl_get_layers() has it. */
+/** Lowers keep their access times, like in ovl_get_layers(). */
 const READ_ONLY: Access = { readOnly: MOUNT_ATTR_RDONLY, accessTimes: MOUNT_ATTR_NOATIME };
 
 /**
- * Private first of all: a clone of a shared mount would receive every mount made later under the original, ours
- * included. Devices are for callers to open, by the kernel: what took the place of a file a moment ago must not be opened by
- * us. A user namespace may not change access time settings that it inherited, hence the second try.
+ * Private first of all: a clone of a shared mount would receive every mount made later under the original, ours included.
+ * NODEV: callers open devices through the kernel, and we must not open one that has just replaced a file. A user namespace may
+ * not change inherited access time settings, hence the second attempt.
  */
 function setAttributes(clone: number, { readOnly, accessTimes }: Access): boolean {
   const set = readOnly | MOUNT_ATTR_NODEV;
@@ -89,7 +89,7 @@ function below(ancestor: string, path: string): string {
   return ancestor === '/' ? path.slice(1) : path.slice(ancestor.length + 1);
 }
 
-/** Opens all of `dirs` (of one mount) on one clone. null when that can't be had; then nothing stays open. */
+/** Opens all of `dirs` (of one mount) on one clone. Returns null, with nothing left open, when that is not possible. */
 function openTogether(dirs: readonly SourceDir[], access: Access, held: Descriptors): Root[] | null {
   const ancestor = commonAncestor(dirs.map((dir) => dir.canonical));
   const clone = openTree(AT_FDCWD, ancestor, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
@@ -102,7 +102,7 @@ function openTogether(dirs: readonly SourceDir[], access: Access, held: Descript
       const fd = path === '' ? clone : openat2(clone, path, PATH_FLAGS, BENEATH);
       if (fd < 0) break;
       if (fd !== clone) mine.push(fd);
-      // Another directory: something is mounted over the path that led to this one. Or it was moved just now.
+      // Another directory: something is mounted over the path that led to this one, or it was just moved.
       if (!isSame(fd, dir)) break;
       roots.push({ fd, cloned: true });
     }
@@ -111,14 +111,14 @@ function openTogether(dirs: readonly SourceDir[], access: Access, held: Descript
     for (const fd of mine) close(fd);
     return null;
   }
-  // The clone lives as long as its own descriptor: kept also when no root is at its top.
+  // The clone lives as long as its own descriptor, which is kept even when no root is at its top.
   for (const fd of mine) held.add(fd);
   return roots;
 }
 
-/** Opens a directory where it is, on the user's own mount. */
+/** Opens a directory on the user's own mount. Throws a UserError. */
 function openPlain(dir: SourceDir, held: Descriptors): Root {
-  // The typed path leads to the directory also when the canonical one is hidden by a later mount.
+  // The typed path may lead to the directory even when a later mount hides the canonical one.
   for (const [path, flags] of [
     [dir.canonical, PATH_FLAGS],
     [dir.path, PATH_FLAGS & ~O_NOFOLLOW],
@@ -134,8 +134,8 @@ function openPlain(dir: SourceDir, held: Descriptors): Root {
 }
 
 /**
- * Opens upper and work so that rename(2) works between them. Of access times the mount's own settings count, not those
- * of the mount that upper is on, as ovl_get_upper() has it.
+ * Opens upper and work so that rename(2) works between them. For access times the settings of our own mount count, not those of
+ * the mount that upper is on, like in ovl_get_upper().
  */
 export function openWritable(
   dirs: readonly SourceDir[],
@@ -157,7 +157,7 @@ export function openReadOnly(dirs: readonly SourceDir[], held: Descriptors): rea
   for (const group of byMount.values()) {
     const together = openTogether(group, READ_ONLY, held);
     for (const [i, dir] of group.entries()) {
-      // In a user namespace an ancestor may hold mounts that are locked in place, which forbids to clone it.
+      // In a user namespace an ancestor with mounts that are locked in place can't be cloned.
       const root = together?.[i] ?? openTogether([dir], READ_ONLY, held)?.[0] ?? openPlain(dir, held);
       found.set(dir, root);
     }

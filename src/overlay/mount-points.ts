@@ -1,8 +1,8 @@
 /**
- * Mount points inside layers whose mounts could not be cloned (mount-clone.ts): without privilege, `lowerdir=/` shows
- * what is mounted there. Nothing of that is touched. It may be our own mount, and a question to it would wait for us
- * for ever; other mounts are no part of the layer. What they cover can't be reached, so a directory that is a mount
- * point is shown empty, and a file is shown only if asking its filesystem does not lead back to FUSE.
+ * Mount points inside layers whose mounts could not be cloned (mount-clone.ts): without privilege, `lowerdir=/` includes whatever
+ * is mounted there. None of it is touched: it may be our own mount, where a request would deadlock, and other mounts are not part
+ * of the layer. What they cover can't be reached, so a directory that is a mount point is shown empty, and a file is shown only
+ * if its filesystem is not FUSE.
  */
 import { tmpdir } from 'node:os';
 import * as sys from '../sys/index.js';
@@ -10,16 +10,16 @@ import { fail, must } from '../vfs/errors.js';
 import type { Layer } from './config.js';
 import { RealDir } from './inode.js';
 
-/** What is known of mounts inside layers; null in {@link Overlay} when every layer has a clone. */
+/** Detects mounts inside layers; null in {@link Overlay} when every layer has a clone. */
 export class MountPoints {
   readonly #rootMounts = new Map<Layer, number>();
-  /** The stand-in for directories; -1: none could be made, null: none was needed yet. */
+  /** Descriptor of the stand-in for directories; -1: none could be made, null: not needed yet. */
   #empty: number | null = null;
   readonly #work: number;
 
   private constructor(layers: readonly Layer[], work: number) {
     this.#work = work;
-    // From now on statx(2) takes what the kernel knows: of a FUSE mount it would ask the server.
+    // From now on statx(2) uses what the kernel has cached: for a FUSE mount it would otherwise ask the server.
     sys.trustCachedAttributes();
     const stat = new sys.Stat();
     for (const layer of layers) {

@@ -1,4 +1,4 @@
-/** Which upper and work the kernel's own overlays are using, as the mounts that this process sees tell. */
+/** Which upper and work kernel overlays use, according to the mounts that this process sees. */
 
 import {
   AT_FDCWD,
@@ -25,7 +25,7 @@ const stat = new Stat();
 function names(shown: string, dir: SourceDir): boolean {
   const path = unescapeOctal(shown).replace(/\\(.)/g, '$1');
   if (path === dir.canonical || path === dir.path) return true;
-  // Only paths that could be the same directory are looked at: a stale mount elsewhere must not stop us.
+  // Only paths that could be the same directory are accessed: a stale mount elsewhere must not block us.
   if (path.slice(path.lastIndexOf('/')) !== dir.canonical.slice(dir.canonical.lastIndexOf('/'))) return false;
   return (
     path.startsWith('/') &&
@@ -38,9 +38,9 @@ function names(shown: string, dir: SourceDir): boolean {
 }
 
 /**
- * Whether a kernel overlay writes to the directory, wherever it is mounted and however it was named: another one with
- * index=on would be refused with EBUSY. That one is never made, and writes nothing: its workdir is on another mount than
- * its upperdir, at which the kernel gives up right after it has looked (with a line in its log).
+ * Whether a kernel overlay writes to the directory, wherever it is mounted and whatever path named it: then another overlay with
+ * index=on is refused with EBUSY. The one tried here is never completed and writes nothing: its workdir is on another mount than
+ * its upperdir, which the kernel rejects right after the check for use (with a line in its log).
  */
 export function isUsedByKernel(path: string): boolean {
   const upper = openTree(AT_FDCWD, path, OPEN_TREE_CLOEXEC);
@@ -56,9 +56,9 @@ export function isUsedByKernel(path: string): boolean {
 }
 
 /**
- * Refuses an upper or work that a kernel overlay mount is using. Its own mark on the directory can't be read from
- * outside, so this looks at the mounts that this process sees; other mounts of plyfs are found by their lock. One that was
- * mounted with relative paths says nothing: then the kernel is asked.
+ * Throws a UserError for an upper or work that a kernel overlay is using. The kernel's own mark on the directory can't be read
+ * from outside, so this looks at the mounts that this process sees; other mounts of plyfs are found by their lock. An overlay
+ * mounted with relative paths does not reveal its directories: then the kernel is asked.
  */
 export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
   let unclear: MountInfo | null = null;

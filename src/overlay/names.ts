@@ -1,4 +1,4 @@
-/** The names (aliases) of an inode, and its end when neither the kernel nor a child refers to it. */
+/** The names (aliases) of an inode, and freeing it when neither the kernel nor a child refers to it any more. */
 import * as sys from '../sys/index.js';
 import { unclaim } from './claims.js';
 import type { Alias, Inode } from './inode.js';
@@ -42,7 +42,7 @@ export function removeName(inode: Inode, parent: Inode, name: string): boolean {
   return inode.parent !== null;
 }
 
-/** Frees an inode that the kernel has forgotten and that has no children, then its parent if that waited for it. */
+/** Frees an inode that the kernel has forgotten and that has no children, then its parent if that was all it waited for. */
 export function dropInode(ov: Overlay, inode: Inode): void {
   let next: Inode | null = inode;
   while (next !== null) {
@@ -61,7 +61,7 @@ export function dropInode(ov: Overlay, inode: Inode): void {
   }
 }
 
-/** The end of the mount: what is held for inodes that the kernel never forgot goes, and copy-ups under way. */
+/** At the end of the mount: releases what is held for inodes that the kernel never forgot, and abandons copy-ups under way. */
 export function giveUpAll(ov: Overlay): void {
   for (const inode of ov.nodes) {
     if (inode.pending !== null) abandon(ov, inode.pending.copy);
@@ -75,13 +75,13 @@ function closeOrphan(inode: Inode): void {
   inode.orphan = -1;
 }
 
-/** Whatever is held for an inode goes. */
+/** Releases everything that is held for an inode. */
 function giveUp(ov: Overlay, inode: Inode): void {
   if (inode.linkKey !== 0 && ov.upperLinks.get(inode.linkKey) === inode) ov.upperLinks.delete(inode.linkKey);
   if (inode.index !== null) leaveIndex(ov, inode);
   unclaim(ov, inode);
   closeOrphan(inode);
-  // A directory has one, too, after fsync.
+  // Even a directory has a descriptor there after fsync.
   ov.files.drop(inode);
   if (inode.dir === null) return;
   ov.listings.drop(inode);

@@ -1,4 +1,4 @@
-/** A regular file being built in work: its data first, on this thread or on a helper. */
+/** A regular file being built in work: first its data, copied on this thread or on a helper. */
 import * as sys from '../sys/index.js';
 import { Deferred, fail } from '../vfs/errors.js';
 import type { Job } from '../vfs/jobs.js';
@@ -11,21 +11,21 @@ import { discard, tempName } from './temp.js';
 export interface NewFile {
   readonly fd: number;
   readonly temp: string | null;
-  /** The data that it is filled from. */
+  /** Descriptor of the data to copy. */
   readonly source: number;
-  /** How many bytes of data. */
+  /** Bytes of data to copy. */
   readonly size: number;
-  /** File capabilities to be given back after the copy. */
+  /** File capability to restore after the copy. */
   capability?: Buffer;
 }
 
-/** A copy-up whose data is on its way on a helper thread. */
+/** A copy-up whose data is being copied on a helper thread. */
 export interface PendingCopyUp {
   readonly job: number;
   readonly copy: NewFile;
 }
 
-/** Files up to this size (bytes) are copied on the session thread: a hop to a helper costs as much. */
+/** Bytes; smaller files are copied on the session thread, because a hop to a helper costs as much. */
 const INLINE_COPY = 256 * 1024;
 
 /** A new file with the first `size` bytes of the inode's data. Throws Deferred when that takes long. */
@@ -37,8 +37,8 @@ export function newFileWithData(ov: Overlay, inode: Inode, size: number): NewFil
 }
 
 /**
- * Copies the data and flushes it as far as copy-ups are to survive a crash; {@link dataWritten} must follow before the
- * commit point. Throws Deferred when it takes long.
+ * Copies the data and flushes it as far as copy-ups must survive a crash. {@link dataWritten} must follow before the commit
+ * point. Throws FsError, or Deferred when it takes long.
  */
 export function startCopy(ov: Overlay, inode: Inode, copy: NewFile): void {
   const { size } = copy;
@@ -48,7 +48,7 @@ export function startCopy(ov: Overlay, inode: Inode, copy: NewFile): void {
     defer(ov, inode, copy, { kind: 'copy', from: copy.source, to: copy.fd, size, flush });
   }
   if (!cloned) {
-    // ov.stat is of the file that is copied, or of its metacopy, which has holes only.
+    // ov.stat describes the file being copied, or its metacopy, which consists of holes.
     const dense = ov.stat.blocks * 512 >= size;
     const rc = (dense ? sys.copyDense : sys.copyData)(copy.source, copy.fd, size);
     if (rc < 0) {
@@ -62,7 +62,7 @@ export function startCopy(ov: Overlay, inode: Inode, copy: NewFile): void {
   }
 }
 
-/** Waits until the data of a copy is written, if its mount wants that. Returns 0 or -errno. */
+/** Waits until the data of a copy is written, if the mount requires that. Returns 0 or -errno. */
 export function dataWritten(ov: Overlay, copy: NewFile): number {
   return ov.copyFlush === 'written' ? ov.writeOuts.finish(copy.fd) : 0;
 }
@@ -73,7 +73,7 @@ function defer(ov: Overlay, inode: Inode, copy: NewFile, job: Job): never {
   throw new Deferred(number);
 }
 
-/** The copy of `inode` that went on elsewhere. Throws Deferred while it does, FsError when it failed. */
+/** The pending copy of `inode`, once it is complete. Throws Deferred until then, FsError when it failed. */
 export function takePending(ov: Overlay, inode: Inode): NewFile {
   const { job, copy } = inode.pending!;
   const rc = ov.services.jobs.take(job);
@@ -103,15 +103,15 @@ function newFile(ov: Overlay, source: number, size: number): NewFile {
   return { fd, temp, source, size };
 }
 
-/** Gives a finished file its name in the upper directory `upperFd`, where nothing stands. Returns 0 or -errno. */
+/** Gives a finished file a free name in the upper directory `upperFd`. Returns 0 or -errno. */
 export function nameFile(ov: Overlay, copy: NewFile, upperFd: number, name: string): number {
   if (copy.temp !== null) return sys.renameat2(ov.work, copy.temp, upperFd, name, sys.RENAME_NOREPLACE);
-  // By descriptor alone it takes the right to open by handle (CAP_DAC_READ_SEARCH).
+  // Linking by descriptor alone requires CAP_DAC_READ_SEARCH.
   if (ov.opened.canOpenByHandle) return sys.linkat(copy.fd, '', upperFd, name, sys.AT_EMPTY_PATH);
   return sys.linkat(sys.AT_FDCWD, `/proc/self/fd/${copy.fd}`, upperFd, name, sys.AT_SYMLINK_FOLLOW);
 }
 
-/** Gives up a copy. */
+/** Discards a copy. */
 export function abandon(ov: Overlay, copy: NewFile): void {
   sys.close(copy.source);
   sys.close(copy.fd);

@@ -1,10 +1,10 @@
 /**
- * Open files under `data=passthrough`: each has a descriptor of its real file, which the kernel reads and writes by
- * itself. Under zero-message opens there are none.
+ * Open files under `data=passthrough`: each has a descriptor of its real file, which the kernel reads and writes directly. Under
+ * zero-message opens there are none.
  *
- * The kernel lets an inode have one backing file at a time. So while handles of a lower file are open and the file is
- * copied up, a further open can't be answered for that nodeid: it gets ESTALE, which makes the kernel look the name
- * up again, and the name has a new nodeid by then. Who has the old one open goes on reading the lower file.
+ * The kernel allows an inode one backing file at a time. So if a lower file is copied up while handles of it are open, a further
+ * open can't be answered for that nodeid: it gets ESTALE, which makes the kernel look the name up again, and by then the name
+ * has a new nodeid. Those who have the old one open keep reading the lower file.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
@@ -35,7 +35,7 @@ export class OpenFiles {
   readonly #users = new Map<Inode, Users>();
   #next = 1;
 
-  /** Records an open descriptor of `inode`, which is owned from now on. */
+  /** Records an open descriptor of `inode`, and takes ownership of it. */
   add(inode: Inode, fd: number): Fh {
     const fh = this.#next++ as Fh;
     this.#handles.set(fh, { inode, fd });
@@ -55,7 +55,7 @@ export class OpenFiles {
     if (--users.count === 0) this.#users.delete(handle.inode);
   }
 
-  /** Whether handles are open on the file that was below before the inode was copied up. */
+  /** Whether handles are still open on the lower file of an inode that was copied up since. */
   isStale(inode: Inode): boolean {
     const users = this.#users.get(inode);
     return users !== undefined && users.onUpper !== inode.hasUpper;
@@ -69,8 +69,8 @@ export class OpenFiles {
 }
 
 /**
- * Opens a file: for writing after copy-up, as ovl_open(). Special files have no data here. ESTALE: look the name up
- * again.
+ * Opens a file; for writing after copy-up, like ovl_open(). Special files have no data here. ESTALE makes the kernel look the
+ * name up again.
  */
 export function open(ov: Overlay, inode: Inode, flags: number, out: OpenReply): void {
   if (inode.type !== sys.S_IFREG) return;
@@ -89,13 +89,13 @@ export function open(ov: Overlay, inode: Inode, flags: number, out: OpenReply): 
   handOver(ov, inode, fd, out);
 }
 
-/** Hands an open descriptor of a file to the kernel. */
+/** Answers an open with a new handle for the descriptor `fd`. */
 export function handOver(ov: Overlay, inode: Inode, fd: number, out: OpenReply): void {
   out.fh = ov.openFiles.add(inode, fd);
   out.backingFd = fd;
 }
 
-/** Gives the name of an inode to a new one, and leaves the old one to those who have it open. */
+/** Gives the name of an inode to a new inode, and leaves the old one to those who have it open. */
 function renew(ov: Overlay, inode: Inode): void {
   const { parent, name } = inode;
   if (parent === null) return;
@@ -112,7 +112,7 @@ function renew(ov: Overlay, inode: Inode): void {
   fresh.inoHi = inode.inoHi;
 }
 
-/** Closes a handle that {@link open} or a creation gave; the kernel's request carries {@link NO_FH} where there is none. */
+/** Closes a handle; the kernel's request carries {@link NO_FH} when there is none. */
 export function release(ov: Overlay, fh: Fh): void {
   if (fh !== NO_FH) ov.openFiles.release(fh);
 }

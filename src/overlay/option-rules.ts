@@ -1,4 +1,4 @@
-/** What the options of one mount must satisfy together, and what is given up where a filesystem or process can't. */
+/** Constraints between the options of a mount, and the options that are given up where a filesystem or process lacks support. */
 
 import type { OverlayOptions, UpperFeatures } from './config.js';
 import type { Sources } from './layer-checks.js';
@@ -9,7 +9,7 @@ import { UserError } from './user-error.js';
 /** As the kernel's OVL_MAX_STACK. */
 const MAX_LOWERS = 500;
 
-/** Counts, and directories that need each other. */
+/** Checks the number of lowers, and that upper and work are given together. Throws a UserError. */
 export function checkCounts(options: OverlayOptions): void {
   const lowers = options.lowerdir.length + options.datadir.length;
   if (options.lowerdir.length === 0) {
@@ -28,10 +28,10 @@ export function checkCounts(options: OverlayOptions): void {
   }
 }
 
-/** Chooses `user.overlay.*` where this process may not use `trusted.overlay.*`. */
+/** Chooses `user.overlay.*` where this process may not use `trusted.overlay.*`. Throws a UserError. */
 export function withNamespace(options: OverlayOptions, trusted: boolean): OverlayOptions {
   if (options.userxattr || trusted) return options;
-  // As an explicit userxattr, see options.ts: in user.* anybody who may write a layer could redirect lookups.
+  // As with an explicit userxattr (options.ts): in user.* anyone who may write to a layer could redirect lookups.
   if (options.metacopy || options.redirectDir === 'on') {
     const which = options.metacopy ? 'metacopy=on' : 'redirect_dir=on';
     throw new UserError(
@@ -41,7 +41,7 @@ export function withNamespace(options: OverlayOptions, trusted: boolean): Overla
   return { ...options, userxattr: true, redirectDir: 'nofollow' };
 }
 
-/** Refuses an upper that can't express deletions. */
+/** Throws a UserError for an upper that can't express deletions. */
 export function checkUpperCan(features: UpperFeatures, upper: SourceDir, options: OverlayOptions): void {
   if (!features.renameFlags) {
     throw new UserError(
@@ -54,7 +54,7 @@ export function checkUpperCan(features: UpperFeatures, upper: SourceDir, options
   );
 }
 
-/** uuid=off is for one filesystem alone, as ovl_fill_super() has it: an origin without uuid says nothing among several. */
+/** uuid=off requires a single filesystem, like in ovl_fill_super(): among several, an origin without a uuid is ambiguous. */
 export function limitUuid(options: OverlayOptions, sources: Sources, warnings: string[]): OverlayOptions {
   if (options.uuid !== 'off') return options;
   const dirs = [sources.upper, ...sources.lowers].filter((dir) => dir !== null && dir.option !== 'datadir');
@@ -64,8 +64,8 @@ export function limitUuid(options: OverlayOptions, sources: Sources, warnings: s
 }
 
 /**
- * index=on where files can be found by their handles, as ovl_lower_dir() and ovl_get_fsid() have it: it is keyed by
- * origins, which must lead to one filesystem each.
+ * index=on requires that files can be found by their handles, like in ovl_lower_dir() and ovl_get_fsid(): it is keyed by origins,
+ * each of which must lead to a single filesystem.
  */
 export function limitIndex(
   options: OverlayOptions,
@@ -88,7 +88,7 @@ function whyNoIndex(options: OverlayOptions, sources: Sources, opensByHandle: bo
   return unclear ? `the filesystem of lowerdir '${unclear.path}' has no uuid of its own` : null;
 }
 
-/** Less what upper can't do: as ovl_make_workdir(), which warns and goes on. */
+/** Turns off what upper does not support, with a warning, like ovl_make_workdir(). */
 export function limitTo(
   options: OverlayOptions,
   features: UpperFeatures,

@@ -2,7 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { isSystemError } from './errno.js';
 
-/** The first user namespace has this inode number (PROC_USER_INIT_INO). */
+/** The initial user namespace has this inode number (PROC_USER_INIT_INO). */
 export const INITIAL_USER_NAMESPACE = 'user:[4026531837]';
 
 const pause = new Int32Array(new SharedArrayBuffer(4));

@@ -143,7 +143,7 @@ it('what was kept for removed names that nobody forgot, and a copy-up under way,
   core.fs.unlink(ROOT_ID, 'f');
   core.fs.unlink(core.node('d')!, 'f');
   core.fs.rmdir(ROOT_ID, 'd');
-  assert.throws(() => core.fs.write(core.node('big')!, NO_FH, 0, Buffer.from('y'), 1, false), Deferred);
+  assert.throws(() => core.fs.write(core.node('big')!, NO_FH, 0, Buffer.from('y'), 1, null), Deferred);
   core.fs.destroy();
   core.closeLayers();
   assert.equal(descriptorCount(), before);

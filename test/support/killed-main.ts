@@ -3,7 +3,7 @@
  * does the call that the test names, or answers it with an error. Prints what came of it.
  */
 import { closeLayers, openLayers } from '../../src/overlay/layers.js';
-import { DEFAULTS } from '../../src/overlay/options.js';
+import { DEFAULTS } from '../../src/overlay/option-table.js';
 import { createOverlay } from '../../src/overlay/overlay.js';
 import { errnoName } from '../../src/sys/index.js';
 import { Deferred, FsError } from '../../src/vfs/errors.js';
