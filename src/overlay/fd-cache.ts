@@ -9,13 +9,13 @@ const DIR_FLAGS = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXE
 /** For a directory that may be searched and not read. */
 const PATH_FLAGS = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
-/** On the way down to a directory, so many of the last steps are kept open. */
+/** How many of the last steps on the way down to a directory are kept open. */
 const STEPS_KEPT = 4;
-/** Of the descriptors that were used last, so many are never given up. */
+/** How many of the most recently used descriptors are never given up. */
 const DIRS_IN_USE = 8;
 const FILES_IN_USE = 2;
 
-/** Takes the half of a cache that was used longest ago out of it, but for the last `inUse`. Returns how many that were. */
+/** Evicts the least recently used half of a cache, but never the last `inUse`. Returns how many were evicted. */
 function dropHalf(cache: { readonly size: number; pop(): unknown }, inUse: number): number {
   const before = cache.size;
   const left = Math.max(inUse, before >> 1);
@@ -24,10 +24,10 @@ function dropHalf(cache: { readonly size: number; pop(): unknown }, inUse: numbe
 }
 
 /**
- * Descriptors of real directories: names are looked up relative to them, and they are what a listing is read from. A
- * descriptor is valid until the next call that opens another one; more exactly, {@link fd} closes at most
- * {@link STEPS_KEPT} of those used longest ago, so that an operation may hold those of two directories. But whatever
- * looks at all layers (listingOf()) may close any.
+ * Descriptors of real directories: names are looked up relative to them, and listings are read from them. A descriptor is valid
+ * until the next call that opens another one. More precisely, {@link fd} closes at most {@link STEPS_KEPT} of the least recently
+ * used ones, so an operation may hold the descriptors of two directories; but anything that visits all layers (listingOf()) may
+ * close any of them.
  */
 export class DirFds {
   readonly #open: LRUCache<RealDir, number>;
@@ -35,8 +35,8 @@ export class DirFds {
   readonly #giveUp: () => boolean;
 
   /**
-   * `max`: how many descriptors to keep, at least 16: more than an operation needs, but for a merge of more layers. `giveUp`:
-   * called when none is left; whether it closed any.
+   * `max`: how many descriptors to keep, at least 16, which is more than an operation needs unless it merges more layers. `giveUp`:
+   * called when no descriptor is left; returns whether it closed any.
    */
   constructor(max: number, counts: Float64Array, giveUp: () => boolean) {
     this.#counts = counts;
@@ -44,7 +44,7 @@ export class DirFds {
     this.#open = new LRUCache({ max: Math.max(16, max), dispose: (fd) => void sys.close(fd) });
   }
 
-  /** Descriptor of `dir`. Throws FsError, ENOENT when it is gone. */
+  /** Descriptor of `dir`, owned by the cache. Throws FsError, ENOENT when it is gone. */
   fd(dir: RealDir): number {
     const fd = this.#known(dir);
     if (fd >= 0) return fd;
@@ -59,8 +59,8 @@ export class DirFds {
   }
 
   /**
-   * Goes down to `dir` from its nearest open ancestor, which is not its parent; by a loop, since the way may be longer than a stack has room for.
-   * Only the last steps stay open.
+   * Goes down to `dir` from its nearest open ancestor, which is not its parent; by a loop, since the way may be longer than the
+   * stack has room for. Only the last steps stay open.
    */
   #descend(dir: RealDir): number {
     const way = [dir, dir.parent!];
@@ -84,7 +84,7 @@ export class DirFds {
     return fd;
   }
 
-  /** The descriptor of a directory that is open, -1 for another. */
+  /** The descriptor of a directory if it is open, else -1. */
   #known(dir: RealDir): number {
     const fd = this.#open.get(dir);
     if (fd !== undefined) {
@@ -106,28 +106,28 @@ export class DirFds {
     return fd === -sys.EMFILE && this.#giveUp() ? sys.openat(parent, name, flags) : fd;
   }
 
-  /** Shows `each` all names of `dir`, one after the other: see sys.listDirectory(). Throws FsError. */
+  /** Calls `each` for all names of `dir`: see sys.listDirectory(). Throws FsError. */
   list(dir: RealDir, each: (found: sys.Dirent) => void): void {
     if (dir.parent === null) {
       this.#listAnew(dir.layer.root, each);
       return;
     }
     const fd = this.fd(dir);
-    // For upper before it was ever read, too: to btrfs, names that came since it was opened are there after a rewind only.
+    // Upper is rewound even before the first read: btrfs shows names added since the open only after a rewind.
     const rewound = dir.wasRead || dir.isUpper ? sys.lseek(fd, 0, sys.SEEK_SET) : 0;
     dir.wasRead = true;
     const rc = rewound < 0 ? rewound : sys.listDirectory(fd, each);
-    // An O_PATH descriptor: it may not be read, unless by a second try with our own rights.
+    // An O_PATH descriptor: the first attempt to open it for reading was refused, but may succeed with our own identity.
     if (rc === -sys.EBADF) this.#listAnew(fd, each);
     else must(rc, 'getdents64');
   }
 
-  /** The names of the directory behind an O_PATH descriptor. */
+  /** Lists the directory of an O_PATH descriptor. */
   #listAnew(path: number, each: (found: sys.Dirent) => void): void {
     const fd = must(this.#openOnce(path, '.', DIR_FLAGS), 'openat');
     try {
       const rc = sys.listDirectory(fd, each);
-      // ENOENT: it was removed meanwhile.
+      // ENOENT: it was removed in the meantime.
       if (rc !== -sys.ENOENT) must(rc, 'getdents64');
     } finally {
       sys.close(fd);
@@ -141,12 +141,12 @@ export class DirFds {
     return entries;
   }
 
-  /** Gives up the descriptor of a directory that is gone or forgotten. */
+  /** Closes the descriptor of a directory that is gone or forgotten. */
   drop(dir: RealDir): void {
     this.#open.delete(dir);
   }
 
-  /** Closes those used longest ago; returns how many. */
+  /** Closes the least recently used half. Returns how many were closed. */
   giveUpHalf(): number {
     return dropHalf(this.#open, DIRS_IN_USE);
   }
@@ -163,8 +163,8 @@ export interface OpenFile {
 }
 
 /**
- * Data descriptors by inode: under zero-message opens nobody tells us what is open, so they are kept by use.
- * A descriptor is valid until the next call that opens another one.
+ * Data descriptors by inode: under zero-message opens we do not learn what is open, so they are cached by use. A descriptor is valid
+ * until the next call that opens another one.
  */
 export class FileFds {
   readonly #open: LRUCache<Inode, OpenFile>;
@@ -178,7 +178,7 @@ export class FileFds {
     return this.#open.get(inode);
   }
 
-  /** Keeps `fd` for `inode`, closing the one kept before. */
+  /** Caches `fd` for `inode`, taking ownership; closes the one cached before. */
   set(inode: Inode, fd: number, writable: boolean): OpenFile {
     const file = { fd, writable };
     this.#open.set(inode, file);
@@ -194,7 +194,7 @@ export class FileFds {
     this.#open.delete(inode);
   }
 
-  /** Closes those used longest ago; returns how many. */
+  /** Closes the least recently used half. Returns how many were closed. */
   giveUpHalf(): number {
     return dropHalf(this.#open, FILES_IN_USE);
   }

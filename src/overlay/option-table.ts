@@ -8,9 +8,8 @@ import { escapeValue, splitLowers, unescapeValue } from './option-text.js';
 import { UserError } from './user-error.js';
 
 /**
- * What holds when an option is not given: the kernel's defaults, but for `xino`. Through FUSE all objects have one
- * st_dev, so where layers are on several filesystems only xino keeps their inode numbers apart; the kernel, which
- * reports a device per filesystem, can afford `off`.
+ * The defaults: the kernel's, except for `xino`. Through FUSE all objects have the same st_dev, so where layers are on several
+ * filesystems only xino keeps their inode numbers apart; the kernel, which reports one device per filesystem, can afford `off`.
  */
 export const DEFAULTS: OverlayOptions = {
   lowerdir: [],
@@ -55,11 +54,11 @@ export interface Draft extends Mutable<OverlayOptions> {
 /** One option. */
 export interface Row {
   readonly name: string;
-  /** What the value looks like; null: the option takes none. */
+  /** The form of the value; null: the option takes none. */
   readonly value: string | null;
-  /** The value that a bare name stands for, where fuse-overlayfs's users write it so. */
+  /** The value that a bare name stands for, where fuse-overlayfs accepts it without a value. */
   readonly bare?: string;
-  /** Stores an unquoted value ('' where there is none); false when it makes no sense. */
+  /** Stores an unquoted value ('' if there is none). Returns false when it is invalid. */
   readonly read: (draft: Draft, value: string) => boolean;
   /** Values to print, none for the default; '' prints a bare name. */
   readonly print?: (options: OverlayOptions) => readonly string[];
@@ -67,7 +66,7 @@ export interface Row {
 
 type Key = keyof OverlayOptions;
 
-/** An option with one of a few values. */
+/** An option with a fixed set of values. */
 function choice<K extends Key>(
   name: string,
   key: K,
@@ -134,7 +133,7 @@ function idMap(name: string, key: 'uidmapping' | 'gidmapping'): Row {
   };
 }
 
-/** An option of fuse-overlayfs that changes nothing here, or that it ignores itself. */
+/** An option of fuse-overlayfs that has no effect here, or that it ignores itself. `why`: for the warning; '' for none. */
 function without(name: string, value: string | null, why: string): Row {
   return {
     name,
@@ -147,7 +146,7 @@ function without(name: string, value: string | null, why: string): Row {
   };
 }
 
-/** An option that is known but can be had in one setting only. */
+/** A known option of which only one setting is supported. */
 function only(name: string, values: string, accepted: string, why: string): Row {
   return {
     name,
@@ -174,7 +173,7 @@ function writableDir(name: 'upperdir' | 'workdir'): Row {
   };
 }
 
-/** One lower directory after those already given; here a colon is a part of the name, as for the kernel. */
+/** Appends one lower directory to those already given; here a colon is part of the name, as in the kernel. */
 function appendDir(name: 'lowerdir+' | 'datadir+', key: 'lowerdir' | 'datadir'): Row {
   return {
     name,
@@ -213,7 +212,7 @@ const squashToRoot: Row = {
   name: 'squash_to_root',
   value: null,
   read: (draft) => {
-    // The two others go before this one, in any order.
+    // squash_to_uid and squash_to_gid take precedence, in any order.
     draft.squashToUid ??= 0;
     draft.squashToGid ??= 0;
     return true;
@@ -231,7 +230,7 @@ const plugins: Row = {
 
 const onOff = { on: true, off: false };
 
-/** What fsync= may be; see {@link fsync} for what else 'volatile' means. */
+/** The values of fsync=; see {@link fsync} for what 'volatile' implies besides. */
 const fsyncChoice = choice('fsync', 'fsync', {
   auto: 'auto',
   strict: 'strict',
@@ -240,7 +239,7 @@ const fsyncChoice = choice('fsync', 'fsync', {
   '1': 'auto',
 });
 
-/** The kernel's `fsync=volatile` is its `volatile`, mark in the workdir included; fuse-overlayfs's `fsync=0` leaves none. */
+/** The kernel's `fsync=volatile` equals `volatile`, including the mark in the workdir; fuse-overlayfs's `fsync=0` leaves no mark. */
 const fsync: Row = {
   ...fsyncChoice,
   read: (draft, value) => {
@@ -249,7 +248,7 @@ const fsync: Row = {
   },
 };
 
-/** All of them, in the order in which they are printed. */
+/** All options, in the order in which they are printed. */
 export const TABLE: readonly Row[] = [
   lowerdir,
   appendDir('lowerdir+', 'lowerdir'),

@@ -1,14 +1,14 @@
 /**
- * The text of `-o`: how options are separated, quoted and escaped. As the kernel reads an overlay's options: a comma
- * separates, `\` takes any special meaning from the next character, a colon separates lower directories. Besides, a
- * value may stand in double quotes, as SELinux contexts do: `context="a:b:c0,c1"`.
+ * The text of `-o`: how options are separated, quoted and escaped, following the kernel's overlayfs: commas separate options, `\`
+ * escapes the next character, colons separate lower directories. In addition, a value may be in double quotes, like SELinux
+ * contexts: `context="a:b:c0,c1"`.
  *
  * All text is latin1: one char a byte.
  */
 
 import { UserError } from './user-error.js';
 
-/** One option as typed: `value` is null for a bare name; escapes are still in it, quotes around it are not. */
+/** One option as typed: `value` is null for a bare name, without surrounding quotes, with its escapes unresolved. */
 export interface Option {
   readonly name: string;
   readonly value: string | null;
@@ -16,7 +16,7 @@ export interface Option {
   readonly raw: string;
 }
 
-/** End of the quoted text that starts at `at`, where its closing quote is; -1 when it is not closed before a comma. */
+/** Position of the closing quote of the quoted text that starts at `at`; -1 when there is none before a comma or the end. */
 function closingQuote(text: string, at: number): number {
   for (let i = at + 1; i < text.length; i++) {
     if (text[i] === '\\') i++;
@@ -62,7 +62,7 @@ export function unescapeValue(value: string): string {
   return value.replace(/\\([\s\S])/g, '$1');
 }
 
-/** A path so that {@link splitOptions} and {@link splitLowers} give it back. */
+/** A path, escaped for {@link splitOptions} and {@link splitLowers}. */
 export function escapeValue(path: string): string {
   const escaped = path.replace(/[\\,:]/g, '\\$&');
   return escaped.startsWith('"') ? `\\${escaped}` : escaped;
@@ -74,7 +74,7 @@ export interface Lowers {
   readonly data: string[];
 }
 
-/** As ovl_parse_param_lowerdir() and ovl_parse_param_split_lowerdirs(), with their refusals. */
+/** Like ovl_parse_param_lowerdir() and ovl_parse_param_split_lowerdirs(), including their errors. Throws a UserError. */
 export function splitLowers(value: string): Lowers {
   const lowers: Lowers = { lower: [], data: [] };
   if (value === '') return lowers;

@@ -8,7 +8,7 @@ import { DEFAULTS, type Draft, type Row, TABLE } from './option-table.js';
 import { type Option, splitOptions } from './option-text.js';
 import { UserError } from './user-error.js';
 
-/** The result of reading a command line's `-o`. */
+/** The result of parsing `-o`. */
 export interface ParsedOptions {
   readonly overlay: OverlayOptions;
   /** Options that are not the overlay's, as typed. `ro` and `rw` are here too. */
@@ -19,7 +19,7 @@ export interface ParsedOptions {
 
 const BY_NAME: ReadonlyMap<string, Row> = new Map(TABLE.map((row) => [row.name, row]));
 
-/** The row of an option. With a value `sync` is not mount(8)'s word but fuse-overlayfs's other one for `fsync`. */
+/** The row of an option. With a value, `sync` is not mount(8)'s word but fuse-overlayfs's synonym for `fsync`. */
 function rowOf({ name, value }: Option): Row | undefined {
   return BY_NAME.get(name === 'sync' && value !== null ? 'fsync' : name);
 }
@@ -44,9 +44,8 @@ function readOption(draft: Draft, row: Row, option: Option): void {
 }
 
 /**
- * Reads overlay options: the text of one or more `-o`, in order. Of an option given twice the last counts. Relative
- * paths are made absolute against `cwd`. Throws a {@link UserError} for a bad value or a conflict; directories are
- * not looked at.
+ * Parses overlay options: the text of one or more `-o`, in order. If an option is given twice, the last one wins. Relative paths
+ * are resolved against `cwd`. Throws a {@link UserError} for a bad value or a conflict; directories are not accessed.
  */
 export function parseOptions(input: string | readonly string[], cwd = workingDirectory()): ParsedOptions {
   const draft: Draft = {
@@ -85,7 +84,7 @@ function reconcile(draft: Draft): void {
     draft.index = false;
     draft.volatile = false;
     if (draft.uuid === 'on') draft.uuid = 'null';
-    // Nothing writes redirects then: to follow them is all that `on` can mean.
+    // Nothing writes redirects then, so following them is all that `on` can mean.
     if (draft.metacopy && draft.redirectDir === 'follow') draft.redirectDir = 'on';
   }
   if (draft.metacopy && draft.redirectDir !== 'on') {
@@ -102,11 +101,11 @@ function reconcile(draft: Draft): void {
   }
 }
 
-/** The options that differ from the defaults, ready to be joined by commas and read again. */
+/** The options that differ from the defaults, ready to be joined by commas and parsed again. */
 export function printOptions(options: OverlayOptions): string[] {
   const printed: string[] = [];
   for (const row of TABLE) {
-    // What userxattr and metacopy imply would be a conflict if it were spelled out.
+    // What metacopy implies would be a conflict if it were spelled out.
     if (row.name === 'redirect_dir' && options.metacopy) continue;
     for (const value of row.print?.(options) ?? []) {
       printed.push(row.value === null ? row.name : `${row.name}=${value}`);

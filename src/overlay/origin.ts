@@ -1,6 +1,6 @@
 /**
- * The blob of `overlay.origin` and `overlay.upper` xattrs, which is also the name of an index entry: a file handle
- * together with the uuid of the filesystem that understands it. Byte for byte the kernel's `struct ovl_fb`.
+ * The value of `overlay.origin` and `overlay.upper` xattrs, in hex also the name of an index entry: a file handle together with
+ * the uuid of its filesystem. Byte for byte the kernel's `struct ovl_fb`.
  *
  * | offset | size | |
  * |---|---|---|
@@ -30,7 +30,7 @@ const FLAG_PATH_UPPER = 4;
 const FLAG_ALL = FLAG_BIG_ENDIAN | FLAG_ANY_ENDIAN | FLAG_PATH_UPPER;
 const CPU_ENDIAN = endianness() === 'BE' ? FLAG_BIG_ENDIAN : 0;
 
-/** What an origin blob says. */
+/** A decoded origin. */
 export interface Origin {
   /** 16 bytes; all zero when the filesystem has no uuid (or the overlay was mounted with uuid=off). */
   readonly uuid: Buffer;
@@ -40,8 +40,8 @@ export interface Origin {
 }
 
 /**
- * The blob for a handle; `uuid` null stands for a filesystem without one. As ovl_encode_real_fh(): where a handle
- * can't be expressed the blob is empty, the kernel's own form of "copied up, origin unknown".
+ * The blob for a handle; `uuid` is null for a filesystem without one. Like ovl_encode_real_fh(), where a handle can't be expressed
+ * the blob is empty, the kernel's own form of "copied up, origin unknown".
  */
 export function encodeOrigin(uuid: Uint8Array | null, handle: FileHandle, isUpper: boolean): Buffer {
   const size = HEADER + handle.bytes.length;
@@ -59,8 +59,8 @@ export function encodeOrigin(uuid: Uint8Array | null, handle: FileHandle, isUppe
 }
 
 /**
- * Why a blob says nothing to us, as ovl_check_fb_len(), which also lets bytes after the stated length pass: -EINVAL,
- * it is malformed; -ENODATA, it is of a later version or of another byte order. 0: it does.
+ * Validates a blob like ovl_check_fb_len(), which also tolerates bytes after the stated length. Returns 0, -EINVAL when it is
+ * malformed, or -ENODATA when it has a later version or another byte order.
  */
 export function originBlobError(blob: Uint8Array): number {
   if (blob.length < HEADER || blob.length < blob[2]! || blob[1] !== MAGIC) return -EINVAL;
@@ -73,8 +73,8 @@ export function originBlobError(blob: Uint8Array): number {
 }
 
 /**
- * Reads a blob that anybody may have written. null when it says nothing to us: empty, malformed, of a later version or
- * of another byte order.
+ * Decodes a blob that anybody may have written. null when it is unusable: empty, malformed, of a later version or of another byte
+ * order.
  */
 export function decodeOrigin(blob: Uint8Array): Origin | null {
   if (originBlobError(blob) !== 0) return null;

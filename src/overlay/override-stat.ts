@@ -1,7 +1,7 @@
 /**
- * Owner and mode of an object in an xattr instead of on the object: how fuse-overlayfs and containers/storage keep what
- * an unprivileged user may not set, or a network filesystem can't hold. A layer uses one such format or none, and its
- * root tells which: an object without the xattr is what it looks like.
+ * Owner and mode of an object in an xattr instead of on the object: how fuse-overlayfs and containers/storage keep what an
+ * unprivileged user may not set, or a network filesystem can't store. A layer uses one such format or none, as its root shows.
+ * Objects without the xattr have their own owner and mode.
  */
 import {
   ENODATA,
@@ -18,7 +18,7 @@ import type { OverlayOptions } from './config.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
-/** Formats by the name of their xattr; the first that a root has is its layer's, as in fuse-overlayfs. */
+/** Formats by the name of their xattr. The first one that a root has is its layer's, as in fuse-overlayfs. */
 export const OVERRIDE_PRIVILEGED = 'security.fuseoverlayfs.override_stat';
 export const OVERRIDE_CONTAINERS = 'user.containers.override_stat';
 export const OVERRIDE_USER = 'user.fuseoverlayfs.override_stat';
@@ -26,14 +26,14 @@ const FORMATS = [OVERRIDE_PRIVILEGED, OVERRIDE_CONTAINERS, OVERRIDE_USER];
 
 const value = Buffer.alloc(64);
 
-/** The format of the layer with this root; null: it has none. */
+/** The format of the layer with this root; null: none. */
 export function overrideFormat(root: number): string | null {
   const found = xattrNames(root, '');
   if (typeof found === 'number') return null;
   return FORMATS.find((format) => found.includes(format)) ?? null;
 }
 
-/** What `xattr_permissions` makes of upper: its root gets the xattr of the first lower that has it, or `0:0:555`. */
+/** Applies `xattr_permissions` to upper: its root gets the xattr of the first lower that has it, or `0:0:555`. Throws a UserError. */
 export function prepareOverride(
   upper: { readonly dir: SourceDir; readonly root: number },
   lowers: readonly number[],
@@ -67,22 +67,22 @@ function refused(dir: SourceDir, format: string, rc: number): UserError {
   );
 }
 
-/** What such an xattr says. */
+/** The decoded value of such an xattr. */
 export interface Override {
   readonly uid: number;
   readonly gid: number;
   /** Permission bits. */
   readonly mode: number;
-  /** S_IFMT bits and device of what stands for something else; null: its type is its own. */
+  /** S_IFMT bits and device number of an object that stands for another type; null: its type is its own. */
   readonly device: { readonly type: number; readonly major: number; readonly minor: number } | null;
 }
 
 /**
- * Reads `uid:gid:mode[:type]`, written by anybody. null when it is nothing of the kind.
+ * Parses `uid:gid:mode[:type]`, which anybody may have written. null when it is invalid.
  *
- * containers/storage writes `0:0:0640:file`, `dir`, `symlink`, `pipe`, `socket`, `char-1-3`, `block-8-1`, and has more
- * ignored that may follow; fuse-overlayfs reads `char1:3` and writes no type. `file`, `dir` and `symlink` are what the object
- * is anyway: a symlink can't hold user.* xattrs on Linux, and what a file would lead to as a symlink nobody says.
+ * containers/storage writes `0:0:0640:file`, `dir`, `symlink`, `pipe`, `socket`, `char-1-3`, `block-8-1`, and ignores anything
+ * after that; fuse-overlayfs reads `char1:3` and writes no type. `file`, `dir` and `symlink` do not change the object's type: a
+ * symlink can't hold user.* xattrs on Linux, and a file that stood for one would have no target.
  */
 export function parseOverride(text: string): Override | null {
   const match = /^(\d{1,10}):(\d{1,10}):([0-7]{1,7})(?::(.*))?$/s.exec(text);
@@ -93,7 +93,7 @@ export function parseOverride(text: string): Override | null {
   return device === undefined ? null : { uid, gid, mode: mode & 0o7777, device };
 }
 
-/** What the type says; null: nothing new; undefined: nothing that we know. */
+/** The type; null: the object's own; undefined: unknown. */
 function parseType(text: string): Override['device'] | undefined {
   if (/^(file|dir|symlink)/.test(text)) return null;
   if (text.startsWith('pipe')) return { type: S_IFIFO, major: 0, minor: 0 };

@@ -1,4 +1,4 @@
-/** Names of the xattrs in which an overlay keeps what it knows of real objects. Their meaning is in marks.ts. */
+/** Names of the overlay's own xattrs on real objects. For their meaning see marks.ts. */
 import { setxattr } from '../sys/index.js';
 
 /** Names of our own xattrs under the prefix in force (`trusted.overlay.` or, with userxattr, `user.overlay.`). */
@@ -30,12 +30,12 @@ export class OwnXattrs {
   }
 }
 
-/** Opaque marks that fuse-overlayfs writes, read beside our own. */
+/** The opaque mark that fuse-overlayfs writes; read in addition to our own. */
 export const FOREIGN_OPAQUE = 'user.fuseoverlayfs.opaque';
 
 const YES = Buffer.from('y');
 
-/** Sets a mark that is there or not. Returns 0 or -errno. */
+/** Sets a boolean mark. Returns 0 or -errno. */
 export function setMark(dirfd: number, name: string, attribute: string): number {
   return setxattr(dirfd, name, attribute, YES, YES.length);
 }

@@ -1,13 +1,13 @@
 /**
- * Owners that are not those of the real objects: kept in xattrs (override-stat.ts), mapped (`uidmapping`, `gidmapping`),
- * or all shown as one (`squash_to_*`). As fuse-overlayfs does it, whose options these are. An overlay that has none
- * of it has no {@link Owners} at all.
+ * Owners that differ from those of the real objects: kept in xattrs (override-stat.ts), mapped (`uidmapping`, `gidmapping`), or all
+ * shown as one (`squash_to_*`). The options and semantics are those of fuse-overlayfs. An overlay without any of this has no
+ * {@link Owners} at all.
  *
- * Three kinds of ids: those on the layers' objects, those in a layer's xattrs (the same space), and those that callers
- * see and give. A map `a:b:n` shows the layers' ids from a on as b and so on; what is in no map shows as the overflow id.
+ * There are three kinds of ids: those on the layers' objects, those in a layer's xattrs (the same id space), and those that callers
+ * see and use. A map `a:b:n` shows the layers' ids a, a+1, … as b, b+1, …; ids outside all maps are shown as the overflow id.
  *
- * ACLs name ids, too: those are neither mapped nor squashed (nor does fuse-overlayfs), and with owners in xattrs an ACL
- * is checked by the kernel against the owners shown.
+ * ACLs contain ids, too. Those are neither mapped nor squashed (fuse-overlayfs does not either), and with owners in xattrs the
+ * kernel checks an ACL against the owners shown.
  */
 import { readFileSync } from 'node:fs';
 import * as sys from '../sys/index.js';
@@ -38,7 +38,7 @@ function parseMap(text: string | null): Range[] | null {
   const numbers = text.split(':').map(Number);
   const ranges: Range[] = [];
   for (let i = 0; i + 2 < numbers.length; i += 3) {
-    // The last one given is the first to count.
+    // Later ranges take precedence.
     ranges.unshift({ layer: numbers[i]!, shown: numbers[i + 1]!, count: numbers[i + 2]! });
   }
   return ranges;
@@ -82,7 +82,7 @@ class Ids {
   }
 }
 
-/** Mode of a real object whose permission bits are in its xattr: we must be able to use it. */
+/** Minimum mode of a real object whose permission bits are in its xattr: we must be able to use it. */
 const REAL_MODE = 0o755;
 
 /** Whether an object of this mode can have an owner in an xattr. */
@@ -91,7 +91,7 @@ export function holdsOverride(mode: number): boolean {
   return type === sys.S_IFREG || type === sys.S_IFDIR;
 }
 
-/** Builds what an overlay needs to know; null when all owners are as they are. */
+/** The owners of an overlay; null when all owners are those of the objects. */
 export function ownersOf(opened: OpenedLayers): Owners | null {
   const { options, layers } = opened;
   const maps = options.uidmapping !== null || options.gidmapping !== null;
@@ -100,7 +100,7 @@ export function ownersOf(opened: OpenedLayers): Owners | null {
   return maps || squash || overrides ? new Owners(options, layers) : null;
 }
 
-/** How the owners and modes of the layers' objects become those that callers see, and the other way round. */
+/** Translates owners and modes between the layers' objects and callers. */
 export class Owners {
   readonly #uids: Ids;
   readonly #gids: Ids;
@@ -117,7 +117,7 @@ export class Owners {
     this.keepsTypes = layers.some((layer) => layer.override !== null);
   }
 
-  /** All callers see one owner: that a change of owner fails is nothing that they could see. */
+  /** All callers see the same owner, so they can't see whether a change of owner fails. */
   get squashes(): boolean {
     return this.#uids.squashes || this.#gids.squashes;
   }
@@ -138,7 +138,7 @@ export class Owners {
   applyOverride(ov: Overlay, layer: Layer, at: RealObject, out: Ownership): ReturnType<typeof parseOverride> {
     if (layer.override === null || !holdsOverride(out.mode)) return null;
     const length = sys.getxattr(at.fd, at.name, layer.override, ov.scratch, 64);
-    // What makes no sense is as good as nothing.
+    // An invalid value counts as none.
     const override = length < 0 ? null : parseOverride(ov.scratch.latin1Slice(0, length));
     if (override === null) return null;
     out.uid = override.uid;
@@ -147,7 +147,7 @@ export class Owners {
     return override;
   }
 
-  /** Makes the attributes of an inode's real object those that callers see. */
+  /** Turns the attributes of an inode's real object into those that callers see. */
   show(ov: Overlay, inode: Inode, out: Attr): void {
     const layer = layerOf(ov, inode);
     if (layer.override !== null && holdsOverride(out.mode)) {
@@ -163,7 +163,7 @@ export class Owners {
     out.gid = this.#gids.show(out.gid);
   }
 
-  /** Writes owner and mode of an upper object, and gives it a real mode with which we can use it. */
+  /** Writes owner and mode of an upper object to its xattr, and gives it a real mode with which we can use it. */
   record(at: RealObject, owner: Ownership): void {
     const text = Buffer.from(`${owner.uid}:${owner.gid}:${(owner.mode & 0o7777).toString(8)}`, 'latin1');
     must(sys.setxattr(at.fd, at.name, this.written!, text, text.length), 'set owner');
@@ -172,8 +172,8 @@ export class Owners {
   }
 
   /**
-   * Owner and mode of an object that `caller` has just made with `mode` in the upper directory `parent`, where they
-   * are written to an xattr.
+   * Records owner and mode of an object that `caller` has just created with `mode` in the upper directory `parent`, if they are
+   * kept in an xattr. Throws FsError.
    */
   recordNew(ov: Overlay, at: RealObject, parent: RealDir, caller: Caller, mode: number): void {
     if (this.written === null || !holdsOverride(mode)) return;
@@ -191,8 +191,8 @@ export class Owners {
   }
 
   /**
-   * Changes owner or mode of a located upper object in its xattr. False: this object has its own, to be changed by the
-   * usual calls.
+   * Changes owner or mode of an upper object in its xattr. Returns false when this object has its own, to be changed by the usual
+   * system calls.
    */
   change(ov: Overlay, at: RealObject, edit: (owner: Ownership) => void): boolean {
     if (this.written === null) return false;
@@ -212,8 +212,8 @@ export class Owners {
 const SECURITY = 'security.';
 const ENCODED = 'user.containers.override_';
 /**
- * Marks of others that are read in layers. Callers can't set them, whatever the layers use now: those on an upper's root would
- * tell the next mount whom its files belong to.
+ * Marks of other programs that are read in layers. Callers can never set them, whatever format the layers use: on an upper's root
+ * they would decide to whom the next mount attributes its files.
  */
 function isForeign(name: string): boolean {
   return (
@@ -223,13 +223,13 @@ function isForeign(name: string): boolean {
   );
 }
 
-/** The name under which a layer (null: none that keeps owners) keeps a caller's xattr; null: callers may not use it. */
+/** The name under which `layer` (null: no layer that keeps owners) stores a caller's xattr; null: callers may not use it. */
 export function encodedXattr(layer: Layer | null, name: string): string | null {
   if (layer?.override === OVERRIDE_CONTAINERS && name.startsWith(SECURITY)) return ENCODED + name;
   return isForeign(name) ? null : name;
 }
 
-/** The name that callers see for one that a layer has; null: they don't. */
+/** The name that callers see for a stored one; null: hidden. */
 export function decodedXattr(layer: Layer | null, stored: string): string | null {
   if (layer?.override === OVERRIDE_CONTAINERS) {
     if (stored.startsWith(ENCODED + SECURITY)) return stored.slice(ENCODED.length);

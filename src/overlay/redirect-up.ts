@@ -1,4 +1,4 @@
-/** Writing redirects: renaming what has a lower part, with `redirect_dir=on`. */
+/** Writing redirects, for the rename of objects with a lower part under `redirect_dir=on`. */
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import { type Alias, dirOf, type Inode, isMerge } from './inode.js';
@@ -15,10 +15,9 @@ export function checkRedirectable(ov: Overlay, inode: Inode): void {
 }
 
 /**
- * Records on the upper object where its lower part is: by its old name if it stays in its directory, else by an
- * absolute path; a redirect that it has already stays right if it is absolute. A file with several links, on lower or
- * to be, has names in several directories: its redirect is absolute (ovl_set_redirect()). `name` in `parent` is what
- * the object is called now. EXDEV when the redirect does not fit.
+ * Records on the upper object where its lower part is: by its old name if it stays in its directory, else by an absolute path. An
+ * existing absolute redirect remains correct. A file with several links, on lower or soon, has names in several directories, so
+ * its redirect is absolute (ovl_set_redirect()). `place` is the object's present name. EXDEV when the redirect does not fit.
  */
 export function setRedirect(ov: Overlay, inode: Inode, place: Alias, isRelative: boolean): void {
   const holder = inode.dir ?? inode.data!;
@@ -33,7 +32,7 @@ export function setRedirect(ov: Overlay, inode: Inode, place: Alias, isRelative:
   holder.redirect = redirect;
 }
 
-/** Path of the lower part from the overlay root: redirects on the way replace names (ovl_get_redirect()). */
+/** Path of the lower part from the overlay root; redirects on the way replace names (ovl_get_redirect()). */
 function absolutePath(place: Alias, own: string | null): string {
   let path = `/${own ?? place.name}`;
   for (let at: Inode = place.parent; at.parent !== null; at = at.parent) {

@@ -1,4 +1,4 @@
-/** Directories that were renamed with `redirect_dir=on`: where their lower parts are. */
+/** Following redirects: where the lower parts of directories renamed with `redirect_dir=on` are. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Layer } from './config.js';
@@ -9,8 +9,8 @@ import type { Overlay } from './state.js';
 import { refuseTrap } from './traps.js';
 
 /**
- * Components of a redirect: an absolute path from the overlay root, or one name in the same directory. EINVAL for
- * anything else (ovl_check_redirect()).
+ * Components of a redirect: an absolute path from the overlay root, or a single name in the same directory. EINVAL for anything
+ * else (ovl_check_redirect()).
  */
 export function splitRedirect(redirect: string): { absolute: boolean; components: string[] } {
   const absolute = redirect.startsWith('/');
@@ -19,19 +19,19 @@ export function splitRedirect(redirect: string): { absolute: boolean; components
   return { absolute, components };
 }
 
-/** The same. EPERM when redirects are not to be followed. */
+/** The same, but EPERM when redirects must not be followed. */
 function parseRedirect(ov: Overlay, redirect: string): { absolute: boolean; components: string[] } {
   if (ov.options.redirectDir === 'nofollow') fail(sys.EPERM, 'redirect');
   return splitRedirect(redirect);
 }
 
-/** Where directories or files are looked for: a path from the overlay root, or names from the parent's parts. */
+/** Where to look for a directory or file: a path from the overlay root, or names below the parent's parts. */
 export interface Route {
   readonly absolute: boolean;
   readonly components: readonly string[];
 }
 
-/** The route below a layer after `redirect` was found at the object that has `rest` of its components below it. */
+/** The route on the layers below, after `redirect` was found on the object that the last `rest` components start from. */
 export function reroute(ov: Overlay, route: Route, redirect: string, rest: number): Route {
   const further = parseRedirect(ov, redirect);
   const at = route.components.length - rest;
@@ -40,7 +40,7 @@ export function reroute(ov: Overlay, route: Route, redirect: string, rest: numbe
   return { absolute: route.absolute || further.absolute, components };
 }
 
-/** Continues `real`, whose last directory has the redirect, with the directories on the layers below it. */
+/** Extends `real`, whose last directory has the redirect, by the directories on the layers below. */
 export function redirectedDirs(ov: Overlay, parent: Inode, real: RealDir[], redirect: string): void {
   let route: Route = parseRedirect(ov, redirect);
   for (const layer of ov.opened.layers) {
@@ -74,15 +74,15 @@ function partOn(parent: Inode, layer: Layer): RealDir | null {
 export interface Walked {
   /** The directory that the last component is in; null: there is none. */
   readonly dir: RealDir | null;
-  /** Layers further down are not to be searched: a whiteout, a file or an opaque directory was on the way. */
+  /** Layers further down must not be searched: a whiteout, a file or an opaque directory was on the way. */
   readonly stop: boolean;
-  /** Where layers further down are to be searched: a directory on the way may itself have been renamed. */
+  /** The route for layers further down: a directory on the way may itself have been renamed. */
   readonly onward: Route;
 }
 
 /**
- * Follows a route on one layer up to its last component, each step being a real directory (ovl_lookup_layer()). What
- * these say about the layers below counts even if the way ends early; on the `last` layer they are not asked.
+ * Follows a route on one layer up to its last component; every step must be a real directory (ovl_lookup_layer()). The marks of
+ * these directories apply to the layers below even if the way ends early; on the `last` layer they are not read.
  */
 export function walk(ov: Overlay, start: RealDir, route: Route, last: boolean): Walked {
   let at = start;
@@ -100,14 +100,14 @@ export function walk(ov: Overlay, start: RealDir, route: Route, last: boolean): 
     if (marks.opaque) stop = true;
     else if (marks.redirect !== null) {
       onward = reroute(ov, onward, marks.redirect, rest);
-      // A path from the root leads around what is opaque further up (ovl_check_redirect()).
+      // An absolute path bypasses opaque directories further up (ovl_check_redirect()).
       if (marks.redirect.startsWith('/')) stop = false;
     }
   }
   return { dir: at, stop, onward };
 }
 
-/** What is at a name: a directory, something else (null: the search ends there), or nothing. */
+/** What is at a name: a directory, nothing, or something else (null), which ends the search. */
 function directoryIn(ov: Overlay, at: RealDir, name: string): RealDir | null | 'absent' {
   checkComponent(name);
   const rc = sys.statx(ov.dirs.fd(at), name, ov.probe);
@@ -123,7 +123,7 @@ export function leafOf(route: Route): string {
   return route.components[route.components.length - 1]!;
 }
 
-/** A name that a redirect gives. It never leads up: EACCES for `.` and `..`, as lookup_one() has it. */
+/** Checks a name from a redirect, which must never lead up: EACCES for `.` and `..`, like lookup_one(). */
 export function checkComponent(name: string): void {
   if (name === '.' || name === '..') fail(sys.EACCES, 'redirect');
 }

@@ -1,8 +1,8 @@
-/** Taking away what others left: a tree of any modes, never through a symlink or onto another mount. */
+/** Removing trees that others left behind, whatever their modes, never through a symlink or onto another mount. */
 import * as sys from '../sys/index.js';
 
 const DIR_FLAGS = sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
-/** Deeper ones were made to exhaust the stack. */
+/** Deeper trees were made to exhaust the stack. */
 const MAX_DEPTH = 1000;
 const BENEATH = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS | sys.RESOLVE_NO_XDEV;
 
@@ -11,7 +11,7 @@ export function openDir(parent: number, name: string, access: number): number {
   return sys.openat2(parent, name, access | DIR_FLAGS, BENEATH);
 }
 
-/** The same for reading, also when its mode forbids it to its owner. */
+/** The same for reading, even when the mode forbids it to the owner. */
 export function openForListing(parent: number, name: string): number {
   const fd = openDir(parent, name, sys.O_RDONLY);
   if (fd !== -sys.EACCES) return fd;
@@ -22,14 +22,14 @@ export function openForListing(parent: number, name: string): number {
   return rc < 0 ? rc : openDir(parent, name, sys.O_RDONLY);
 }
 
-/** By descriptor: by name this would follow a symlink that takes the directory's place meanwhile. */
+/** By descriptor, because by name this would follow a symlink that has just replaced the directory. */
 function makeOurs(fd: number): number {
   return sys.chmodFd(fd, 0o700);
 }
 
 /**
- * Removes `name` and all below it, as far as that can be done. Returns 0, also when nothing is there, or -errno; -EINVAL for
- * the directory itself and its parent, which no name out of a layer may reach; -ELOOP below more than 1000 directories.
+ * Removes `name` and everything below it, as far as possible. Returns 0, also when nothing is there, or -errno: -EINVAL for `.` and
+ * `..`, which no name from a layer may reach; -ELOOP below more than 1000 directories.
  */
 export function removeTree(parent: number, name: string, depth = 0): number {
   if (name === '.' || name === '..') return -sys.EINVAL;
@@ -52,7 +52,7 @@ export function removeContents(fd: number, depth = 0): number {
   let failure = 0;
   for (const { name } of entries) {
     let rc = removeTree(fd, name, depth);
-    // A directory that may be read but not changed, by a process that modes bind.
+    // A directory that a process without CAP_DAC_OVERRIDE may read but not change.
     if (rc === -sys.EACCES && makeOurs(fd) === 0) rc = removeTree(fd, name, depth);
     if (rc < 0) failure = rc;
   }

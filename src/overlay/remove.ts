@@ -1,4 +1,4 @@
-/** unlink and rmdir, as ovl_do_remove(): what shows through from below gets a whiteout. */
+/** unlink and rmdir, like ovl_do_remove(): a name that is visible below gets a whiteout. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
@@ -14,7 +14,7 @@ import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 import { whiteOutDirectory, whiteOutFile, whiteOutFree } from './whiteout.js';
 
-/** Whether something with this name is visible below upper, so that its removal needs a whiteout. */
+/** Whether something of this name is visible below upper, so that removing the name requires a whiteout. */
 export function showsThrough(ov: Overlay, parent: Inode, name: Name): boolean {
   const dir = dirOf(parent);
   if (dir.upper !== null && !isMerge(dir)) return false;
@@ -31,7 +31,7 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
   const upper = copyUpDir(ov, parent);
   if (inode.index !== null) startNlink(ov, inode, parent, name);
   const below = showsThrough(ov, parent, name);
-  // Not before: a listing may close any descriptor.
+  // Only now, since building a listing may close any descriptor.
   const upperFd = ov.dirs.fd(upper);
   if (!inode.hasUpper) {
     whiteOutFree(ov, upper, name);
@@ -48,9 +48,9 @@ export function unlink(ov: Overlay, parent: Inode, name: Name): void {
 }
 
 /**
- * Does `remove`, by which the last known name of an upper object goes, with a descriptor of the object taken before:
- * whoever has it open must still reach it, and under zero-message opens nobody tells us about them. What could not be
- * removed has its name and needs none.
+ * Runs `remove`, which removes the last known name of an upper object, after taking a descriptor of the object: those who have it
+ * open must still reach it, and under zero-message opens we do not know whether there are any. If the removal fails, the object
+ * keeps its name, and the descriptor is closed again.
  */
 export function keepingOpen(
   ov: Overlay,
@@ -86,7 +86,7 @@ export function rmdir(ov: Overlay, parent: Inode, name: Name): void {
   refuseRemoval(ov, parent, inode);
   const isPure = inode.hasUpper && !isMerge(dirOf(inode));
   const below = showsThrough(ov, parent, name);
-  // Where rmdir(2) on upper alone does it, upper answers for itself: what it still holds may be whiteouts.
+  // Where rmdir(2) on upper alone suffices, upper answers for itself: what it still holds may be whiteouts.
   if (!(isPure && !below) && !isEmpty(ov, inode)) fail(sys.ENOTEMPTY, 'rmdir');
   const upper = copyUpDir(ov, parent);
   const upperFd = ov.dirs.fd(upper);
@@ -116,7 +116,7 @@ function removePure(ov: Overlay, inode: Inode, upper: RealDir, name: Name): void
   discard(ov, temp, true);
 }
 
-/** A removed directory lists as empty and takes no new names, for whoever still is in it. */
+/** A removed directory lists as empty and accepts no new names, for processes that are still in it. */
 export function buryDirectory(ov: Overlay, inode: Inode, parent: Inode, name: Name): void {
   const dir = dirOf(inode);
   dir.dead = true;

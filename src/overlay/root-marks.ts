@@ -1,4 +1,4 @@
-/** xattrs on the roots of upper and index, which tie an upper to its overlay. */
+/** xattrs on the roots of upper and index that tie an upper to its overlay. */
 
 import { readFileSync } from 'node:fs';
 import { ENODATA, errnoName, getxattr, nameToHandle, setxattr } from '../sys/index.js';
@@ -12,8 +12,8 @@ const UUID_SIZE = 16;
 const value = Buffer.alloc(256);
 
 /**
- * Gives a new upper a uuid of its own, as ovl_init_uuid_xattr(): with uuid=auto only an upper that was never used
- * (an `impure` mark tells). It is of use to a later kernel mount, whose f_fsid it becomes; nothing depends on it.
+ * Gives a new upper its own uuid, like ovl_init_uuid_xattr(): with uuid=auto only an upper that was never used, as the absence of
+ * an `impure` mark shows. It becomes the f_fsid of a later kernel mount; nothing here depends on it.
  */
 export function markUpperRoot(upper: number, options: OverlayOptions): void {
   if (options.uuid === 'off' || options.uuid === 'null') return;
@@ -22,7 +22,7 @@ export function markUpperRoot(upper: number, options: OverlayOptions): void {
   if (options.uuid === 'auto' && getxattr(upper, '', own.impure, value, 0) !== -ENODATA) return;
   const text = readFileSync('/proc/sys/kernel/random/uuid', 'latin1');
   const uuid = Buffer.from(text.trim().replaceAll('-', ''), 'hex');
-  // A failure leaves the upper without a uuid, as older overlays are.
+  // On failure the upper has no uuid, like those of older overlays.
   setxattr(upper, '', own.uuid, uuid, UUID_SIZE);
 }
 
@@ -31,7 +31,7 @@ interface OpenDir {
   readonly root: number;
 }
 
-/** The directories between which index=on wants proof that they belong together. */
+/** The directories of which index=on requires proof that they belong together. */
 export interface IndexParties {
   readonly upper: OpenDir;
   /** The top lower. */
@@ -40,8 +40,8 @@ export interface IndexParties {
 }
 
 /**
- * The index is keyed by what the lowers hold, so it must not be used with others: as ovl_get_indexdir(). Marks that are
- * missing are set, unless the mount is read-only.
+ * The index is keyed by objects of the lowers, so it must not be used with other lowers (ovl_get_indexdir()). Missing marks are
+ * set, unless the mount is read-only. Throws a UserError.
  */
 export function verifyIndex({ upper, lower, indexDir }: IndexParties, options: OverlayOptions): void {
   const set = !options.readOnly;
@@ -69,7 +69,7 @@ interface Mark {
   readonly set: boolean;
 }
 
-/** As ovl_verify_set_fh(): may set the mark where it is missing; false when it names another directory. */
+/** Like ovl_verify_set_fh(): sets a missing mark if it may; returns false when the mark names another directory. */
 function verifyMark(mark: Mark, uuid: Buffer | null): boolean {
   const handle = nameToHandle(mark.of, '');
   if (typeof handle === 'number') return true;

@@ -1,4 +1,4 @@
-/** A directory as the user named it: looked at once, before anything is cloned or made. */
+/** A directory as the user named it: examined once, before anything is cloned or created. */
 
 import {
   AT_FDCWD,
@@ -34,7 +34,7 @@ export type DirOption = 'lowerdir' | 'datadir' | 'upperdir' | 'workdir';
 export interface Filesystem {
   readonly devMajor: number;
   readonly devMinor: number;
-  /** 16 bytes; null when it has none or does not tell. */
+  /** 16 bytes; null when it has none or does not reveal it. */
   readonly uuid: Buffer | null;
   /** One subvolume of several that one btrfs may have: each has a device number of its own, file handles are good for all. */
   readonly subvolume: boolean;
@@ -47,7 +47,7 @@ export interface SourceDir {
   readonly option: DirOption;
   /** Absolute path as the user typed it: for messages. */
   readonly path: string;
-  /** The same directory by a path without symlinks, in this process's view at the moment of looking. */
+  /** The same directory by a path without symlinks, as this process sees it at the time. */
   readonly canonical: string;
   readonly fs: Filesystem;
   readonly inoLo: number;
@@ -79,7 +79,7 @@ export function reason(rc: number): string {
   }
 }
 
-/** Path of an open descriptor as the kernel tells it. */
+/** Path of an open descriptor according to the kernel. Throws a UserError. */
 function canonicalPath(fd: number, dir: { option: DirOption; path: string }): string {
   const size = readlinkat(AT_FDCWD, `/proc/self/fd/${fd}`, link);
   if (size === -ENOENT) {
@@ -89,7 +89,7 @@ function canonicalPath(fd: number, dir: { option: DirOption; path: string }): st
   return link.latin1Slice(0, size);
 }
 
-/** Whether a path is its own canonical form as long as no part of it is a symlink. */
+/** Whether a path is in canonical form if no part of it is a symlink. */
 function isNormal(path: string): boolean {
   return path === '/' || !/\/\.{0,2}(\/|$)/.test(path);
 }
@@ -99,10 +99,10 @@ export function cannotUse(dir: { option: DirOption; path: string }, rc: number):
   return new UserError(`${dir.option} '${dir.path}' can't be used: ${reason(rc)}.`);
 }
 
-/** Looks at directories, remembering the filesystems that they are on. */
+/** Examines directories, and remembers the filesystems that they are on. */
 export class SourceDirs {
   readonly #filesystems: Filesystem[] = [];
-  /** Try paths without following symlinks first: then no path need be asked back. Off once one was a symlink. */
+  /** Try paths without following symlinks first, which saves asking for the canonical path. Off once one was a symlink. */
   #expectPlain = true;
 
   /** Throws a {@link UserError} when `path` is not a directory that may be read. Symlinks in it are followed. */

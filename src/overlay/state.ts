@@ -1,4 +1,4 @@
-/** What the running overlay knows: one object that every part of the core is given. */
+/** The state of a running overlay: one object that is passed to every part of the core. */
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import type { CopyFlush } from '../vfs/jobs.js';
@@ -39,11 +39,11 @@ export class Overlay {
   readonly credentials: Credentials;
   /** null unless owners are mapped, squashed or kept in xattrs. */
   readonly owners: Owners | null;
-  /** Mounts inside layers are possible; null: every layer is a clone of its own mount. */
+  /** Set when there may be mounts inside layers; null: every layer is on a clone of its mount. */
   readonly mountPoints: MountPoints | null;
   readonly copyFlush: CopyFlush;
 
-  // What is known and open while it runs.
+  // What is known and open at run time.
   /** nodeid 1; set by makeRoot(). */
   root: Inode | null = null;
   readonly nodes = new NodeTable<Inode>();
@@ -52,11 +52,11 @@ export class Overlay {
   readonly openFiles = new OpenFiles();
   readonly listings = new Listings();
   readonly walkers = new Walkers();
-  /** Inodes on upper with more than one hard link, by real inode number: they are one inode for every name. */
+  /** Inodes on upper with several hard links, by real inode number: one inode for all names. */
   readonly upperLinks = new Map<number, Inode>();
-  /** With index=on, inodes of lower files with several links, by LinkEntry.key: they are one inode for every name. */
+  /** With index=on, inodes of lower files with several links, by LinkEntry.key: one inode for all names. */
   readonly lowerLinks = new Map<string, Inode>();
-  /** Inodes whose number comes from a mark on upper, by that number: see claims.ts. */
+  /** Inodes whose number is determined by a mark on upper, by that number: see claims.ts. */
   readonly claims = new Map<string, Inode>();
   readonly writeback = new Writeback();
   readonly writeOuts = new WriteOuts();
@@ -64,27 +64,27 @@ export class Overlay {
   readonly flushing = new Map<number, number>();
   /** See cache-counts.ts. */
   readonly counts: Float64Array;
-  /** Upper holds `.wh.` files, or is going to. */
+  /** Upper holds `.wh.` files, or will. */
   whUpper: boolean;
-  /** Name in work of the whiteout whose hard links whiteouts are; null until the first one. */
+  /** Name in work of the whiteout that others are hard links of; null until the first one. */
   sharedWhiteout: string | null = null;
   tempCounter = 0;
 
-  // Results of calls, reused. No request leaves anything here for the next one.
-  /** Attributes of the object last found, located, made or linked. */
+  // Results of calls, reused. Nothing here carries over from one request to the next.
+  /** Attributes of the object last found, located, created or linked. */
   readonly stat = new sys.Stat();
-  /** Attributes for questions on the side; any call may overwrite it. */
+  /** Scratch attributes; any call may overwrite them. */
   readonly probe = new sys.Stat();
   /**
-   * Where {@link locate} found an inode's real object: a directory descriptor and a name in it ("": itself). Good until
-   * the next one, or until a directory is opened, for which `dirs` may close this one.
+   * Where {@link locate} found an inode's real object: a directory descriptor and a name in it ("": itself). Valid until the next
+   * call, or until a directory is opened, for which `dirs` may close this one.
    */
   atFd = -1;
   atName = '';
-  /** Bytes for xattr values and lists on the side; any call may overwrite it. */
+  /** Scratch bytes for xattr values and the like; any call may overwrite them. */
   readonly scratch = Buffer.alloc(sys.XATTR_SIZE_MAX);
 
-  /** `maxFds`: how many descriptors the process may have. Throws a UserError when they are too few. */
+  /** `maxFds`: how many descriptors the process may have. Throws a UserError when that is too few. */
   constructor(opened: OpenedLayers, services: OverlayServices, maxFds: number) {
     const { options } = opened;
     const budget = descriptorBudget(maxFds, opened.descriptors.length);
@@ -107,7 +107,7 @@ export class Overlay {
     this.files = new FileFds(budget.files);
   }
 
-  /** The inode of a nodeid. ESTALE for a number that we did not hand out or that was forgotten. */
+  /** The inode of a nodeid. ESTALE for one that was never assigned or was forgotten. */
   inode(id: NodeId): Inode {
     return this.nodes.get(id) ?? this.#stale(id);
   }
@@ -125,8 +125,8 @@ export class Overlay {
   }
 
   /**
-   * openat(2) for whatever is opened while serving. When this process may have no more open (EMFILE), half of the
-   * descriptors that are kept are given up, those used last not among them, and it is tried once more.
+   * openat(2) for everything that is opened while serving. When the process is out of descriptors (EMFILE), the least recently used
+   * half of the cached ones is closed, and the call repeated once. Returns a descriptor or -errno.
    */
   open(dirfd: number, name: string, flags: number, mode = 0): number {
     const fd = sys.openat(dirfd, name, flags, mode);
@@ -162,7 +162,7 @@ export class Overlay {
     return count > 0;
   }
 
-  /** Closes every descriptor that was opened while running; those of the layers belong to who opened them. */
+  /** Closes every descriptor that was opened at run time; those of the layers belong to whoever opened them. */
   dispose(): void {
     this.mountPoints?.dispose();
     this.openFiles.clear();
@@ -170,18 +170,18 @@ export class Overlay {
     this.dirs.clear();
   }
 
-  /** Whether new directories are marked opaque although nothing is below them (!ovl_allow_offline_changes()). */
+  /** Whether new directories are marked opaque even if nothing is below them (!ovl_allow_offline_changes()). */
   get opaqueNewDirs(): boolean {
     const { index, metacopy, redirectDir, xino } = this.options;
     return index || metacopy || redirectDir === 'on' || xino === 'on';
   }
 
-  /** First line of every change. EROFS without an upper. */
+  /** The first step of every change. EROFS without an upper. */
   writable(): void {
     if (this.upperLayer === null) fail(sys.EROFS, 'read-only');
   }
 
-  /** A step whose failure changes nothing that matters: it is logged and gone. */
+  /** For a step whose failure is tolerated: logs it. */
   bestEffort(what: string, rc: number): void {
     if (rc < 0) this.services.log.debug({ errno: sys.errnoName(rc) }, `${what}: tolerated`);
   }

@@ -1,4 +1,4 @@
-/** What the upper's filesystem can do, found by doing it once in `work`: as ovl_make_workdir(). */
+/** What the upper's filesystem supports, determined by trying it in `work`, like ovl_make_workdir(). */
 
 import {
   close,
@@ -43,7 +43,7 @@ export const NO_FEATURES: UpperFeatures = {
 
 const probe = Buffer.from('0');
 
-/** Without entry types in listings, whiteouts could not be told from files. `workdir` is open for reading. */
+/** Requires entry types in listings, without which whiteouts can't be told from files. `workdir` is open for reading. Throws a UserError. */
 export function checkEntryTypes(workdir: number, upper: SourceDir): void {
   const entries = readDirectory(workdir);
   if (typeof entries === 'number') {
@@ -58,12 +58,12 @@ export function checkEntryTypes(workdir: number, upper: SourceDir): void {
   }
 }
 
-/** Whether the filesystem can do what it answered to with `rc`: one that is full now could, with more room. */
+/** Whether a probe that returned `rc` shows support: a full filesystem could do it with more space. */
 function can(rc: number): boolean {
   return rc >= 0 || rc === -ENOSPC || rc === -EDQUOT;
 }
 
-/** Whether names can be exchanged, or with `whiteout=aufs`, which needs no more, be given where none is. */
+/** Whether names can be exchanged; with `whiteout=aufs`, whether RENAME_NOREPLACE works, which is all that it needs. */
 function probeRenameFlags(work: number, options: OverlayOptions): boolean {
   const made = mknodat(work, '#probe', S_IFREG);
   if (made >= 0 && options.whiteout !== 'aufs') mknodat(work, '#probe2', S_IFREG);
@@ -92,7 +92,7 @@ export function probeUpper(work: number, upper: SourceDir, options: OverlayOptio
   const temporary = openat(work, '.', O_TMPFILE | O_RDWR | O_CLOEXEC, 0o600);
   let reflink = false;
   if (temporary >= 0) {
-    // A clone of an empty file onto itself: a filesystem that can't clone says so, others find nothing to do or object.
+    // Cloning an empty file onto itself: a filesystem without reflinks says so; others do nothing, or object to the arguments.
     const rc = ficlone(temporary, temporary);
     reflink = rc !== -EOPNOTSUPP;
     close(temporary);
@@ -101,7 +101,7 @@ export function probeUpper(work: number, upper: SourceDir, options: OverlayOptio
   return {
     xattr: can(xattrRc),
     chardev: can(chardevRc),
-    // Who knows this one knows the others.
+    // A filesystem with RENAME_WHITEOUT has the other flags, too.
     renameFlags: renameWhiteout || probeRenameFlags(work, options),
     renameWhiteout,
     tmpfile: temporary >= 0,

@@ -1,9 +1,9 @@
 /**
- * `user.plyfs.*`: where an object comes from, as `plyfs inspect` says it, answered when asked for by name. No list has
- * these names, so that what copies all xattrs does not copy them; nothing can be stored under them.
+ * `user.plyfs.*`: where an object comes from, in the terms of `plyfs inspect`. These xattrs can be read by name but are never
+ * listed, so that programs that copy all xattrs do not copy them; nothing can be stored under their names.
  *
- * Who may read an object may learn the numbers of its layers. A path on the host is told only where it can be used: to
- * root and the mount's owner, in this process's mount namespace and root directory.
+ * Anyone who may read an object may learn the numbers of its layers. Host paths are revealed only where they are useful: to root
+ * and the mount's owner, in this process's mount namespace and root directory.
  */
 import { readlinkSync } from 'node:fs';
 import * as sys from '../sys/index.js';
@@ -23,7 +23,7 @@ export function isVirtual(name: Name): boolean {
 
 type Value = (ov: Overlay, inode: Inode) => string | null;
 
-/** Values by name; null: this object has no such attribute. */
+/** Values by name; a value of null: this object has no such attribute. */
 const VALUES: ReadonlyMap<string, Value> = new Map([
   ['layer', (ov, inode) => String(layerOf(ov, inode).index)],
   ['kind', (ov, inode) => layerOf(ov, inode).kind],
@@ -31,7 +31,7 @@ const VALUES: ReadonlyMap<string, Value> = new Map([
   ['marks', marksOf],
 ]);
 
-/** The same for what names directories of the host. */
+/** The same for attributes that reveal paths of the host. */
 const PATHS: ReadonlyMap<string, Value> = new Map([
   ['directory', (ov, inode) => layerOf(ov, inode).path],
   ['path', pathOf],
@@ -61,14 +61,14 @@ function pathOf(_ov: Overlay, inode: Inode): string | null {
   return inode.parent === null ? null : `${realPath(inode.parent.dir!.upper!)}/${inode.name}`;
 }
 
-/** By a loop: the way up may be longer than a stack has room for. */
+/** By a loop: the way up may be longer than the stack has room for. */
 function realPath(real: RealDir): string {
   let path = '';
   for (let at = real; at.parent !== null; at = at.parent) path = `/${at.name}${path}`;
   return real.layer.path + path;
 }
 
-/** Whether the paths of this process mean the same to a caller, who is one of those to be told. */
+/** Whether a caller may learn paths of this process, and they mean the same to it. */
 function mayKnowPaths(caller: Caller): boolean {
   if (caller.pid === 0 || (caller.uid !== 0 && caller.uid !== process.geteuid!())) return false;
   try {
@@ -78,7 +78,7 @@ function mayKnowPaths(caller: Caller): boolean {
       readlinkSync(`/proc/${caller.pid}/ns/mnt`) === own && readlinkSync(`/proc/${caller.pid}/root`) === '/'
     );
   } catch (error) {
-    // It is not ours to look at, or there is no /proc.
+    // We may not look at the process, or there is no /proc.
     if (sys.isSystemError(error)) return false;
     throw error;
   }
@@ -104,7 +104,7 @@ export function virtualXattr(
   return value.length;
 }
 
-/** First line of a change to an attribute. EOPNOTSUPP. */
+/** The first step of every change to an xattr: EOPNOTSUPP for a virtual one. */
 export function refuseVirtual(name: Name): void {
   if (isVirtual(name)) fail(sys.EOPNOTSUPP, 'virtual xattr');
 }

@@ -1,4 +1,4 @@
-/** Whiteouts and opaque directories: how layers say "nothing here", and how we write it. */
+/** Whiteouts: how layers say "nothing here", and how we write it. */
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { RealDir } from './inode.js';
@@ -6,17 +6,17 @@ import { setMark } from './own-xattrs.js';
 import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 
-/** Value of `opaque`: not opaque, but holds xattr whiteouts. */
+/** Value of `opaque` for a directory that is not opaque but holds xattr whiteouts. */
 const CONTAINS = Buffer.from('x');
 
 /** Prefix of whiteout files in AUFS and OCI layers. */
 export const WH_PREFIX = '.wh.';
 /** AUFS/OCI mark of an opaque directory. */
 export const WH_OPAQUE = '.wh..wh..opq';
-/** Other names that AUFS keeps for itself. */
+/** Prefix of other names that AUFS reserves. */
 export const WH_RESERVED = '.wh..wh.';
 
-/** Whether callers may not use `name`, because in a layer it would be read as a whiteout of another name. */
+/** Whether `name` is forbidden to callers, because in a layer it would be read as a whiteout of another name. */
 export function isReservedName(ov: Overlay, name: string): boolean {
   return ov.options.whPrefix && name.startsWith(WH_PREFIX);
 }
@@ -33,8 +33,8 @@ export function isWhiteoutEntry(ov: Overlay, dir: RealDir, name: string, type: n
 }
 
 /**
- * The same for an object whose attributes are at hand. Here the mark of its directory does not matter: look-ups take the
- * xattr for what it says (ovl_path_is_whiteout()); the mark is for listings.
+ * The same for an object whose attributes are known. The mark on its directory does not matter here: lookups trust the xattr
+ * (ovl_path_is_whiteout()), the mark is for listings.
  */
 export function isWhiteoutStat(ov: Overlay, dir: RealDir, name: string, stat: sys.Stat): boolean {
   if (stat.isWhiteout) return true;
@@ -42,7 +42,7 @@ export function isWhiteoutStat(ov: Overlay, dir: RealDir, name: string, stat: sy
   return sys.getxattr(ov.dirs.fd(dir), name, ov.own.whiteout, ov.scratch, 0) >= 0;
 }
 
-/** Where a whiteout of a name stands on upper: at the name, or beside it as a `.wh.` file. */
+/** Where the whiteout of a name is on upper: at the name, or beside it as a `.wh.` file. */
 export type WhiteoutPlace = 'none' | 'at name' | 'beside';
 
 /** Finds the whiteout of `name` in an upper directory. */
@@ -53,7 +53,7 @@ export function findWhiteout(ov: Overlay, upper: RealDir, name: string): Whiteou
   return ov.whUpper && sys.statx(fd, WH_PREFIX + name, ov.probe) >= 0 ? 'beside' : 'none';
 }
 
-/** An object stands at `name` now: a `.wh.` file beside it, which hid what was below, goes. */
+/** An object is at `name` now: removes a `.wh.` file beside it, which hid what was below. */
 export function clearBeside(ov: Overlay, upper: RealDir, name: string): void {
   if (!ov.whUpper) return;
   const rc = sys.unlinkat(ov.dirs.fd(upper), WH_PREFIX + name);
@@ -61,9 +61,9 @@ export function clearBeside(ov: Overlay, upper: RealDir, name: string): void {
 }
 
 /**
- * Puts a whiteout into the work directory and returns its name there. Whiteouts are hard links of one inode, which the first
- * call makes. Where it can have no further name, for there are too many or no room (tmpfs counts names as inodes), it is taken
- * itself, as by the kernel's ovl_whiteout(); where links are refused, each is made anew.
+ * Makes a whiteout in the work directory and returns its name there. Whiteouts are hard links of one inode, which the first call
+ * creates. When that inode can have no further name, because there are too many or no space is left (tmpfs counts names as
+ * inodes), it is used itself, like in the kernel's ovl_whiteout(). Where links are refused, every whiteout is a new inode.
  */
 function makeWhiteout(ov: Overlay): string {
   const name = tempName(ov);
@@ -78,7 +78,7 @@ function makeWhiteout(ov: Overlay): string {
   if (ov.options.whiteout === 'chardev') {
     must(sys.mknodat(work, name, sys.S_IFCHR), 'mknodat');
   } else {
-    // A user.* xattr is set by who may write the file; a trusted.* one asks for no mode.
+    // Setting a user.* xattr requires write permission to the file; a trusted.* one does not depend on the mode.
     must(sys.mknodat(work, name, sys.S_IFREG | (ov.options.userxattr ? 0o600 : 0)), 'mknodat');
     const rc = setMark(work, name, ov.own.whiteout);
     if (rc < 0) discard(ov, name, false);
@@ -89,7 +89,7 @@ function makeWhiteout(ov: Overlay): string {
   return name;
 }
 
-/** First step of every whiteout: the directory tells that it holds such as are not device nodes. */
+/** The first step of writing an xattr whiteout: marks the directory as holding such. */
 function announce(ov: Overlay, upper: RealDir): void {
   if (ov.options.whiteout !== 'xattr' || upper.xwhiteouts) return;
   must(sys.setxattr(ov.dirs.fd(upper), '', ov.own.opaque, CONTAINS, 1), 'announce whiteouts');
@@ -102,7 +102,7 @@ function makeBeside(ov: Overlay, upperFd: number, name: string): void {
   if (rc !== -sys.EEXIST) must(rc, 'mknodat');
 }
 
-/** Moves a whiteout from work to a name; one that finds no place there is removed. */
+/** Moves a whiteout from work to a name, or removes it if that fails. Throws FsError. */
 function placeWhiteout(ov: Overlay, made: string, upperFd: number, name: string, flags: number): void {
   const rc = sys.renameat2(ov.work, made, upperFd, name, flags);
   if (rc < 0) discard(ov, made, false);
@@ -110,7 +110,7 @@ function placeWhiteout(ov: Overlay, made: string, upperFd: number, name: string,
 }
 
 /**
- * Whites out `name` in an upper directory, where nothing stands at the name yet: one call that is the commit point.
+ * Whites out `name` in an upper directory, where the name is still free: a single call, the commit point.
  */
 export function whiteOutFree(ov: Overlay, upper: RealDir, name: string): void {
   const upperFd = ov.dirs.fd(upper);
@@ -132,8 +132,8 @@ export function whiteOutFree(ov: Overlay, upper: RealDir, name: string): void {
 }
 
 /**
- * Whites out `name` where upper has a file: the whiteout takes its place in one step. A `.wh.` file comes first, which
- * hides nothing while the object is there.
+ * Whites out `name` where upper has a file: the whiteout replaces it in one step. A `.wh.` file is made first; it hides nothing while
+ * the object is there.
  */
 export function whiteOutFile(ov: Overlay, upper: RealDir, name: string): void {
   const upperFd = ov.dirs.fd(upper);
@@ -149,7 +149,7 @@ export function whiteOutFile(ov: Overlay, upper: RealDir, name: string): void {
   placeWhiteout(ov, made, upperFd, name, 0);
 }
 
-/** The whiteout takes a directory's place, and the directory, with the whiteouts in it, goes from work. */
+/** Replaces a directory by a whiteout; the directory, with the whiteouts in it, is then removed from work. */
 export function whiteOutDirectory(ov: Overlay, upper: RealDir, name: string): void {
   const upperFd = ov.dirs.fd(upper);
   if (ov.options.whiteout === 'aufs') {
@@ -179,7 +179,7 @@ export interface Moved extends UpperPlace {
   readonly isDirectory: boolean;
 }
 
-/** Moves an object and leaves a whiteout at its old name, in the same step where the filesystem can. */
+/** Moves an object and leaves a whiteout at its old name, in the same step if the filesystem supports that. */
 export function moveLeavingWhiteout(ov: Overlay, from: Moved, to: UpperPlace, onto: WhiteoutPlace): void {
   const fromFd = ov.dirs.fd(from.dir);
   const toFd = ov.dirs.fd(to.dir);
@@ -193,7 +193,7 @@ export function moveLeavingWhiteout(ov: Overlay, from: Moved, to: UpperPlace, on
   }
   announce(ov, from.dir);
   if (onto === 'at name') {
-    // commit point: the whiteout at the new name goes to the old one
+    // commit point: the whiteout at the new name moves to the old one
     must(sys.renameat2(fromFd, from.name, toFd, to.name, sys.RENAME_EXCHANGE), 'renameat2');
     return;
   }

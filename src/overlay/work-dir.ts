@@ -1,6 +1,6 @@
 /**
- * The workdir of a mount that writes: `work/`, where objects are built before one rename makes them visible; `index/`,
- * which stays; and `work/incompat/`, which tells other mounts what they must understand. As ovl_workdir_create().
+ * The workdir of a writable mount: `work/`, where objects are built before one rename makes them visible; `index/`, which persists;
+ * and `work/incompat/`, which names features that other mounts must understand. See ovl_workdir_create().
  */
 
 import {
@@ -37,12 +37,12 @@ const INCOMPAT = 'incompat';
 
 const stat = new Stat();
 
-/** A workdir that was opened, and how to treat it. */
+/** An open workdir. */
 export interface WorkBase {
   /** O_PATH descriptor of the workdir that the user named. */
   readonly fd: number;
   readonly path: string;
-  /** Mode of the directories made here: 0 as the kernel's, or 0700 for a process that modes bind. */
+  /** Mode of the directories created here: 0 like the kernel's, or 0700 for a process without CAP_DAC_OVERRIDE. */
   readonly mode: number;
 }
 
@@ -63,7 +63,7 @@ function failed(base: WorkBase, what: string, rc: number): UserError {
   );
 }
 
-/** As ovl_workdir_cleanup_recurse(): whatever is marked in `work/incompat` forbids to mount. */
+/** Like ovl_workdir_cleanup_recurse(): any mark in `work/incompat` prevents the mount. Throws a UserError. */
 function checkIncompat(base: WorkBase, work: number): void {
   const fd = openForListing(work, INCOMPAT);
   if (fd === -ENOENT || fd === -ENOTDIR) return;
@@ -85,14 +85,14 @@ function checkIncompat(base: WorkBase, work: number): void {
 }
 
 /**
- * Clears what a crash left in `work`, and nothing else of the user's. Returns whether `work` is there, empty: that one
- * is used again, since to remove it may wait for the journal (0.4 ms, and more on a busy disk).
+ * Removes what a crash left in `work`, and nothing else. Returns whether `work` exists, empty: it is reused, since removing it may
+ * wait for the journal (0.4 ms, more on a busy disk). Throws a UserError.
  */
 function clearWork(base: WorkBase): boolean {
   const fd = openForListing(base.fd, WORK);
   if (fd === -ENOENT) return false;
   if (fd < 0) {
-    // Not a directory, or one that is mounted: the first can go.
+    // Not a directory, which can be removed, or a mount point, which can't.
     const rc = unlinkat(base.fd, WORK);
     if (rc < 0) throw failed(base, `replace '${WORK}'`, fd);
     return false;
@@ -107,7 +107,7 @@ function clearWork(base: WorkBase): boolean {
   }
 }
 
-/** Makes a directory in the workdir, or uses one that is there. Returns an O_PATH descriptor. */
+/** Creates a directory in the workdir, or uses the one `found` there. Returns an O_PATH descriptor. Throws a UserError. */
 function makeDir(base: WorkBase, name: string, found: boolean): number {
   const made = found ? 0 : mkdirat(base.fd, name, base.mode);
   if (made < 0) throw failed(base, `create '${name}'`, made);
@@ -122,14 +122,14 @@ function makeDir(base: WorkBase, name: string, found: boolean): number {
   return fd;
 }
 
-/** Makes a directory that was found our own: its owner could change under our hands what is built in it. Returns 0 or -errno. */
+/** Takes ownership of an existing directory: another owner could change what is being built in it. Returns 0 or -errno. */
 function takeOver(fd: number): number {
   const rc = fstatx(fd, stat);
   if (rc < 0 || stat.uid === process.geteuid!()) return rc;
   return fchown(fd, process.geteuid!(), process.getegid!());
 }
 
-/** Takes from a directory what it inherited (ACLs, set-gid): what is built in it would inherit it again. */
+/** Removes what a directory inherited (ACLs, set-gid), so that objects built in it do not inherit it. Returns 0 or -errno. */
 function plain(fd: number, mode: number): number {
   for (const acl of ['system.posix_acl_default', 'system.posix_acl_access']) {
     const rc = removexattr(fd, '', acl);
@@ -140,12 +140,12 @@ function plain(fd: number, mode: number): number {
   return chmodFd(fd, mode);
 }
 
-/** An empty `work`. Throws a {@link UserError} when leftovers must not or can't be cleared. */
+/** Opens an empty `work`. Throws a {@link UserError} when leftovers must not, or can't, be removed. */
 export function openWork(base: WorkBase, held: Descriptors): number {
   return held.add(makeDir(base, WORK, clearWork(base)));
 }
 
-/** The `index` of link-index.ts, which outlives the mount. */
+/** Opens the `index` of link-index.ts, which outlives the mount. Throws a UserError. */
 export function openIndex(base: WorkBase, held: Descriptors): number {
   const fd = openDir(base.fd, INDEX, O_PATH);
   if (fd >= 0) {
@@ -158,13 +158,13 @@ export function openIndex(base: WorkBase, held: Descriptors): number {
   return held.add(makeDir(base, INDEX, false));
 }
 
-/** The same for a mount that does not write; -1 when there is none. */
+/** The same for a read-only mount; -1 when there is none. */
 export function findIndex(workdir: number, held: Descriptors): number {
   const fd = openDir(workdir, INDEX, O_PATH);
   return fd < 0 ? -1 : held.add(fd);
 }
 
-/** Leaves `work/incompat/volatile/dirty`: nothing on upper is known to be on disk until somebody removes it. */
+/** Creates `work/incompat/volatile/dirty`: until somebody removes it, nothing on upper is known to be on disk. Throws a UserError. */
 export function markVolatile(base: WorkBase, work: number): void {
   let parent = work;
   const mine: number[] = [];

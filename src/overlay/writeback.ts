@@ -1,21 +1,21 @@
 /**
- * Lost writes of a volatile mount: nothing is flushed for callers, but whoever asks to learns that data did not
- * reach the disk, and from then on so does everybody (ovl_sync_status()).
+ * Lost writes of a volatile mount: nothing is flushed for callers, but once data did not reach the disk, every fsync reports it
+ * (ovl_sync_status()).
  *
- * The kernel compares the error counter of the upper's superblock with its value at mount time; so does the sensor of
- * lost-writes.ts, where there is one. Otherwise user space sees that counter through syncfs(2) alone, which flushes the
- * filesystem first: what a volatile mount is there to avoid.
+ * The kernel compares the error counter of the upper's superblock with its value at mount time, and so does the sensor of
+ * lost-writes.ts, if there is one. Otherwise user space can read that counter only through syncfs(2), which flushes the filesystem
+ * first: exactly what a volatile mount avoids.
  *
- * What can be had without a flush is the error counter of a file: sync_file_range(2) over a part where nothing is under
- * way reports an error that came since the file was opened, or that nobody was told yet. So each fsync looks at its own
- * file and, at most once a second, at all that are open for writing. A lost write to a file that was closed meanwhile (its
- * descriptor fell out of the cache) and is not opened again stays unseen then, as do lost directory blocks.
+ * Available without a flush is the error counter of a file: sync_file_range(2) over a range without writes in flight reports an
+ * error that occurred since the file was opened, or that nobody has seen yet. So each fsync checks its own file and, at most once a
+ * second, all that are open for writing. A lost write to a file that was closed in the meantime (its descriptor was evicted) and is
+ * not opened again remains unnoticed then, as do lost directory blocks.
  */
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
 import type { Overlay } from './state.js';
 
-/** Beyond all data: there is nothing to wait for. */
+/** An offset beyond all data, where there is nothing to wait for. */
 const NOWHERE = 2 ** 52;
 const SWEEP_MS = 1000;
 
@@ -25,8 +25,8 @@ export class Writeback {
   #swept = 0;
 
   /**
-   * What an fsync in a volatile mount answers, EIO or ENOSPC once anything was lost. `fd`: the file's descriptor on upper,
-   * which counts where there is no sensor; or -1.
+   * The answer to an fsync in a volatile mount: throws EIO or ENOSPC once anything was lost. `fd`: the file's descriptor on upper,
+   * which is checked if there is no sensor; or -1.
    */
   check(ov: Overlay, fd: number): void {
     const { sensor } = ov.opened;

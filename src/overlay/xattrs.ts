@@ -1,6 +1,6 @@
 /**
- * Extended attributes as callers see them (fs/overlayfs/xattrs.c): the overlay's own are hidden, and what a caller
- * stores under those names is kept one level deeper, so that overlays nest.
+ * Extended attributes as callers see them (fs/overlayfs/xattrs.c): the overlay's own are hidden, and what a caller stores under their
+ * names is kept one level deeper, so that overlays can be nested.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
@@ -48,21 +48,21 @@ function isOff(ov: Overlay, name: Name): boolean {
   return !ov.options.xattrs || (!ov.options.acl && name.startsWith(ACL_PREFIX));
 }
 
-/** Value of an attribute into `into`. Returns its length or -errno: absence is an ordinary answer. */
+/** Reads an attribute into `into`. Returns its length or -errno: absence is an ordinary answer. */
 export function getxattr(ov: Overlay, inode: Inode, name: Name, into: Uint8Array, size: number): number {
   if (isOff(ov, name)) return -sys.EOPNOTSUPP;
   if (inode.lacksCapability && name === sys.XATTR_NAME_CAPS) return -sys.ENODATA;
   locate(ov, inode);
   const rc = sys.getxattr(ov.atFd, ov.atName, storedName(ov, name, overrider(ov, inode)), into, size);
-  // ls asks for a label of each file until it hears that there are none here.
+  // ls asks for the label of each file until it is told that labels are not supported.
   if (rc === -sys.ENODATA && name === LABEL && !ov.opened.hasLabels) return -sys.EOPNOTSUPP;
   if (rc === -sys.ENODATA && name === sys.XATTR_NAME_CAPS) inode.lacksCapability = true;
   return rc;
 }
 
 /**
- * NUL-terminated names into `into`. Returns their length, or -ERANGE when it exceeds a `size` that is not 0. The kernel's
- * overlayfs shows `trusted.*` to who has CAP_SYS_ADMIN (ovl_can_list()); we know the caller's `uid` alone.
+ * Stores NUL-terminated names in `into`. Returns their length, or -ERANGE when that exceeds a `size` other than 0. Kernel overlayfs
+ * shows `trusted.*` to callers with CAP_SYS_ADMIN (ovl_can_list()); we only know the caller's `uid`.
  */
 export function listxattr(ov: Overlay, inode: Inode, uid: number, into: Uint8Array, size: number): number {
   if (!ov.options.xattrs) return -sys.EOPNOTSUPP;
@@ -82,7 +82,7 @@ export function listxattr(ov: Overlay, inode: Inode, uid: number, into: Uint8Arr
   return shown.length;
 }
 
-/** Sets an attribute after copy-up; `killSgid`: an ACL that the caller may set, but not keep set-gid with. */
+/** Sets an attribute after copy-up; `killSgid`: the caller may set this ACL, but must not keep the set-gid bit. Throws FsError. */
 export function setxattr(
   ov: Overlay,
   inode: Inode,
@@ -106,7 +106,7 @@ export function setxattr(
   must(chmod(ov.atFd, ov.atName, kept), 'chmod');
 }
 
-/** Copy-up, but no link on upper for a further name of what is there already: so ovl_xattr_set() and ovl_set_acl(). */
+/** Copy-up, but without a link on upper for another name of a file already there, like ovl_xattr_set() and ovl_set_acl(). */
 function copyUpInode(ov: Overlay, inode: Inode): void {
   if (!inode.hasUpper) copyUp(ov, inode, 'metacopy');
 }
