@@ -1,4 +1,4 @@
-/** Kernel AIO, for the one thing that it does without O_DIRECT on every filesystem: flushing without waiting. */
+/** Kernel AIO, for the one operation that it does asynchronously without O_DIRECT on every filesystem: flushing. */
 import { EAGAIN } from './errno.js';
 import { addressOf, nativeSyscall, result } from './ffi.js';
 
@@ -37,7 +37,7 @@ export class AioFlusher {
     this.#list.writeBigUInt64LE(addressOf(this.#iocb), 0);
   }
 
-  /** Room for `max` flushes at a time; -errno where the system has no AIO. */
+  /** Makes room for `max` concurrent flushes. Returns -errno where the system has no AIO. */
   static open(max: number): AioFlusher | number {
     const context = Buffer.alloc(8);
     const rc = result(setupCall(SYS_IO_SETUP, max, context));
@@ -45,8 +45,8 @@ export class AioFlusher {
   }
 
   /**
-   * Starts flushing `fd`, which may be closed meanwhile. When it is done, the eventfd `wake` is raised and
-   * {@link collect} gives `tag`. Returns 0 or -errno: EAGAIN when it is full, EINVAL when the file can't be flushed so.
+   * Starts flushing `fd`, which may be closed in the meantime. When it is done, the eventfd `wake` is raised and {@link collect}
+   * reports `tag`. Returns 0 or -errno: EAGAIN when there is no room, EINVAL when the file can't be flushed this way.
    */
   submit(fd: number, datasync: boolean, tag: number, wake: number): number {
     if (this.#running >= this.#max) return -EAGAIN;
@@ -63,7 +63,7 @@ export class AioFlusher {
     return 0;
   }
 
-  /** Flushes under way. */
+  /** Number of flushes in progress. */
   get running(): number {
     return this.#running;
   }

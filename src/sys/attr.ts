@@ -31,30 +31,29 @@ export function fchownat(dirfd: number, name: string, uid: number, gid: number):
   return p === null ? TOO_LONG : result(fchownatCall(dirfd, p, uid, gid, AT_SYMLINK_NOFOLLOW));
 }
 
-/** Owner and group of an open descriptor, O_PATH included. */
+/** Sets owner and group of an open descriptor, O_PATH included. */
 export function fchown(fd: number, uid: number, gid: number): number {
   return result(fchownatCall(fd, path(''), uid, gid, AT_EMPTY_PATH));
 }
 
-/** Mode bits of an open descriptor (not O_PATH). */
+/** Sets mode bits of an open descriptor (not O_PATH). */
 export function fchmod(fd: number, mode: number): number {
   return result(fchmodCall(fd, mode));
 }
 
-/** Mode bits of any descriptor, O_PATH included, by its name in /proc. */
+/** Sets mode bits of any descriptor, O_PATH included, by its name in /proc. */
 export function chmodFd(fd: number, mode: number): number {
   return result(fchmodatCall(AT_FDCWD, path(`/proc/self/fd/${fd}`), mode, 0));
 }
 
-/** Linux 6.6. Where it is there, it looks at the descriptor first. */
+/** Linux 6.6. Where it exists, it checks the descriptor first. */
 const SYS_FCHMODAT2 = 452;
 const hasFchmodat2 = result(fchmodat2Call(SYS_FCHMODAT2, -1, path('.'), 0, 0)) === -EBADF;
 
 const stat = new Stat();
 
 /**
- * Mode bits by name. A symlink is not followed, though it may have taken the place of what was there a moment ago:
- * EOPNOTSUPP for one.
+ * Sets mode bits by name. A symlink is not followed, even if it has just replaced the object: EOPNOTSUPP.
  */
 export function fchmodat(dirfd: number, name: string, mode: number): number {
   const p = path(name);
@@ -75,7 +74,7 @@ export function chmodOpened(dirfd: number, name: string, mode: number): number {
 
 const times = Buffer.alloc(32);
 
-/** The last second that the kernel knows; as a double it would be one more. */
+/** The largest second that the kernel accepts; a double can't represent it. */
 const LAST_SECOND = 2n ** 63n - 1n;
 
 function putTime(at: number, seconds: number, nanoseconds: number): void {

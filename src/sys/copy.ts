@@ -1,9 +1,9 @@
-/** Copying file data between descriptors, holes kept. */
+/** Copying file data between descriptors, preserving holes. */
 import { SEEK_DATA, SEEK_HOLE } from './consts.js';
 import { EINTR, EINVAL, ENOSYS, ENXIO, EOPNOTSUPP, EXDEV } from './errno.js';
 import { copyFileRange, ftruncate, lseek, pread, pwriteAll } from './file.js';
 
-/** One copy_file_range(2) call: long enough to be cheap, short enough to let other threads of this CPU run. */
+/** Bytes per copy_file_range(2) call: long enough to be cheap, short enough to let other threads on this CPU run. */
 const PIECE = 4 << 20;
 const BLOCK = 1 << 20;
 
@@ -39,11 +39,11 @@ function copyExtent(from: number, to: number, start: number, end: number): numbe
   return 0;
 }
 
-/** Where data starts at or after `at`; `size` when only a hole follows; `at` where holes are unknown. */
+/** Where data starts at or after `at`; `size` when only a hole follows; `at` when holes are not reported. */
 function nextData(fd: number, at: number, size: number): number {
   const rc = lseek(fd, at, SEEK_DATA);
   if (rc === -ENXIO) return size;
-  return rc < at ? at : Math.min(rc, size); // a device answers 0
+  return rc < at ? at : Math.min(rc, size); // a device returns 0
 }
 
 function nextHole(fd: number, at: number, size: number): number {
@@ -52,8 +52,7 @@ function nextHole(fd: number, at: number, size: number): number {
 }
 
 /**
- * The same as {@link copyData} for a file that is known to have no holes: one call where the kernel copies. Returns 0
- * or -errno.
+ * Like {@link copyData}, for a file that is known to have no holes: a single call if the kernel can copy. Returns 0 or -errno.
  */
 export function copyDense(from: number, to: number, size: number): number {
   const rc = copyFileRange(from, 0, to, 0, size);
@@ -61,8 +60,8 @@ export function copyDense(from: number, to: number, size: number): number {
 }
 
 /**
- * Copies the first `size` bytes of `from` to the empty file `to`, at explicit offsets. Holes stay holes where the
- * filesystem of `from` tells them. Returns 0 or -errno.
+ * Copies the first `size` bytes of `from` to the empty file `to`, at explicit offsets. Holes stay holes if the filesystem of `from`
+ * reports them. Returns 0 or -errno.
  */
 export function copyData(from: number, to: number, size: number): number {
   for (let at = nextData(from, 0, size); at < size; at = nextData(from, at, size)) {

@@ -1,4 +1,4 @@
-/** How deeply idle CPUs may sleep: the kernel's PM QoS, by constraints that hold as long as a process has a descriptor open. */
+/** How deeply idle CPUs may sleep: PM QoS constraints, each in force as long as a process has a descriptor open. */
 import { AT_FDCWD, O_CLOEXEC, O_RDWR } from './consts.js';
 import { native } from './ffi.js';
 import { openat, write } from './file.js';
@@ -10,19 +10,19 @@ const NO_CONSTRAINT = -1;
 
 const value = Buffer.alloc(4);
 
-/** CPUs that are online, whichever of them this process may use. */
+/** Number of online CPUs, regardless of which this process may use. */
 export function onlineCpus(): number {
   return onlineCall();
 }
 
-/** A descriptor for a constraint, which ends when it is closed; -errno (EACCES for others than root). */
+/** Opens a descriptor for a constraint, which ends when it is closed. Returns it or -errno (EACCES unless root). */
 export function openCpuLatency(): number {
   return openat(AT_FDCWD, '/dev/cpu_dma_latency', O_RDWR | O_CLOEXEC);
 }
 
 /**
- * Says how long any CPU of the machine may take to wake up, in microseconds; null: as the system likes. With 0 idle CPUs
- * poll in place of halting (cpuidle_governor_latency_req()). Returns 4 or -errno.
+ * Limits how long any CPU of the machine may take to wake up, in microseconds; null: no limit. With 0, idle CPUs poll instead of
+ * halting (cpuidle_governor_latency_req()). Returns 4 or -errno.
  */
 export function constrainCpuLatency(fd: number, microseconds: number | null): number {
   value.writeInt32LE(microseconds ?? NO_CONSTRAINT);

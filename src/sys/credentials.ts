@@ -1,6 +1,6 @@
 /**
- * The identity under which this thread touches files, and what it may do. These calls go to the kernel raw or act on one thread only
- * (glibc's own setfsuid does), so the session thread can take a caller's identity without touching the process.
+ * The identity under which this thread accesses files, and its capabilities. All of these calls act on the calling thread only, so
+ * the session thread can assume a caller's identity without affecting the process.
  */
 import { native, path, result, TOO_LONG } from './ffi.js';
 
@@ -30,12 +30,12 @@ export function umask(mask: number): number {
   return umaskCall(mask);
 }
 
-/** Gives this thread a umask and a working directory of its own. Returns 0 or -errno. */
+/** Gives this thread its own umask and working directory. Returns 0 or -errno. */
 export function unshareFs(): number {
   return result(unshareCall(CLONE_FS));
 }
 
-/** Lets {@link setfsuid} change ownership of what is created but keep this thread's capabilities. */
+/** Makes {@link setfsuid} keep this thread's capabilities. Returns 0 or -errno. */
 export function keepCapabilities(): number {
   const bits = result(prctlCall(PR_GET_SECUREBITS, 0, 0, 0, 0));
   if (bits < 0) return bits;
@@ -58,7 +58,7 @@ export const X_OK = 1;
 export const W_OK = 2;
 const AT_EACCESS = 0x200;
 
-/** Whether this process (by its effective ids) may access `name` so. Returns 0 or -errno. Symlinks are followed. */
+/** Checks whether this process, by its effective ids, may access `name` with `mode`. Returns 0 or -errno. Follows symlinks. */
 export function faccessat(dirfd: number, name: string, mode: number): number {
   const p = path(name);
   return p === null ? TOO_LONG : result(faccessatCall(dirfd, p, mode, AT_EACCESS));
@@ -68,7 +68,7 @@ const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 const capHeader = Buffer.alloc(8);
 const capData = Buffer.alloc(24);
 
-/** Effective capabilities 0..31 of this thread in its user namespace, as a mask; 0 when they can't be read. */
+/** Effective capabilities 0 to 31 of this thread in its user namespace, as a mask; 0 when they can't be read. */
 export function effectiveCapabilities(): number {
   capHeader.writeUInt32LE(LINUX_CAPABILITY_VERSION_3, 0);
   capHeader.writeUInt32LE(0, 4);

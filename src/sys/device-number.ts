@@ -1,6 +1,6 @@
 /**
- * Device numbers in 32 bits, as the FUSE protocol has them (new_encode_dev()) and as glibc and Node have those that Linux
- * gives out: minor's low byte, 12 bits of major, minor's upper 12 bits.
+ * Device numbers in 32 bits, as in the FUSE protocol (new_encode_dev()), and in glibc and Node for all numbers that Linux assigns:
+ * minor's low byte, 12 bits of major, minor's upper 12 bits.
  */
 
 /** The number of a device. */

@@ -1,4 +1,4 @@
-/** Names in directories: create, link, rename, remove, list. All relative to a directory descriptor. */
+/** Names in directories: create, link, rename, remove, list; all relative to a directory descriptor. */
 import { native, path, path2, result, TOO_LONG } from './ffi.js';
 
 const mkdiratCall = native('int', 'mkdirat', ['int', 'void *', 'uint']);
@@ -10,7 +10,7 @@ const renameat2Call = native('int', 'renameat2', ['int', 'void *', 'int', 'void 
 const readlinkatCall = native('int64', 'readlinkat', ['int', 'void *', 'void *', 'uint64']);
 const getdents64Call = native('int64', 'getdents64', ['int', 'void *', 'uint64']);
 
-/** mkdirat(2); the umask counts. Returns 0 or -errno. */
+/** mkdirat(2); the umask applies. Returns 0 or -errno. */
 export function mkdirat(dirfd: number, name: string, mode: number): number {
   const p = path(name);
   return p === null ? TOO_LONG : result(mkdiratCall(dirfd, p, mode));
@@ -23,7 +23,7 @@ function makedev(major: number, minor: number): bigint {
   return (m & 0xffn) | ((M & 0xfffn) << 8n) | ((m & ~0xffn) << 12n) | ((M & ~0xfffn) << 32n);
 }
 
-/** mknodat(2); `mode` includes the type. */
+/** mknodat(2); `mode` includes the type, and the umask applies. Returns 0 or -errno. */
 export function mknodat(dirfd: number, name: string, mode: number, major = 0, minor = 0): number {
   const p = path(name);
   if (p === null) return TOO_LONG;
@@ -69,7 +69,7 @@ export function getdents64(fd: number, into: Uint8Array): number {
   return result(getdents64Call(fd, into, into.length));
 }
 
-/** One name of a directory as getdents64(2) gives it. */
+/** One name of a directory, as returned by getdents64(2). */
 export interface Dirent {
   readonly name: string;
   /** DT_* of the entry. */
@@ -80,17 +80,17 @@ export interface Dirent {
 }
 
 const listing = Buffer.alloc(256 * 1024);
-/** What {@link listDirectory} shows: one object for all, as a directory may have many names. */
+/** The entry passed by {@link listDirectory}: a single object, since a directory may have many names. */
 const shown = { name: '', type: 0, inoLo: 0, inoHi: 0 };
 const DOT = 46;
-/** struct linux_dirent64: a name begins here; with its NUL it is padded to 8 bytes by what was there before. */
+/** struct linux_dirent64: the name's offset. With its NUL, a record is padded to 8 bytes with arbitrary bytes. */
 const NAME_AT = 19;
 const PADDING = 8;
 
 /**
- * Calls `each` for every name of the open directory `fd` except `.` and `..`, from its current position on.
- * Returns 0 or -errno. `each` must not list another directory (one scratch buffer), nor keep what it is shown. Only an
- * empty answer is the end: a signal makes the kernel answer with what it has so far.
+ * Calls `each` for every name of the open directory `fd` except `.` and `..`, from its current position on. Returns 0 or -errno.
+ * `each` must not list another directory (there is one buffer), nor keep the object passed to it. Only an empty result is the end:
+ * on a signal, the kernel returns what it has so far.
  */
 export function listDirectory(fd: number, each: (found: Dirent) => void): number {
   for (;;) {
@@ -117,7 +117,7 @@ function isDots(start: number, size: number): boolean {
   return size <= 2 && listing[start] === DOT && (size === 1 || listing[start + 1] === DOT);
 }
 
-/** All names of an open directory at once (its scratch buffer is free again when this returns), or -errno. */
+/** All names of an open directory at once, or -errno. */
 export function readDirectory(fd: number): Dirent[] | number {
   const entries: Dirent[] = [];
   const rc = listDirectory(fd, (found) => entries.push({ ...found }));

@@ -1,13 +1,13 @@
-/** Node's event loop of the main thread, seen from outside: what Node itself embeds other loops by, and Electron Node. */
+/** Node's event loop of the main thread, from outside: the libuv interface for embedding, which Electron uses, too. */
 import { nativeOfNode } from './ffi.js';
 
-/** What a loop of our own on the main thread needs to share it with Node's. */
+/** What our own loop on the main thread needs in order to share it with Node's. */
 export class EventLoop {
-  /** Readable when an event waits: a signal, a connection, a child's end, an answer from another thread. */
+  /** Readable when an event is waiting: a signal, a connection, the exit of a child, a message from another thread. */
   readonly fd: number;
   readonly #timeout: () => number;
 
-  /** Only on the main thread: a worker's loop can't be had. */
+  /** Only on the main thread: a worker's loop is not accessible. */
   constructor() {
     const loop = nativeOfNode('void *', 'uv_default_loop', [])();
     this.fd = nativeOfNode('int', 'uv_backend_fd', ['void *'])(loop);
@@ -15,7 +15,7 @@ export class EventLoop {
     this.#timeout = () => call(loop);
   }
 
-  /** Milliseconds until it has to run without an event; 0: now, for it is half-way through something; -1: never. */
+  /** Milliseconds until the loop must run even without an event; 0: now, work is pending; -1: never. */
   timeout(): number {
     return this.#timeout();
   }

@@ -2,8 +2,8 @@
  * The only door to native code: libc through koffi.
  *
  * Conventions of everything in `sys/`:
- * - a function returns `>= 0` on success and `-errno` on failure; it never throws for an expected failure,
- *   holds no policy and logs nothing;
+ * - a function returns `>= 0` on success and `-errno` on failure; it never throws for an expected failure, has no policy and
+ *   logs nothing;
  * - names and paths are latin1 strings, one char a byte, so that any byte sequence survives;
  * - a path is copied into a scratch buffer before the call: no allocation per call, and therefore not reentrant
  *   (each thread has its own copy of this module).
@@ -24,12 +24,12 @@ export function native(result: string, name: string, args: readonly string[]): N
   return libc.func(name, result, [...args]) as unknown as Native;
 }
 
-/** The same for what the program that runs us exports: libuv and Node-API. */
+/** The same for functions that the Node executable exports: libuv and Node-API. */
 export function nativeOfNode(result: string, name: string, args: readonly string[]): Native {
   return koffi.load(null).func(name, result, [...args]) as unknown as Native;
 }
 
-/** A native function of libc that runs on a thread of libuv's pool; resolves to our convention. */
+/** A function of libc that runs on a thread of libuv's pool. Resolves to its result, or -errno. */
 export function nativeElsewhere(
   name: string,
   args: readonly string[],
@@ -37,7 +37,7 @@ export function nativeElsewhere(
   const call = libc.func(name, 'int', [...args]);
   return (...values) =>
     new Promise((resolve) => {
-      // koffi carries the errno of that thread over to the callback.
+      // koffi carries errno over from that thread to the callback.
       call.async(...values, (_: unknown, rc: number) => resolve(result(rc)));
     });
 }
@@ -50,7 +50,7 @@ export function result(rc: number): number {
   return rc < 0 ? -errno() : rc;
 }
 
-/** Address of a buffer's bytes, for structures that hold pointers. The buffer must stay referenced and is not moved. */
+/** Address of a buffer's bytes, for structures that hold pointers. The buffer must stay referenced; V8 does not move it. */
 export function addressOf(buffer: Uint8Array): bigint {
   return BigInt(koffi.address(buffer));
 }
@@ -61,7 +61,7 @@ export const PATH_MAX = 4096;
 const scratchA = Buffer.alloc(PATH_MAX + 8);
 const scratchB = Buffer.alloc(PATH_MAX + 8);
 
-/** Returned by {@link path} for a path that does not fit: such a call must answer {@link TOO_LONG}. */
+/** What a call returns for a path that does not fit, for which {@link path} returns null. */
 export const TOO_LONG = -ENAMETOOLONG;
 
 function store(scratch: Buffer, text: string): Buffer | null {

@@ -89,7 +89,7 @@ export function pwrite(fd: number, from: Uint8Array, size: number, offset: numbe
   return result(pwriteCall(fd, from, size, offset));
 }
 
-/** The same until `into` is full or the file ends, however many calls it takes. Returns bytes read or -errno. */
+/** Reads at `offset` until `into` is full or the file ends, in as many calls as needed. Returns bytes read or -errno. */
 export function preadAll(fd: number, into: Uint8Array, offset: number): number {
   let done = 0;
   while (done < into.length) {
@@ -102,7 +102,7 @@ export function preadAll(fd: number, into: Uint8Array, offset: number): number {
   return done;
 }
 
-/** Writes all of `from` at `offset`, however many calls it takes. Returns 0 or -errno. */
+/** Writes all of `from` at `offset`, in as many calls as needed. Returns 0 or -errno. */
 export function pwriteAll(fd: number, from: Uint8Array, offset: number): number {
   for (let done = 0; done < from.length; ) {
     const rc = pwrite(fd, from.subarray(done), from.length - done, offset + done);
@@ -113,28 +113,28 @@ export function pwriteAll(fd: number, from: Uint8Array, offset: number): number 
   return 0;
 }
 
-/** read(2) at the descriptor's own position. */
+/** read(2) at the descriptor's own position. Returns bytes read or -errno. */
 export function read(fd: number, into: Uint8Array, size: number): number {
   return result(readCall(fd, into, size));
 }
 
-/** write(2) at the descriptor's own position. */
+/** write(2) at the descriptor's own position. Returns bytes written or -errno. */
 export function write(fd: number, from: Uint8Array, size: number): number {
   return result(writeCall(fd, from, size));
 }
 
-/** Sets the length of an open file. */
+/** ftruncate(2): sets the length of an open file in bytes. Returns 0 or -errno. */
 export function ftruncate(fd: number, size: number): number {
   return result(ftruncateCall(fd, size));
 }
 
-/** Sets the length of a file by its path; symlinks are followed. */
+/** truncate(2): sets the length of a file by its path, following symlinks. Returns 0 or -errno. */
 export function truncate(name: string, size: number): number {
   const p = path(name);
   return p === null ? TOO_LONG : result(truncateCall(p, size));
 }
 
-/** fallocate(2); `mode` are FALLOC_FL_* flags. */
+/** fallocate(2); `mode` are FALLOC_FL_* flags. Returns 0 or -errno. */
 export function fallocate(fd: number, mode: number, offset: number, length: number): number {
   return result(fallocateCall(fd, mode, offset, length));
 }
@@ -144,17 +144,17 @@ export function lseek(fd: number, offset: number, whence: number): number {
   return result(lseekCall(fd, offset, whence));
 }
 
-/** fsync(2): data and metadata are on the disk. Returns 0 or -errno. */
+/** fsync(2): flushes data and metadata to stable storage. Returns 0 or -errno. */
 export function fsync(fd: number): number {
   return result(fsyncCall(fd));
 }
 
-/** fdatasync(2): data, and what it takes to find them. Returns 0 or -errno. */
+/** fdatasync(2): flushes data and the metadata needed to read it. Returns 0 or -errno. */
 export function fdatasync(fd: number): number {
   return result(fdatasyncCall(fd));
 }
 
-/** syncfs(2): all of the filesystem that `fd` is on. Returns 0 or -errno, also of an earlier write-back (Linux 5.8). */
+/** syncfs(2): flushes the filesystem that `fd` is on. Returns 0 or -errno, also for an earlier writeback error (Linux 5.8). */
 export function syncfs(fd: number): number {
   return result(syncfsCall(fd));
 }
@@ -163,31 +163,31 @@ export const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
 const SYNC_FILE_RANGE_WRITE = 2;
 const SYNC_FILE_RANGE_WAIT_AFTER = 4;
 
-/** sync_file_range(2). Returns 0, or -errno of an error in writing the file back that its descriptor has not reported. */
+/** sync_file_range(2). Returns 0 or -errno, also for a writeback error that the descriptor has not reported yet. */
 export function syncFileRange(fd: number, offset: number, length: number, flags: number): number {
   return result(syncRangeCall(fd, offset, length, flags));
 }
 
-/** Begins to write the dirty pages of a file to its disk, without waiting for them. Returns 0 or -errno. */
+/** Starts writing the dirty pages of a file to its disk, without waiting. Returns 0 or -errno. */
 export function startWriteOut(fd: number): number {
   return syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 /**
- * Writes the dirty pages of a file and waits until the disk has taken them. No flush: neither the disk's cache nor the
- * filesystem's journal is written. Returns 0 or -errno.
+ * Writes the dirty pages of a file and waits until the disk has accepted them. Not a flush: neither the disk's cache nor the
+ * filesystem's journal is written out. Returns 0 or -errno.
  */
 export function writeOut(fd: number): number {
   const flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
   return syncFileRange(fd, 0, 0, flags);
 }
 
-/** Shares all blocks of `from` with `to` (FICLONE). Returns 0 or -errno (EOPNOTSUPP, EXDEV, EINVAL: can't). */
+/** Makes `to` share all blocks of `from` (FICLONE). Returns 0 or -errno (EOPNOTSUPP, EXDEV, EINVAL: not possible). */
 export function ficlone(to: number, from: number): number {
   return result(ioctlInt(to, FICLONE, from));
 }
 
-/** ioctl(2) with a buffer argument. */
+/** ioctl(2) with a buffer as argument and result. Returns `>= 0` or -errno. */
 export function ioctl(fd: number, command: number, argument: Uint8Array): number {
   return result(ioctlBuf(fd, command, argument));
 }
@@ -212,7 +212,7 @@ export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 
-/** flock(2). */
+/** flock(2). Returns 0 or -errno (EAGAIN with LOCK_NB: somebody else holds the lock). */
 export function flock(fd: number, operation: number): number {
   return result(flockCall(fd, operation));
 }

@@ -17,7 +17,7 @@ export interface FileHandle {
   readonly bytes: Buffer;
 }
 
-/** Handle of `name` in `dirfd` ("" is `dirfd` itself), not following a symlink; or -errno (EOPNOTSUPP: none). */
+/** Handle of `name` in `dirfd` ("" is `dirfd` itself), not following a symlink; or -errno (EOPNOTSUPP: no handles here). */
 export function nameToHandle(dirfd: number, name: string): FileHandle | number {
   const p = path(name);
   if (p === null) return TOO_LONG;

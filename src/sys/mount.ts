@@ -1,4 +1,4 @@
-/** mount(2) and umount2(2), and the calls that make a filesystem which is mounted nowhere. */
+/** mount(2), umount2(2), and the calls that create a filesystem without mounting it (fsopen(2) and the like). */
 import { native, nativeElsewhere, nativeSyscall, path, path2, result, TOO_LONG } from './ffi.js';
 
 const mountCall = native('int', 'mount', ['void *', 'void *', 'void *', 'uint64', 'void *']);
@@ -74,7 +74,7 @@ const FSCONFIG_SET_FLAG = 0;
 const FSCONFIG_SET_STRING = 1;
 const FSCONFIG_CMD_CREATE = 6;
 
-/** fsopen(2): a descriptor with which a filesystem of this type is set up. Returns it or -errno. */
+/** fsopen(2): a descriptor for setting up a filesystem of this type. Returns it or -errno. */
 export function fsopen(type: string): number {
   return result(fsopenCall(SYS_FSOPEN, cString(type), FSOPEN_CLOEXEC));
 }
@@ -89,12 +89,12 @@ export function fsconfigFlag(fd: number, key: string): number {
   return result(fsconfigCall(SYS_FSCONFIG, fd, FSCONFIG_SET_FLAG, cString(key), null, 0));
 }
 
-/** A detached mount of a filesystem that was made, as an O_PATH descriptor; it goes with that. Returns it or -errno. */
+/** fsmount(2): a detached mount of the created filesystem, which ends with the returned O_PATH descriptor; or -errno. */
 export function fsmount(fd: number): number {
   return result(fsmountCall(SYS_FSMOUNT, fd, FSMOUNT_CLOEXEC, 0));
 }
 
-/** Makes the filesystem, which goes with the descriptor: nothing is mounted. Returns 0 or -errno. */
+/** Creates the filesystem, which ends with the descriptor; nothing is mounted. Returns 0 or -errno. */
 export function fsconfigCreate(fd: number): number {
   return result(fsconfigCall(SYS_FSCONFIG, fd, FSCONFIG_CMD_CREATE, null, null, 0));
 }

@@ -7,25 +7,25 @@ export interface MountInfo {
   readonly id: number;
   /** `major:minor`; for FUSE the minor is the connection's number under /sys/fs/fuse/connections. */
   readonly device: string;
-  /** What the mount shows: a path within its filesystem. */
+  /** The root of the mount, as a path within its filesystem. */
   readonly root: string;
   readonly mountPoint: string;
-  /** Of this mount, comma-separated: `rw,nosuid,relatime`. */
+  /** Options of this mount, comma-separated: `rw,nosuid,relatime`. */
   readonly options: string;
   readonly fsType: string;
   readonly source: string;
-  /** Comma-separated, as they stand there: each is to be decoded with {@link unescapeOctal} after it was split off. */
+  /** Options of the filesystem, comma-separated and raw: split first, then decode each with {@link unescapeOctal}. */
   readonly superOptions: string;
 }
 
-/** A field of mountinfo, or an option in one: spaces, commas and the like stand there as `\040`. */
+/** Decodes a field of mountinfo, or an option in one, in which spaces, commas and the like are written as `\040`. */
 export function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );
 }
 
-/** The whole text; "" when it can't be read. One read(2) mostly: this is part of every mount. */
+/** The whole text; "" when it can't be read. Usually one read(2), since every mount does this. */
 function readAll(): string {
   const fd = openat(AT_FDCWD, '/proc/self/mountinfo', O_RDONLY | O_CLOEXEC);
   if (fd < 0) return '';
@@ -63,7 +63,7 @@ export function readMounts(type?: string): MountInfo[] {
   return type === undefined ? mounts : mounts.filter(({ fsType }) => fsType === type);
 }
 
-/** The mount that is visible at `mountPoint`: the last one there. */
+/** The mount that is visible at `mountPoint`, the last one there; null: none. */
 export function mountAt(mountPoint: string): MountInfo | null {
   return readMounts().findLast((m) => m.mountPoint === mountPoint) ?? null;
 }

@@ -16,7 +16,7 @@ export class Poller {
   readonly #count: number;
   readonly #raw: Buffer;
 
-  /** Of `quiet` ones only errors and hang-ups count, not that they are readable. */
+  /** For `quiet` descriptors only errors and hang-ups count, not readability. */
   constructor(fds: readonly number[], quiet: readonly number[] = []) {
     this.#count = fds.length;
     this.#raw = Buffer.alloc(POLLFD * fds.length);
@@ -26,18 +26,18 @@ export class Poller {
     });
   }
 
-  /** Waits until one is readable, has an error or hung up; `timeout` in milliseconds, -1 for ever. */
+  /** Waits until one is readable, has an error or hung up; `timeout` in milliseconds, -1 for ever. Returns their number or -errno. */
   wait(timeout: number): number {
     return result(pollCall(this.#raw, this.#count, timeout));
   }
 
-  /** Whether the descriptor at `index` had an event (an error counts: the next read tells which). */
+  /** Whether the descriptor at `index` had an event, including an error, which the next read reports. */
   ready(index: number): boolean {
     return this.#raw.readInt16LE(index * POLLFD + 6) !== 0;
   }
 }
 
-/** A counter that another thread can raise and {@link Poller} can wait for. Returns a descriptor or -errno. */
+/** eventfd(2): a counter that another thread can raise and a {@link Poller} can wait for. Returns a descriptor or -errno. */
 export function eventfd(): number {
   return result(eventfdCall(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
@@ -45,12 +45,12 @@ export function eventfd(): number {
 const one = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
 const count = Buffer.alloc(8);
 
-/** Raises an eventfd by one. */
+/** Raises an eventfd by one. Returns 8 or -errno. */
 export function eventfdSignal(fd: number): number {
   return write(fd, one, 8);
 }
 
-/** Sets an eventfd back to zero. Returns 8 or -EAGAIN when it was zero. */
+/** Resets an eventfd to zero. Returns 8, or -EAGAIN when it was zero. */
 export function eventfdClear(fd: number): number {
   return read(fd, count, 8);
 }

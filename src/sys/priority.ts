@@ -11,8 +11,8 @@ export function niceThisThread(nice: number): void {
 }
 
 /**
- * Sets the nice value of every other thread that exists now but for the main one. Best effort: a thread may end meanwhile,
- * and without /proc nothing is changed. `nice` above the present value needs no privilege, and can't be taken back without.
+ * Sets the nice value of every other existing thread except the main one. Best effort: a thread may end in the meantime, and
+ * without /proc nothing is changed. Raising the value needs no privilege; lowering it again does.
  */
 export function niceOtherThreads(nice: number): void {
   let own: string;

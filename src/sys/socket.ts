@@ -1,4 +1,4 @@
-/** Unix sockets: a pair over which another program hands us a descriptor (SCM_RIGHTS), and whose a path is. */
+/** Unix sockets: a pair over which another program passes us a descriptor (SCM_RIGHTS), and probing whether a path is served. */
 import { ENAMETOOLONG } from './errno.js';
 import { addressOf, native, result } from './ffi.js';
 import { close } from './file.js';
@@ -29,8 +29,8 @@ export function socketpair(): [number, number] | number {
 }
 
 /**
- * Asks the kernel whose the stream socket at a path (latin1) is, unnoticed by who that is: connects with a type of socket
- * that does not fit. -EPROTOTYPE: a process has it open; -ECONNREFUSED: none has; or another -errno.
+ * Asks the kernel whether a process listens on the stream socket at a path (latin1), without that process noticing, by connecting
+ * with the wrong socket type. -EPROTOTYPE: a process has it open; -ECONNREFUSED: none has; or another -errno.
  */
 export function probeSocket(path: string): number {
   if (path.length >= SUN_PATH_SIZE) return -ENAMETOOLONG;
@@ -44,7 +44,7 @@ export function probeSocket(path: string): number {
   return rc;
 }
 
-/** Descriptor carried by the next message on `socket` (close-on-exec); null when it carries none; or -errno. */
+/** Receives a message on `socket`. Returns the descriptor it carries (close-on-exec), null if none, or -errno. */
 export function receiveDescriptor(socket: number): number | null {
   const byte = Buffer.alloc(8);
   const control = Buffer.alloc(64);

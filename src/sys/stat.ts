@@ -1,4 +1,4 @@
-/** What there is to know of files and filesystems: statx(2) and statfs(2), read without allocation, and uuids. */
+/** Attributes of files and filesystems: statx(2) and statfs(2), read without allocation, and filesystem uuids. */
 import {
   AT_EMPTY_PATH,
   AT_NO_AUTOMOUNT,
@@ -97,7 +97,7 @@ export function inodeNumber({ inoLo, inoHi }: Stat): number {
 
 let sync = 0;
 
-/** From now on {@link statx} and {@link fstatx} of this thread take what the kernel has cached and ask no server. */
+/** Makes {@link statx} and {@link fstatx} of this thread use what the kernel has cached, without asking a server. */
 export function trustCachedAttributes(): void {
   sync = AT_STATX_DONT_SYNC;
 }
@@ -112,7 +112,7 @@ export function statx(dirfd: number, name: string, out: Stat): number {
   return 0;
 }
 
-/** Attributes of a path relative to `dirfd` with symlinks followed: for paths that a user typed, never inside a layer. */
+/** Attributes of a path relative to `dirfd`, following symlinks: for paths typed by a user, never inside a layer. Returns 0 or -errno. */
 export function statxFollow(dirfd: number, name: string, out: Stat): number {
   const p = path(name);
   if (p === null) return TOO_LONG;
@@ -171,7 +171,7 @@ const EXT4_IOC_GETFSUUID = 0x8008662c;
 const BTRFS_IOC_FS_INFO = 0x8400941f;
 const uuidRaw = Buffer.alloc(32);
 
-/** Uuid of the filesystem of `fd` (not O_PATH) into `into` (16 bytes). Returns 0, or -errno when it tells none. */
+/** Stores the uuid of the filesystem of `fd` (not O_PATH) in `into` (16 bytes). Returns 0, or -errno when it reports none. */
 export function fsUuid(fd: number, into: Uint8Array): number {
   // struct fsuuid2: one byte of length, then the uuid. Linux 6.9.
   uuidRaw.fill(0);

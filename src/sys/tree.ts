@@ -1,4 +1,4 @@
-/** Clones of mounts that nobody else sees: open_tree(2) and mount_setattr(2). */
+/** Private clones of mounts: open_tree(2) and mount_setattr(2). */
 
 import { AT_EMPTY_PATH } from './consts.js';
 import { nativeSyscall, path, result, TOO_LONG } from './ffi.js';
@@ -17,7 +17,7 @@ export const MOUNT_ATTR_NODEV = 0x4;
 export const MOUNT_ATTR_NOATIME = 0x10;
 export const MOUNT_ATTR_STRICTATIME = 0x20;
 export const MOUNT_ATTR_NODIRATIME = 0x80;
-/** Mask of the access time settings, one of which is chosen. */
+/** Mask of the access time settings, which exclude each other. */
 export const MOUNT_ATTR__ATIME = 0x70;
 
 /** open_tree(2): an O_PATH descriptor, with OPEN_TREE_CLONE of a new detached mount. Returns it or -errno. */

@@ -1,10 +1,9 @@
 /**
  * Extended attributes by directory descriptor and name; name "" stands for the descriptor itself.
  *
- * Linux has calls that take a directory descriptor since 6.13. Before, and for O_PATH descriptors themselves (EBADF), a path
- * through /proc does it, at several times the cost: `/proc/self/fd/N/name` with the l* calls reaches `name` in the
- * directory N without following it when it is a symlink; `/proc/self/fd/N` with the following calls reaches the object
- * of a descriptor, whatever its type.
+ * Linux has calls that take a directory descriptor since 6.13. Before that, and for O_PATH descriptors themselves (EBADF), a path
+ * through /proc works, at several times the cost: `/proc/self/fd/N/name` with the l* calls reaches `name` in the directory N, even
+ * if it is a symlink; `/proc/self/fd/N` with the following calls reaches the object of a descriptor, whatever its type.
  */
 import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, XATTR_LIST_MAX } from './consts.js';
 import { EBADF, ENOSYS, ERANGE } from './errno.js';
@@ -97,7 +96,7 @@ export function setxattr(
   return result(name === '' ? setCall(p, a, value, size, flags) : lsetCall(p, a, value, size, flags));
 }
 
-/** NUL-separated names of all attributes into `into` (at most `size` bytes; 0 asks for the length). */
+/** NUL-terminated names of all attributes into `into` (at most `size` bytes; 0 asks for the length). Returns their length or -errno. */
 export function listxattr(dirfd: number, name: string, into: Uint8Array, size: number): number {
   if (hasAtCalls && name !== '') {
     const n = path(name);
@@ -127,7 +126,7 @@ export function xattrNames(dirfd: number, name: string): readonly string[] | num
   return names.latin1Slice(0, length - 1).split('\0');
 }
 
-/** Removes `attribute`; ENODATA when it is not there. */
+/** Removes `attribute`. Returns 0 or -errno; -ENODATA when it is not set. */
 export function removexattr(dirfd: number, name: string, attribute: string): number {
   const p = procPath(dirfd, name);
   const a = path2(attribute);
