@@ -52,8 +52,8 @@ export function killSuidGid(ov: Overlay, at: RealObject, caller: Caller): void {
   if (mode !== null) setClearedMode(ov, at, mode);
 }
 
-/** chown(2), fchown, lchown, fchownat of x86-64, arm64 and i386. By the others' numbers nothing clears set-id bits. */
-const CHOWNS = new Set([92, 93, 94, 260, 54, 55, 182, 95, 16, 212, 207, 198, 298]);
+/** chown(2), fchown, lchown, fchownat of x86-64, arm64, i386 and 32-bit ARM. By the others' numbers nothing clears set-id bits. */
+const CHOWNS = new Set([92, 93, 94, 260, 54, 55, 182, 95, 16, 212, 207, 198, 298, 325]);
 /** System calls of x32. */
 const X32 = 0x40000000;
 
