@@ -326,7 +326,7 @@ export class PathFiles {
   }
 
   removexattr(path: string, name: string): void {
-    this.#fs.removexattr(this.#find(path), bytesOf(name));
+    this.#fs.removexattr(this.#find(path), bytesOf(name), this.#caller);
   }
 
   statfs(path: string): Uint32Array {

@@ -108,7 +108,7 @@ function setxattr(x: Exchange): number {
 
 function removexattr(x: Exchange): number {
   if (!x.settings.xattrs) return -ENOSYS;
-  x.fs.removexattr(x.request.node, x.request.text(0));
+  x.fs.removexattr(x.request.node, x.request.text(0), x.request.caller);
   return 0;
 }
 

@@ -247,8 +247,8 @@ class OverlayFileSystem implements FileSystem {
     xattrs.setxattr(this.#ov, this.#ov.inode(node), name, value, { flags, killSgid });
   }
 
-  removexattr(node: NodeId, name: Name): void {
-    xattrs.removexattr(this.#ov, this.#ov.inode(node), name);
+  removexattr(node: NodeId, name: Name, caller: Caller): void {
+    xattrs.removexattr(this.#ov, this.#ov.inode(node), name, caller);
   }
 
   statfs(_node: NodeId, out: FsStat): void {

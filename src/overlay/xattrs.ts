@@ -4,7 +4,7 @@
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
-import type { Name } from '../vfs/types.js';
+import type { Caller, Name } from '../vfs/types.js';
 import type { Layer } from './config.js';
 import { copyUp, settle } from './copy-up.js';
 import type { Inode } from './inode.js';
@@ -12,6 +12,7 @@ import { PROTECTED, refuse } from './inode-flags.js';
 import { layerOf, locate, statAt } from './locate.js';
 import { decodedXattr, encodedXattr } from './owners.js';
 import { chmod } from './real-attr.js';
+import { mayClear } from './set-id.js';
 import type { Overlay } from './state.js';
 import { isVirtual, refuseVirtual } from './virtual-xattrs.js';
 
@@ -116,7 +117,7 @@ function dropSgid(owner: { mode: number }): void {
 }
 
 /** Removes an attribute. A missing one is ENODATA, without copy-up; but on upper a missing ACL is as good as removed. */
-export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
+export function removexattr(ov: Overlay, inode: Inode, name: Name, caller: Caller): void {
   ov.writable();
   refuseVirtual(name);
   if (isOff(ov, name)) fail(sys.EOPNOTSUPP, 'xattr');
@@ -127,6 +128,8 @@ export function removexattr(ov: Overlay, inode: Inode, name: Name): void {
   const rc = sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0);
   if (rc === -sys.ENODATA && inode.hasUpper && name.startsWith(ACL_PREFIX)) return;
   must(rc, 'removexattr');
+  // So the kernel begins a chown(-1, -1) by anybody, which is not to go half the way.
+  if (name === sys.XATTR_NAME_CAPS && caller.uid !== 0) mayClear(ov, inode, caller);
   copyUpInode(ov, inode);
   locate(ov, inode);
   const stored = storedName(ov, name, overrider(ov, inode));

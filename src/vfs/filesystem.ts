@@ -84,7 +84,7 @@ export interface FileSystem {
   listxattr(node: NodeId, caller: Caller, into: Uint8Array, size: number): number;
   /** `flags` XATTR_CREATE or XATTR_REPLACE; `killSgid`: FUSE_SETXATTR_ACL_KILL_SGID. */
   setxattr(node: NodeId, name: Name, value: Uint8Array, flags: number, killSgid: boolean): void;
-  removexattr(node: NodeId, name: Name): void;
+  removexattr(node: NodeId, name: Name, caller: Caller): void;
 
   statfs(node: NodeId, out: FsStat): void;
   syncfs(): void;

@@ -42,6 +42,7 @@ function add(what: keyof typeof CHANGES, who: keyof typeof CALLERS, mode: string
     change,
     'user',
     `stat ${name} mode`,
+    `getxattr ${name} security.capability 0`,
   );
   return name;
 }
@@ -52,8 +53,10 @@ for (const what of Object.keys(CHANGES)) {
   }
 }
 // Who has CAP_FSETID keeps set-id bits, but no file capability: the same request asks for the one and for the other.
-for (const what of ['write', 'fallocate', 'copyrange', 'fchown']) {
-  made.push(`setxattr ${add(what, 'root', '4775')} security.capability ${CAPABILITY}`);
+for (const what of ['write', 'fallocate', 'copyrange', 'chown', 'fchown']) {
+  for (const who of ['root', 'outsider'] as const) {
+    made.push(`setxattr ${add(what, who, '4775')} security.capability ${CAPABILITY}`);
+  }
 }
 
 async function results(driver: Driver, options: readonly string[]): Promise<string[]> {
@@ -63,9 +66,9 @@ async function results(driver: Driver, options: readonly string[]): Promise<stri
     await fixture.mount();
     const reports = await fixture.steps(steps);
     const lines: string[] = [];
-    for (let i = 0; i < steps.length; i += 6) {
+    for (let i = 0; i < steps.length; i += 7) {
       lines.push(
-        `${steps[i]}; ${steps[i + 2]}; ${steps[i + 3]}: ${reports[i + 3]!.result}, ${reports[i + 5]!.result}`,
+        `${steps[i]}; ${steps[i + 2]}; ${steps[i + 3]}: ${reports[i + 3]!.result}, ${reports[i + 5]!.result}, ${reports[i + 6]!.result}`,
       );
     }
     return lines;

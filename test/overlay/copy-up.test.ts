@@ -86,7 +86,7 @@ it('a capability set while data comes to a metacopy is the one that stays', (t) 
 it('one removed meanwhile stays away', (t) => {
   const { core, finish } = halfCopied(t);
   const f = core.node('f')!;
-  core.ask(() => core.fs.removexattr(f, CAPABILITY));
+  core.ask(() => core.fs.removexattr(f, CAPABILITY, core.caller));
   finish();
   assert.equal(core.fs.getxattr(f, CAPABILITY, core.caller, Buffer.alloc(20), 20), -sys.ENODATA);
 });
