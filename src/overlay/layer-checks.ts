@@ -49,9 +49,10 @@ function isSameDir(a: SourceDir, b: SourceDir): boolean {
 
 /**
  * No lower may be, or lie inside, any other directory of the overlay. The reverse is allowed and common: upper and work inside
- * a lower (`lowerdir=/`). Throws a UserError.
+ * a lower (`lowerdir=/`). `topIsUpper`: the first lower is an upper that is only read, which may lie inside a lower, too.
+ * Throws a UserError.
  */
-export function checkOverlap(sources: Sources): void {
+export function checkOverlap(sources: Sources, topIsUpper: boolean): void {
   const all = [sources.upper, sources.work, ...sources.lowers].filter((dir) => dir !== null);
   const seen = new Map<string, SourceDir>();
   for (const dir of all) {
@@ -67,7 +68,7 @@ export function checkOverlap(sources: Sources): void {
   const places = placesOf(all);
   const byPlace = new Map<string, SourceDir>();
   for (const dir of all) byPlace.set(places.get(dir)!, dir);
-  for (const dir of sources.lowers) {
+  for (const dir of topIsUpper ? sources.lowers.slice(1) : sources.lowers) {
     const outer = enclosing(places.get(dir)!, byPlace);
     if (outer) {
       throw new UserError(

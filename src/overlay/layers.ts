@@ -71,15 +71,18 @@ export function mayUseTrusted(): boolean {
   return ownPowers().trusted;
 }
 
-/** Opens and checks all layers. Throws a {@link UserError}, and leaves nothing open then. */
-export function openLayers(given: OverlayOptions): OpenedLayers {
+/**
+ * Opens and checks all layers. `topIsUpper`: the first lower is an upper that is read like a lower. Throws a
+ * {@link UserError}, and leaves nothing open then.
+ */
+export function openLayers(given: OverlayOptions, topIsUpper = false): OpenedLayers {
   checkCounts(given);
   const powers = ownPowers();
   const options = withNamespace(given, powers.trusted);
   const sources = lookAtAll(options);
   checkDescriptors(sources.lowers.length + (sources.upper === null ? 0 : 1));
   if (sources.upper && sources.work) checkUpperAndWork(sources.upper, sources.work);
-  checkOverlap(sources);
+  checkOverlap(sources, topIsUpper);
   if (options.index) checkLayersInUse(sources);
   const held = new Descriptors();
   try {

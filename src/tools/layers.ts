@@ -2,6 +2,7 @@
 import type { Layer } from '../overlay/config.js';
 import type { Inode, RealDir } from '../overlay/inode.js';
 import type { OwnXattrs } from '../overlay/own-xattrs.js';
+import { UserError } from '../overlay/user-error.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
 import * as sys from '../sys/index.js';
 import { shown } from './text.js';
@@ -55,6 +56,8 @@ export interface LayersResult {
   readonly bytes: number;
   /** What of that is shadowed. */
   readonly shadowedBytes: number;
+  /** Paths in the merged view that can't be read, and are not counted in it. */
+  readonly unreadable: readonly string[];
   /** The merged view by size; small things are put together. Only when asked for. */
   readonly tree?: SizeTree;
 }
@@ -80,6 +83,7 @@ class Visible {
   readonly used = new Map<number, Set<number>>();
   files = 0;
   bytes = 0;
+  readonly unreadable: string[] = [];
   readonly #view: View;
   readonly #stat = new sys.Stat();
 
@@ -91,8 +95,8 @@ class Visible {
   /** Everything below a directory. `path`: from the root, with a slash at the end unless it is the root. */
   directory(inode: Inode, path: string, into: Node): void {
     checkDepth(path);
-    for (const name of this.#view.names(inode, path)) {
-      const child = this.#view.find(inode, name, path + name);
+    for (const name of this.#readable(path, () => this.#view.names(inode, path)) ?? []) {
+      const child = this.#readable(path + name, () => this.#view.find(inode, name, path + name));
       if (child === null) continue;
       if (child.dir !== null) {
         const node: Node = { name, bytes: 0, byLayer: new Map(), children: [] };
@@ -101,6 +105,17 @@ class Visible {
         add(into, node.bytes, node.byLayer);
       } else this.#file(child, name, into);
       this.#view.drop(child);
+    }
+  }
+
+  /** What `look` gives; null for what callers can't read either, such as a metacopy of another overlay. */
+  #readable<T>(path: string, look: () => T): T | null {
+    try {
+      return look();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.unreadable.push(shown(path));
+      return null;
     }
   }
 
@@ -243,6 +258,7 @@ export function layers(options: LayersOptions): LayersResult {
     visibleBytes: visible.bytes,
     bytes: sum(({ bytes }) => bytes),
     shadowedBytes: sum(({ shadowedBytes }) => shadowedBytes),
+    unreadable: visible.unreadable,
     ...(options.tree === true ? { tree: toTree(root, root.bytes) } : {}),
   };
 }

@@ -1,6 +1,6 @@
 /** A stack of layers opened for reading: the merged view, by the very code that serves mounts. */
 import { absolutePath } from '../overlay/absolute-path.js';
-import type { Layer, OpenedLayers } from '../overlay/config.js';
+import type { Layer, OpenedLayers, OverlayOptions } from '../overlay/config.js';
 import { dataFd } from '../overlay/file.js';
 import type { Inode } from '../overlay/inode.js';
 import { closeLayers, mayUseTrusted, openLayers } from '../overlay/layers.js';
@@ -77,13 +77,16 @@ export class View {
     this.root = makeRoot(this.ov);
   }
 
-  /** Opens a stack; throws a {@link UserError}. Nothing is locked and nothing is written, so it may be mounted. */
-  static open(stack: Stack): View {
+  /**
+   * Opens a stack; throws a {@link UserError}. Nothing is locked and nothing is written, so it may be mounted. `topIsUpper`: the
+   * first lower is the upper of a stack.
+   */
+  static open(stack: Stack, topIsUpper = false): View {
     const userxattr = usesUserXattrs(stack);
     const upper = stack.upper ?? null;
     // An upper alone is read like any other layer.
     const alone = upper !== null && stack.lower.length === 0;
-    const opened = openLayers({
+    const options: OverlayOptions = {
       ...DEFAULTS,
       lowerdir: (alone ? [upper] : stack.lower).map(absolute),
       datadir: (stack.data ?? []).map(absolute),
@@ -92,7 +95,8 @@ export class View {
       userxattr,
       metacopy: !userxattr,
       redirectDir: userxattr ? 'nofollow' : 'on',
-    });
+    };
+    const opened = openLayers(options, topIsUpper);
     try {
       return new View(opened);
     } catch (error) {

@@ -125,6 +125,16 @@ describe('plyfs check', () => {
     }
   });
 
+  it('checks an upper that lies in its lower', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const lower = scratch.directory('outer');
+    await shell(
+      `mkdir ${lower}/upper; echo f > ${lower}/f; mknod ${lower}/upper/f c 0 0; mknod ${lower}/upper/g c 0 0`,
+    );
+    assert.deepEqual(codes(check({ lower: [lower], upper: `${lower}/upper` })), ['orphan-whiteout g']);
+    assert.throws(() => check({ lower: [`${lower}/upper`, lower] }), /must not be nested/);
+  });
+
   it('finds lower directories that show twice, since one was renamed without a whiteout or copied', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);

@@ -56,6 +56,19 @@ describe('plyfs layers', () => {
     assert.equal(lower!.allocated, Number(disk));
   });
 
+  it('leaves out what can not be read, and says so', async (t) => {
+    if (reason !== null) return t.skip(reason);
+    const [upper, lower] = [scratch.directory('upper'), scratch.directory('lower')];
+    await shell(
+      `cd ${upper}; truncate -s 9 lost; setfattr -n trusted.overlay.metacopy lost; echo kept > kept`,
+    );
+    const result = layers({ upper, lower: [lower] });
+    assert.deepEqual([result.unreadable, result.visibleFiles, result.visibleBytes], [['lost'], 1, 5]);
+    const text = await tool(['layers', '--upper', upper, '--lower', lower]);
+    assert.equal(text.stderr, "plyfs: warning: 1 path can't be read and is not counted: lost.\n");
+    assert.equal(text.code, 0);
+  });
+
   it('prints a table, and writes a page that holds the same numbers and runs nothing foreign', async (t) => {
     if (reason !== null) return t.skip(reason);
     await shell(`mkdir "${dirs.upper}/<"; head -c 90000 /dev/zero > "${dirs.upper}/</script><b>"`);

@@ -49,6 +49,16 @@ function resultText(result: LayersResult): string {
   return parts.join('');
 }
 
+function warnOf(unreadable: readonly string[]): void {
+  const [first] = unreadable;
+  if (first === undefined) return;
+  const which =
+    unreadable.length === 1
+      ? "1 path can't be read and is not counted"
+      : `${unreadable.length} paths can't be read and are not counted, the first of them`;
+  print(`plyfs: warning: ${which}: ${first}.\n`, 2);
+}
+
 export const layersCommand: ToolCommand = {
   syntax: 'layers [mount]',
   describe: `Size of each layer, what of it is shadowed by layers above (and so wasted), the largest files, and the size of the merged view.`,
@@ -68,6 +78,7 @@ export const layersCommand: ToolCommand = {
     const page = text(parsed['html']);
     if (page !== null)
       tried('write', page, () => writeFileSync(Buffer.from(page, 'latin1'), layersPage(result)));
+    warnOf(result.unreadable);
     if (parsed['json'] === true) printJson(result);
     else if (page === null) print(resultText(result));
     return 0;

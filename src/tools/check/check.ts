@@ -89,7 +89,8 @@ export function check(options: CheckOptions): CheckResult {
     if (repair) refuseMounted(fd);
     const findings = new Findings(pathBytes(path), fd, userxattr);
     new Scan(findings, { form, isUpper }).run();
-    if (i < layers.length - 1) StackCheck.run({ lower: layers.slice(i), data, userxattr }, form, findings);
+    if (i < layers.length - 1)
+      StackCheck.run({ lower: layers.slice(i), data, userxattr }, { form, isUpper }, findings);
     all.push(...findings.list);
   }
   if (work !== null) {

@@ -26,17 +26,17 @@ export class StackCheck {
     this.#findings = findings;
   }
 
-  /** Checks the top layer of `layers` against the others. `form`: of the whiteouts that a repair makes. */
+  /** Checks the top layer of `layers` against the others. */
   static run(
     layers: Pick<Stack, 'lower' | 'data' | 'userxattr'>,
-    form: WhiteoutForm,
+    how: { readonly form: WhiteoutForm; readonly isUpper: boolean },
     findings: Findings,
   ): void {
-    using above = View.open(layers);
+    using above = View.open(layers, how.isUpper);
     using below = View.open({ ...layers, lower: layers.lower.slice(1) });
     const check = new StackCheck(above, below, findings);
     check.#directory(above.root, below.root, '');
-    check.#claims.report(above, form, findings);
+    check.#claims.report(above, how.form, findings);
   }
 
   #directory(inode: Inode, before: Inode | null, prefix: string): void {
