@@ -5,7 +5,7 @@ import { escapeValue, splitOptions } from '../overlay/option-text.js';
 import { runMount, type Start } from './run-mount.js';
 import { type Parsed, text, texts } from './tools/command.js';
 import { UsageError } from './usage-error.js';
-import { asClause, Complaints, withPlainPaths, YARGS_CWD } from './yargs.js';
+import { asClause, Complaints, helpWidth, withPlainPaths, YARGS_CWD } from './yargs.js';
 
 const USAGE = `plyfs: a union filesystem with the semantics and on-disk format of the kernel's overlayfs
 
@@ -24,6 +24,9 @@ Working with layers, mounted or not; each has its own --help:
   plyfs run        a command in a throw-away view of this machine
   plyfs merge      several layers as one directory; squash: as one layer
   plyfs stats      live numbers of a mount`;
+
+const MOUNT =
+  'Mounts layers, and returns when the mount answers; the server goes on in the background. The first --lower is the topmost. Without --upper and --work the mount is read-only.';
 
 const EPILOGUE = `The first lower directory is the topmost. Without an upper directory the mount is read-only.
 
@@ -143,12 +146,12 @@ export async function runCommand(start: Start): Promise<number> {
     .scriptName('plyfs')
     .locale('en')
     .usage(USAGE)
-    .command('mount <mountpoint>', 'mount', mountOptions, async (parsed) => {
+    .command('mount <mountpoint>', MOUNT, mountOptions, async (parsed) => {
       if (complaints.worst === null) code = await mountCommand(parsed, start);
     })
     .command(
       ['umount <mountpoint>', 'unmount'],
-      'unmount',
+      'Unmounts a mount of plyfs, whoever made it; umount(8) and fusermount3 -u do as well.',
       (y) =>
         y
           .positional('mountpoint', { type: 'string', demandOption: true, describe: 'where it is mounted' })
@@ -168,7 +171,7 @@ export async function runCommand(start: Start): Promise<number> {
     .help()
     .alias('help', 'h')
     .strict()
-    .wrap(110)
+    .wrap(helpWidth())
     .exitProcess(false)
     .fail(complaints.add);
   await parser.parseAsync();

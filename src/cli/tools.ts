@@ -4,7 +4,7 @@ import { printError } from './print.js';
 import type { ToolName } from './tool-names.js';
 import type { ToolCommand } from './tools/command.js';
 import { UsageError } from './usage-error.js';
-import { asClause, asParagraphs, Complaints, withPlainPaths, YARGS_CWD } from './yargs.js';
+import { asClause, asParagraphs, Complaints, helpWidth, withPlainPaths, YARGS_CWD } from './yargs.js';
 
 const UNDERSTOOD = "; 2 the command line can't be understood.";
 
@@ -64,7 +64,7 @@ async function parseAndRun(tool: ToolCommand, args: readonly string[]): Promise<
     .help()
     .alias('help', 'h')
     .strict()
-    .wrap(110)
+    .wrap(helpWidth())
     .exitProcess(false)
     .fail(complaints.add)
     .parseAsync();

@@ -5,6 +5,11 @@ export const YARGS_CWD = '/';
 
 const BAD_CHOICE = /^Invalid values:\s+Argument: ([\w-]+), Given: (.*), Choices: (.*)$/s;
 
+/** Columns of a help text: those of a terminal, but not more than lines are read well in. */
+export function helpWidth(): number {
+  return Math.min(process.stdout.columns || 110, 110);
+}
+
 /** An option as it is typed. */
 function dashed(name: string): string {
   return name.length === 1 ? `-${name}` : `--${name}`;

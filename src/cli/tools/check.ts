@@ -49,7 +49,7 @@ function outcome({ directory, path: name, repaired, failure }: Finding): string 
 export const checkCommand: ToolCommand = {
   syntax: 'check [mount]',
   describe: `Finds what is wrong in layers: leftovers in work directories, whiteouts that hide nothing or that the kernel does not read,
-bad redirects and origins, marks of the wrong namespace. Nothing is changed without --repair; a repair lists everything first.`,
+bad redirects and origins, renamed directories that show twice, marks of the wrong namespace. Nothing is changed without --repair; a repair lists everything first.`,
   examples: [
     ['plyfs check --upper /u --work /w --lower /l1 --lower /l2', 'a whole stack, mounted or not'],
     ['plyfs check --lower /layer', 'one layer by itself'],

@@ -51,7 +51,7 @@ capabilities. The same layer gives the same bytes.`,
         type: 'string',
         describe: 'the file to write; standard output when not given',
       })
-      .option('compression', { choices: ['gzip', 'zstd', 'none'], default: 'gzip' })
+      .option('compression', { choices: ['gzip', 'zstd', 'none'], default: 'gzip', describe: 'of the tar' })
       .option('max-time', {
         type: 'string',
         describe: 'later times become this (seconds); default: SOURCE_DATE_EPOCH',
