@@ -300,13 +300,15 @@ export async function run(given: RunOptions): Promise<RunResult> {
   let work: string | null = null;
   let covered: readonly Covered[] = [];
   let fate: Fate = 'drop';
-  let isChanged = true;
+  let isChanged = false;
   try {
     if (options.upper !== undefined) work = workBeside(options.upper);
     covered = plan(options, scratch, work);
     const root = `${scratch}/root`;
     mkdirSync(root);
     const exitCode = await runIn(options, covered, root);
+    // Until it is known better: what fails from here on must not cost the changes.
+    isChanged = true;
     const result = options.readOnly === true ? NO_CHANGES : changesOf(covered);
     isChanged = result.changes.length > 0;
     fate = await fateOf(options, result);
