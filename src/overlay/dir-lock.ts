@@ -32,10 +32,10 @@ const STEP_MS = 10;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** flock(2) by `how`, waiting for a mount that is just ending. False: somebody else has the lock. */
+/** flock(2) with `how`, waiting for a mount that is just ending. Returns false when somebody else holds the lock. */
 export function tryLock(fd: number, how: number): boolean {
   for (let waited = 0; ; waited += STEP_MS) {
-    // What does not lock directories has no marks, which harms no single mount.
+    // A filesystem that can't lock directories has no marks, which does no harm to a single mount.
     if (flock(fd, how | LOCK_NB) !== -EAGAIN) return true;
     if (waited >= PATIENCE_MS) return false;
     Atomics.wait(sleeper, 0, 0, STEP_MS);

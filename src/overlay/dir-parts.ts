@@ -1,4 +1,4 @@
-/** A directory that a lookup has found: which real directories are merged in it, and its number and origin by them. */
+/** A directory found by a lookup: the real directories merged in it, and from these its inode number and origin. */
 import * as sys from '../sys/index.js';
 import { type DirState, type Inode, RealDir } from './inode.js';
 import { locateDir, statAt } from './locate.js';
@@ -10,9 +10,9 @@ import { refuseTrap } from './traps.js';
 import { WH_OPAQUE } from './whiteout.js';
 
 /**
- * Adds to `dir` the real directories that are merged below its first one, layer by layer, until one is opaque. A redirect
- * sends the rest of the search elsewhere. `below`: those of the parent in which one may be. `marked.origin` becomes whether
- * the upper one records an origin.
+ * Adds to `dir` the real directories that are merged below its first one, layer by layer, until one is opaque. A redirect sends the
+ * rest of the search elsewhere. `below`: the parent's directories to search. Sets `marked.origin` to whether the upper directory
+ * records an origin. Throws FsError.
  */
 export function collectBelow(
   ov: Overlay,
@@ -25,7 +25,7 @@ export function collectBelow(
   let next = 0;
   for (;;) {
     const last = real[real.length - 1]!;
-    // Below the lowest layer there is nothing: its marks don't matter.
+    // Nothing is below the lowest layer, so its marks don't matter.
     if (last.layer.index >= ov.lowest) return;
     locateDir(ov, last);
     const marks = readMarks(ov, ov.atFd, ov.atName);
@@ -48,12 +48,12 @@ export function collectBelow(
   }
 }
 
-/** Whether an upper directory is opaque in the manner of AUFS. */
+/** Whether an upper directory is opaque by a `.wh..wh..opq` file. */
 function isOpaqueByFile(ov: Overlay, real: RealDir): boolean {
   return ov.options.whPrefix && sys.statx(ov.dirs.fd(real), WH_OPAQUE, ov.probe) >= 0;
 }
 
-/** An upper directory that was not copied up but is merged gets its origin now (ovl_fix_origin()). */
+/** Records the origin of an upper directory that is merged but was not copied up (ovl_fix_origin()). */
 export function fixOrigin(ov: Overlay, parent: Inode, dir: DirState): void {
   if (ov.upperLayer === null) return;
   const lower = dir.real[1]!;

@@ -11,12 +11,12 @@ import { openData, openTopmost, tryOpenTopmost } from './locate.js';
 import { killSuidGid } from './set-id.js';
 import type { Overlay } from './state.js';
 
-/** Most bytes that one copy_file_range takes: callers go on from a short count, others are served in between. */
+/** Bytes that one copy_file_range copies at most: callers continue after a short count, and others are served in between. */
 const COPY_MAX = 4 * 1024 * 1024;
 
 /**
- * A descriptor of the inode's data, from the cache or opened; for writing after copy-up. Valid until another file is
- * opened; owned by the cache.
+ * A descriptor of the inode's data, cached or newly opened; for writing after copy-up. Owned by the cache, and valid until another
+ * file is opened. Throws FsError or Deferred.
  */
 export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   if (write) refuse(ov, inode, IMMUTABLE);
@@ -34,7 +34,7 @@ export function dataFd(ov: Overlay, inode: Inode, write: boolean): number {
   return ov.files.set(inode, openReal(ov, inode, write ? 'append' : 'read'), write).fd;
 }
 
-/** What a descriptor is for. `append`: to write, and writing at the end will do. */
+/** What a descriptor is for. `append`: for writing, if need be only at the end. */
 export type DataUse = 'read' | 'write' | 'append';
 
 /** Opens the inode's data anew; the caller owns the descriptor. */
@@ -44,7 +44,7 @@ export function openReal(ov: Overlay, inode: Inode, use: DataUse): number {
   if (use === 'write') return openTopmost(ov, inode, sys.O_RDWR);
   const fd = tryOpenTopmost(ov, inode, sys.O_RDWR);
   if (fd !== -sys.EPERM) return must(fd, 'openat');
-  // The real file may be append-only itself: a flag that the upper had before it was mounted.
+  // The real file may itself be append-only, by a flag that was set before upper was mounted.
   const appending = openTopmost(ov, inode, sys.O_RDWR | sys.O_APPEND);
   inode.protection = APPEND_ONLY;
   return appending;
@@ -72,8 +72,8 @@ export function write(
 }
 
 /**
- * Flushes a descriptor, which this owns, on a helper: the first call throws Deferred; the session serves the request
- * again when the job is done, and {@link flushed} then ends it.
+ * Flushes a descriptor on a helper, and takes ownership of it: throws Deferred; the session serves the request again when the job
+ * is done, and {@link flushed} then completes it.
  */
 function flush(ov: Overlay, kind: SyncJob['kind'], fd: number): never {
   const job = ov.services.jobs.start({ kind, fd });
@@ -81,7 +81,7 @@ function flush(ov: Overlay, kind: SyncJob['kind'], fd: number): never {
   throw new Deferred(job);
 }
 
-/** Whether the request being served waited for a flush, which is over now. Throws FsError when the flush failed. */
+/** Whether the request being served waited for a flush, which is complete now. Throws FsError when the flush failed. */
 function flushed(ov: Overlay): boolean {
   const { flushing, services } = ov;
   const { jobs } = services;
@@ -97,7 +97,7 @@ function isVolatile(ov: Overlay): boolean {
   return ov.options.volatile || ov.options.fsync === 'volatile';
 }
 
-/** Flushes an object on upper; a lower one is clean by nature. A volatile mount flushes nothing. */
+/** Flushes an object on upper; a lower one is always clean. A volatile mount flushes nothing. Throws FsError or Deferred. */
 export function fsync(ov: Overlay, inode: Inode, datasync: boolean): void {
   if (flushed(ov)) return;
   if (isVolatile(ov)) {
@@ -141,8 +141,8 @@ export interface DataAt {
 }
 
 /**
- * copy_file_range(2), `to` after copy-up. Returns bytes copied, which may be fewer than `length`; 0 at the end. EPERM for
- * an append-only `to`: the kernel refuses to open such a file without O_APPEND, and to copy with it.
+ * copy_file_range(2), `to` after copy-up. Returns bytes copied, which may be fewer than `length`; 0 at the end. EPERM for an
+ * append-only `to`: the kernel refuses to open such a file without O_APPEND, and to copy to one opened with it.
  */
 export function copyFileRange(ov: Overlay, from: DataAt, to: DataAt, length: number): number {
   refuse(ov, to.inode, APPEND_ONLY);

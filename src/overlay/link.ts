@@ -1,4 +1,4 @@
-/** Hard links: a further name for an object that is there. */
+/** Hard links: another name for an existing object. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
@@ -15,7 +15,7 @@ import type { Overlay } from './state.js';
 import { discard, tempName } from './temp.js';
 import { clearBeside, findWhiteout } from './whiteout.js';
 
-/** A further name for an inode that is not a directory (ovl_link()). */
+/** Adds a name to an inode that is not a directory (ovl_link()). EPERM for a directory, EEXIST. */
 export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void {
   ov.writable();
   if (inode.dir !== null) fail(sys.EPERM, 'link to a directory');
@@ -42,7 +42,7 @@ export function link(ov: Overlay, inode: Inode, parent: Inode, name: Name): void
   }
 }
 
-/** Whether a file that gets a name in `parent` may have an origin, of which that directory does not know. */
+/** Whether a file that gets a name in `parent` may have an origin, so that the directory must become impure. */
 function bringsOrigin(ov: Overlay, inode: Inode, parent: Inode): boolean {
   if (inode.index !== null) return true;
   return inode.parent !== null && inode.parent !== parent && isImpure(ov, inode.parent);

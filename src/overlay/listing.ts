@@ -1,6 +1,6 @@
 /**
- * The merged listing of a directory: it orders READDIR and, in a merge dir, answers lookups for any number of layers
- * without a system call per layer. Built by merge.ts, kept right by our own changes.
+ * The merged listing of a directory: it gives READDIR its order and, in a merge dir, answers lookups for any number of layers without
+ * a system call per layer. Built by merge.ts, updated by our own changes.
  */
 import { type Dirent, DT_DIR, TWO_32 } from '../sys/index.js';
 import type { InoPair } from './ino.js';
@@ -8,8 +8,8 @@ import type { RealDir } from './inode.js';
 import { Readers } from './readers.js';
 
 /**
- * What is known of a name, in one small integer; 0: nothing, the name is free. Bits 0-9: number of the topmost
- * object's source; 10-13: its DT_* type; then the flags below.
+ * What is known about a name, as one small integer; 0: nothing, the name is free. Bits 0-9: source number of the topmost object;
+ * 10-13: its DT_* type; then the flags below.
  */
 export type NameInfo = number;
 
@@ -18,20 +18,20 @@ const TYPE_SHIFT = 10;
 const TYPE_MASK = 0xf;
 /** Set in every info, so that none is 0. */
 const KNOWN = 1 << 14;
-/** Something of this name below upper is visible or would be: removing the name leaves a whiteout. */
+/** Something of this name is visible below upper, or would be without upper: removing the name leaves a whiteout. */
 const LOWER = 1 << 15;
-/** Callers don't see the name. */
+/** Hidden from callers. */
 const HIDDEN = 1 << 16;
 /** Upper has a whiteout at the name. */
 const WHITEOUT = 1 << 17;
-/** The first layer below upper that knows the name was seen: {@link LOWER} is decided. Only while building. */
+/** The first layer below upper that has the name was read, so {@link LOWER} is decided. Only while building. */
 const LOWER_DECIDED = 1 << 18;
 /** Nothing further down is merged with this name's directory. Only while building. */
 const CLOSED = 1 << 19;
 
 /**
- * What a listing keeps of a name, in one double: the info in the lowest 20 bits, and above them the inode number of the
- * topmost object as its directory tells it; 0 when it is not known or has more than 33 bits.
+ * What a listing stores for a name, as one double: the info in the lowest 20 bits, above them the inode number of the topmost object
+ * as its directory reports it; 0 when it is unknown or has more than 33 bits.
  */
 type Packed = number;
 
@@ -66,18 +66,17 @@ export function typeOf(info: NameInfo): number {
   return (info >> TYPE_SHIFT) & TYPE_MASK;
 }
 
-/** What is known of a name whose topmost object is of this type, on this source. */
+/** The info of a name whose topmost object has this type and source. */
 function makeInfo(source: number, type: number): NameInfo {
   return KNOWN | (source & SOURCE_MASK) | ((type & TYPE_MASK) << TYPE_SHIFT);
 }
 
-/** Gaps that are not worth closing. */
+/** How many gaps are not worth closing. */
 const FEW_GAPS = 64;
 
 /**
- * Names of a directory. What a reader comes back with, after any changes, is the cookie of a name: a removed name leaves
- * a gap, which is closed when there are many, and a new one goes to the end with a cookie of its own. Positions are for one
- * request only.
+ * The names of a directory. A reader resumes, after any changes, at the cookie of a name. A removed name leaves a gap; gaps are closed
+ * when there are many. A new name is appended and gets a new cookie. Positions are valid within one request only.
  */
 export class Listing {
   /** The real directories merged here, top first; [0] is upper's place, null while there is none. */
@@ -88,14 +87,14 @@ export class Listing {
   #gaps = 0;
   /** By position, ascending; null while each name's position is its cookie. */
   #cookies: number[] | null = null;
-  /** Of the next new name. */
+  /** The cookie of the next new name. */
   #nextCookie = 0;
   readonly readers = new Readers();
-  /** So many positions are accounted for: see listings.ts. */
+  /** How many positions are accounted for: see listings.ts. */
   counted = 0;
-  /** Callers were given names of it without attributes: see walkers.ts. */
+  /** Names of it were returned without attributes: see walkers.ts. */
   wasGivenBare = false;
-  /** Made when first needed: a plain walk never looks a name up here. */
+  /** Positions by name; built when first needed, since a plain walk never looks a name up here. */
   #positions: Map<string, number> | null = null;
   /** For a directory on several layers: the sources below the topmost that have a directory there, top first. */
   #below: Map<string, number[]> | null = null;
@@ -120,12 +119,12 @@ export class Listing {
     return at === undefined ? 0 : this.infoAt(at);
   }
 
-  /** What is known of the name at `position`. */
+  /** The info of the name at `position`. */
   infoAt(position: number): NameInfo {
     return this.#packed[position]! & INFO_MASK;
   }
 
-  /** Stores the real inode number of the topmost object at `position` in `out`; false: it is not known. */
+  /** Stores the real inode number of the topmost object at `position` in `out`. Returns false when it is unknown. */
   realInoAt(position: number, out: InoPair): boolean {
     const ino = Math.floor(this.#packed[position]! / INO_AT);
     out.inoLo = ino | 0;
@@ -133,7 +132,7 @@ export class Listing {
     return ino !== 0;
   }
 
-  /** What a reader comes back with to go on at `position`. */
+  /** The cookie with which a reader continues at `position`. */
   cookieAt(position: number): number {
     return this.#cookies === null ? position : this.#cookies[position]!;
   }
@@ -151,14 +150,14 @@ export class Listing {
     return low;
   }
 
-  /** A reader begins; its number is told by each offset at which it comes back. */
+  /** Registers a reader. Returns its number, which every offset at which it resumes carries. */
   beginReading(): number {
     return this.readers.begin(this.#nextCookie);
   }
 
   /**
-   * Position at which a reader is through. What is added while it reads is not for it: who renames what it reads would never
-   * come to an end.
+   * Position at which a reader ends. It does not see names added while it reads, or a caller that renames what it reads would never
+   * finish.
    */
   endFor(reader: number): number {
     return Math.min(this.positionOf(this.readers.endOf(reader, this.#nextCookie)), this.names.length);
@@ -174,7 +173,7 @@ export class Listing {
     return this.#below?.get(name) ?? NONE;
   }
 
-  /** What stands at a name becomes another thing, of unknown inode number. */
+  /** Another object, of unknown inode number, is now at the name. */
   #put(name: string, info: NameInfo): void {
     const byName = this.#byName();
     const at = byName.get(name);
@@ -187,7 +186,7 @@ export class Listing {
     this.#packed[at] = info;
   }
 
-  /** More is known of the object at a position, which stays what it is. */
+  /** Updates the info of a position; the object stays the same. */
   #setInfo(at: number, info: NameInfo): void {
     this.#packed[at]! += info - this.infoAt(at);
   }

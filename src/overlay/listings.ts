@@ -1,16 +1,16 @@
-/** The listings that are in memory. */
+/** The cache of listings. */
 import { LRUCache } from 'lru-cache';
 import type { Inode } from './inode.js';
 import type { Listing } from './listing.js';
 
-/** How many names they hold at most, all together, but for what {@link Listings.touch} has not counted yet. */
+/** How many names all listings hold at most, apart from what {@link Listings.touch} has not counted yet. */
 const MAX_NAMES = 2_000_000;
-/** What a listing costs without any name, in names. */
+/** Cost of an empty listing, in names. */
 const EMPTY = 8;
 /** A listing is counted again when it has changed by a quarter and this many names. */
 const FEW = 64;
 
-/** {@link DirState.listing}s by use, bounded by the number of names that they hold. */
+/** An LRU cache of {@link DirState.listing}s, bounded by the number of names that they hold. */
 export class Listings {
   readonly #cache: LRUCache<Inode, Listing>;
 
@@ -27,13 +27,13 @@ export class Listings {
 
   set(inode: Inode, listing: Listing): void {
     listing.counted = listing.names.length;
-    // A value that is there already keeps the size with which it came.
+    // A value that is already present keeps the size it was added with.
     this.#cache.delete(inode);
     this.#cache.set(inode, listing);
     inode.dir!.listing = listing;
   }
 
-  /** Marks a listing as used; one that has grown or shrunk much is counted again, and others may have to go. */
+  /** Marks a listing as used; one that has grown or shrunk much is counted again, which may evict others. */
   touch(inode: Inode, listing: Listing): void {
     const { counted, names } = listing;
     if (Math.abs(names.length - counted) > counted / 4 + FEW) this.set(inode, listing);

@@ -12,18 +12,18 @@ const ORIGIN_MAX = 255;
 /** Shortest value of a metacopy mark that has one: version, length, flags, digest algorithm. */
 const METACOPY_MIN = 4;
 
-/** What the xattrs of one real directory or metacopy say. */
+/** The decoded marks of one real directory or metacopy. */
 export interface Marks {
   /** Nothing below is merged. */
   readonly opaque: boolean;
   /** Contains xattr whiteouts (`opaque=x`). */
   readonly xwhiteouts: boolean;
-  /** Where the search goes on below: an entry name, or an absolute path from the overlay root. */
+  /** Where the search continues below: an entry name, or an absolute path from the overlay root. */
   readonly redirect: string | null;
   readonly metacopy: boolean;
-  /** The metacopy mark has a value, and one that is too short for its header. */
+  /** The metacopy mark has a value that is too short for its header. */
   readonly badMetacopy: boolean;
-  /** Holds what was copied up. */
+  /** Holds entries with an origin. */
   readonly impure: boolean;
   /** Records where it was copied up from. */
   readonly origin: boolean;
@@ -39,12 +39,12 @@ const NO_MARKS: Marks = {
   origin: false,
 };
 
-/** Errors of listxattr(2) that say of an object, or of its filesystem, that there are no marks. */
+/** Errors of listxattr(2) that mean that an object, or its filesystem, has no marks. */
 const WITHOUT_MARKS = new Set([sys.EOPNOTSUPP, sys.ENODATA, sys.ENOENT, sys.EACCES, sys.EPERM]);
 
 /**
- * Names of xattrs, the marks among them. The kernel lists no more than 64 KiB (E2BIG): whoever gives an object more must not
- * make its marks disappear, so then these are asked for one by one.
+ * Names of an object's xattrs, including its marks. The kernel lists at most 64 KiB of names (E2BIG). A caller who adds more must not
+ * make the marks disappear, so in that case they are read one by one. Throws FsError.
  */
 function markNames(ov: Overlay, dirfd: number, name: string): readonly string[] {
   const names = sys.xattrNames(dirfd, name);
@@ -56,13 +56,13 @@ function markNames(ov: Overlay, dirfd: number, name: string): readonly string[] 
   return all.filter((mark) => sys.getxattr(dirfd, name, mark, ov.scratch, 0) >= 0);
 }
 
-/** A value as C has it. Were more of it taken for a name, system calls would see another one: `..` in place of `..\0`. */
+/** A value up to its first NUL, as in C. Taken in full as a name, system calls would see another one: `..` for `..\0`. */
 function untilNul(value: string): string {
   const end = value.indexOf('\0');
   return end < 0 ? value : value.slice(0, end);
 }
 
-/** Reads the marks of `name` in the directory `dirfd`: one call when the object has no xattr, as is usual. */
+/** Reads the marks of `name` in the directory `dirfd`; one call when the object has no xattrs, as is usual. Throws FsError. */
 export function readMarks(ov: Overlay, dirfd: number, name: string): Marks {
   const { scratch, own } = ov;
   const names = markNames(ov, dirfd, name);
@@ -101,15 +101,15 @@ function readText(ov: Overlay, dirfd: number, name: string, xattr: string): stri
   return WITHOUT_MARKS.has(-length) ? '' : fail(-length, `read ${xattr}`);
 }
 
-/** The origin blob of `name` in `dirfd`; null when there is none. Hostile lengths are cut off. */
+/** The origin blob of `name` in `dirfd`; null when there is none, or one longer than any valid one. */
 export function readOrigin(ov: Overlay, dirfd: number, name: string): Buffer | null {
   const length = sys.getxattr(dirfd, name, ov.own.origin, ov.scratch, ORIGIN_MAX);
   return length < 0 ? null : Buffer.from(ov.scratch.subarray(0, length));
 }
 
 /**
- * Marks a directory opaque, by a file in it where whiteouts are files, too. EIO when the filesystem can't hold the mark,
- * as ovl_set_opaque_xerr() does for mkdir.
+ * Marks a directory opaque; with `whiteout=aufs`, by a file in it. EIO when the filesystem can't store the mark, like
+ * ovl_set_opaque_xerr() for mkdir.
  */
 export function markOpaque(ov: Overlay, dirfd: number, name: string): void {
   const rc =
@@ -131,12 +131,13 @@ export function isImpure(ov: Overlay, parent: Inode): boolean {
   return dir.impure === 'yes';
 }
 
-/** Errors of setxattr(2) that say that an object can hold no mark (ovl_check_setxattr()). */
+/** Errors of setxattr(2) that mean that an object can't hold a mark (ovl_check_setxattr()). */
 export const HOLDS_NO_MARK = new Set([sys.EOPNOTSUPP, sys.EPERM]);
 
 /**
- * Marks the upper part of a directory so (ovl_set_impure()), before an entry that has an origin gets its name there: without
- * the mark nobody asks whether it is a metacopy. Where there is only no room for the mark, it must get none (ENOSPC, EDQUOT).
+ * Marks the upper part of a directory impure (ovl_set_impure()), before an entry with an origin gets its name there: without the mark,
+ * nothing checks whether the entry is a metacopy. Throws ENOSPC or EDQUOT when there is no space for the mark: then the entry must
+ * not get its name.
  */
 export function markImpure(ov: Overlay, parent: Inode): void {
   const rc = tryMarkImpure(ov, parent);
@@ -144,7 +145,7 @@ export function markImpure(ov: Overlay, parent: Inode): void {
   else must(rc, 'mark impure');
 }
 
-/** The same for an entry that is there already. Returns 0 or -errno. */
+/** The same for an existing entry. Returns 0 or -errno. */
 export function tryMarkImpure(ov: Overlay, parent: Inode): number {
   const dir = parent.dir!;
   if (isImpure(ov, parent)) return 0;
@@ -153,12 +154,12 @@ export function tryMarkImpure(ov: Overlay, parent: Inode): number {
   return rc;
 }
 
-/** Marks a new file in work as a metacopy, by an empty value: its data is below, under its own name until it is renamed. */
+/** Marks a new file in work as a metacopy, with an empty value: its data is below, under the same name unless it is renamed. */
 export function markMetacopy(ov: Overlay, fd: number): void {
   must(sys.setxattr(fd, '', ov.own.metacopy, ov.scratch, 0), 'set metacopy');
 }
 
-/** The data is here: the file is no metacopy any more, and its redirect says nothing. Returns 0 or -errno. */
+/** Removes the mark of a metacopy that has its data now; its redirect is meaningless then. Returns 0 or -errno. */
 export function unmarkMetacopy(ov: Overlay, fd: number): number {
   const rc = sys.removexattr(fd, '', ov.own.metacopy);
   return rc === -sys.ENODATA ? 0 : rc;

@@ -1,4 +1,4 @@
-/** Builds the listing of a directory by reading its real directories, as the kernel's ovl_dir_read_merged(). */
+/** Builds the listing of a directory by reading its real directories, like the kernel's ovl_dir_read_merged(). */
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import { LISTING_HIT, LISTING_MISS } from './cache-counts.js';
@@ -7,7 +7,7 @@ import { Listing } from './listing.js';
 import type { Overlay } from './state.js';
 import { isWhiteoutEntry, WH_OPAQUE, WH_PREFIX, WH_RESERVED } from './whiteout.js';
 
-/** The listing of a directory, built if it is not there. Throws FsError when a layer can't be read. */
+/** The listing of a directory, built if necessary. May close any cached descriptor. Throws FsError when a layer can't be read. */
 export function listingOf(ov: Overlay, inode: Inode): Listing {
   const dir = inode.dir!;
   if (dir.listing !== null) {
@@ -35,7 +35,7 @@ function readSingle(ov: Overlay, dir: DirState): Listing {
   return listing;
 }
 
-/** What one source contributes beside its objects. */
+/** What one source contributes besides its objects. */
 interface SourceMarks {
   /** Names hidden below by `.wh.` files. */
   readonly hidden: string[];
@@ -52,7 +52,7 @@ function mergeSources(ov: Overlay, dir: DirState): Listing {
     if (real === null || real === undefined) continue;
     const marks: SourceMarks = { hidden: [], opaque: false };
     lowest = mergeOne(ov, real, source, listing, marks);
-    // A `.wh.` file hides what is below its own layer, not its sibling of that name.
+    // A `.wh.` file hides what is below its own layer, but not its sibling of that name.
     for (const name of marks.hidden) listing.mergeWhiteout(name, source);
     if (marks.opaque) {
       sources.length = source + 1;
@@ -89,7 +89,7 @@ function mergeOne(
   return order;
 }
 
-/** DT_* of an entry whose filesystem does not tell (IFTODT). */
+/** DT_* of an entry whose filesystem does not report types (IFTODT()). */
 function realType(ov: Overlay, real: RealDir, name: string): number {
   must(sys.statx(ov.dirs.fd(real), name, ov.probe), 'statx');
   return (ov.probe.mode & sys.S_IFMT) >> 12;

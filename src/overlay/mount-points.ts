@@ -45,7 +45,7 @@ export class MountPoints {
     return sys.statx(dirfd, name, stat) >= 0 && this.isCrossed(dir.layer, stat);
   }
 
-  /** Whether the mount that an object is on, one of `mounts`, is one of FUSE, or is not known. */
+  /** Whether the mount that an object is on, one of `mounts`, is FUSE or unknown. */
   isFuse(stat: sys.Stat, mounts: readonly sys.MountInfo[]): boolean {
     const mount = mounts.find(({ id }) => id === stat.mntId);
     return mount === undefined || mount.fsType.startsWith('fuse');
@@ -74,8 +74,8 @@ export class MountPoints {
 }
 
 /**
- * A directory that is nowhere, so that nothing can be put into it; made in work or where temporary files go. A descriptor, or
- * -errno of the last try.
+ * Makes a directory without a name, so that nothing can be put into it, in work or in a place for temporary files. Returns a
+ * descriptor, or -errno of the last attempt.
  */
 function emptyDirectory(work: number, open: typeof sys.openat): number {
   let made = work < 0 ? work : emptyIn(work, open);

@@ -1,4 +1,4 @@
-/** st_ino of what was copied up: that of the lower object it came from, remembered in the `origin` xattr. */
+/** st_ino of a copied-up object: that of its lower object, which is recorded in the `origin` xattr. */
 
 import * as sys from '../sys/index.js';
 import { fail } from '../vfs/errors.js';
@@ -12,9 +12,9 @@ import { decodeOrigin, encodeOrigin, type Origin } from './origin.js';
 import type { Overlay } from './state.js';
 
 /**
- * Gives `inode`, an upper file just found as `name` in `parent`, the number of its origin, if the origin is known
- * and still exists. A lower file with several links is an origin only of its copy in the index: others are different
- * files (ovl_getattr()). ESTALE for the second file with one origin.
+ * Gives `inode`, an upper file just found as `name` in `parent`, the number of its origin, if the origin is known and still exists. A
+ * lower file with several links counts as origin only of its copy in the index: other copies are different files (ovl_getattr()).
+ * ESTALE for a second file with the same origin.
  */
 export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode): void {
   const blob = readOrigin(ov, ov.dirs.fd(parent.dir!.upper!), name);
@@ -31,14 +31,14 @@ export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode
   if (!isIndexed) claim(ov, inode);
 }
 
-/** Where no descriptor is left nothing is known of an origin: that is no answer. */
+/** Opens by handle, but throws when no descriptor is left: that does not mean that the origin is gone. */
 function openHandle(ov: Overlay, mountFd: number, handle: sys.FileHandle, flags: number): number {
   const fd = ov.openByHandle(mountFd, handle, flags);
   return fd === -sys.EMFILE || fd === -sys.ENFILE ? fail(-fd, 'open_by_handle_at') : fd;
 }
 
 /**
- * Attributes of an origin into `out`. Returns its layer, or null when it can't be found (ovl_check_origin_fh()). Throws what
+ * Stores the attributes of an origin in `out`. Returns its layer, or null when it can't be found (ovl_check_origin_fh()). Throws what
  * `open` throws.
  */
 export function statOrigin(
@@ -56,13 +56,13 @@ export function statOrigin(
     sys.close(fd);
     if (rc < 0) continue;
     found ??= layer;
-    // A handle is good for all subvolumes of a btrfs, of which each may be a layer.
+    // A handle is valid in all subvolumes of a btrfs, each of which may be a layer.
     if (out.devMajor === layer.devMajor && out.devMinor === layer.devMinor) return layer;
   }
   return found;
 }
 
-/** The same into `ov.probe` without the right to open by handle: a lower object of the same name that has this very handle. */
+/** The same into `ov.probe` without the privilege to open by handle: checks whether a lower object of the same name has this handle. */
 function statNamesake(ov: Overlay, parent: Inode, name: string, origin: Origin): Layer | null {
   for (const real of parent.dir!.real) {
     if (real.isUpper) continue;
@@ -75,7 +75,7 @@ function statNamesake(ov: Overlay, parent: Inode, name: string, origin: Origin):
   return null;
 }
 
-/** Whether a stored uuid may be that of a layer's filesystem: zeros stand for none, or for one that was not told. */
+/** Whether a stored uuid may be that of a layer's filesystem: zeros stand for none, or an unknown one. */
 function sameUuid(ours: Uint8Array | null, theirs: Buffer): boolean {
   if (ours === null) return theirs.every((byte) => byte === 0);
   return theirs.equals(ours) || theirs.every((byte) => byte === 0);

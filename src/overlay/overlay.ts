@@ -1,6 +1,5 @@
 /**
- * The overlay as a FileSystem: one short method per operation, each of which finds its inodes and calls the file
- * named after the behaviour.
+ * The overlay as a FileSystem: one short method per operation, which finds its inodes and calls the file named after the behaviour.
  *
  * Concurrency: all of this runs on the session thread, one request at a time, and nothing awaits; so there are no
  * locks. What would break that: a second session thread, or a helper thread that touches an {@link Inode}. Helpers
@@ -41,7 +40,7 @@ import { Overlay } from './state.js';
 import { isVirtual, virtualXattr } from './virtual-xattrs.js';
 import * as xattrs from './xattrs.js';
 
-/** Builds the filesystem over opened layers. Called on the thread that will serve it. */
+/** Builds the filesystem over opened layers. Call it on the thread that will serve it. Throws a UserError or FsError. */
 export function createOverlay(
   opened: OpenedLayers,
   services: OverlayServices,
@@ -156,7 +155,7 @@ class OverlayFileSystem implements FileSystem {
     handOver(this.#ov, inode, rc, reply);
   }
 
-  /** Somebody else made the file since the kernel looked: it is opened as it is. */
+  /** Opens a file that somebody else has created since the kernel looked. Returns false when there is none. */
   #openExisting(dir: Inode, name: Name, flags: number, out: Entry, reply: OpenReply): boolean {
     if (!dirOf(dir).children.has(name)) return false;
     const inode = findExisting(this.#ov, dir, name);

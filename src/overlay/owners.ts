@@ -134,7 +134,7 @@ export class Owners {
     return this.#gids.show(gid);
   }
 
-  /** Replaces the real owner and mode in `out` by what the object's xattr says. */
+  /** Replaces the real owner and mode in `out` by those in the object's xattr. Returns the xattr's content, or null. */
   applyOverride(ov: Overlay, layer: Layer, at: RealObject, out: Ownership): ReturnType<typeof parseOverride> {
     if (layer.override === null || !holdsOverride(out.mode)) return null;
     const length = sys.getxattr(at.fd, at.name, layer.override, ov.scratch, 64);

@@ -13,7 +13,7 @@ import { dropInode } from './names.js';
 import { cookieOf, offsetOf, readerOf } from './readers.js';
 import type { Overlay } from './state.js';
 
-/** Offsets 1 and 2 follow `.` and `..`; the name with the cookie c is followed by that of c + 1, for its reader. */
+/** Offsets 1 and 2 follow `.` and `..`; the name with cookie c is followed by the offset of c + 1 for its reader. */
 const DOTS = 2;
 /** FUSE_UNKNOWN_INO. */
 const UNKNOWN_INO = -1;
@@ -22,8 +22,8 @@ const UNKNOWN_INO = -1;
 const ino: InoPair = { inoLo: 0, inoHi: 0 };
 
 /**
- * Lists from `offset` until the sink is full or the directory ends. `entry` is scratch. Entries that are no directories
- * come without attributes when `caller` seems not to want them (walkers.ts).
+ * Lists from `offset` until the sink is full or the directory ends. `entry` is scratch. Entries other than directories come without
+ * attributes if `caller` does not seem to need them (walkers.ts). Throws FsError.
  */
 export function readdir(
   ov: Overlay,
@@ -54,7 +54,7 @@ export function readdir(
     }
     const child = findForList(ov, inode, listing, at);
     if (child === null) continue;
-    // It is listed, as the kernel lists it; a look-up will say what is wrong with it.
+    // It is listed, as in the kernel; a lookup will report the error.
     if (child === 'broken') sink.add(name, UNKNOWN_INO, 0, sys.DT_UNKNOWN, next);
     else give(ov, child, name, next, sink, entry);
   }
@@ -63,14 +63,14 @@ export function readdir(
   ov.walkers.gaveBare(caller.pid, given);
 }
 
-/** Whether the names of a directory on a layer tell the types and inode numbers that callers see. */
+/** Whether the entries of layers have the types and inode numbers that callers see. */
 function mayBeBare(ov: Overlay): boolean {
   return ov.mountPoints === null && (ov.owners === null || !ov.owners.keepsTypes);
 }
 
 /**
- * Whether all that a bare entry tells is known without looking at the object; then its inode number is in `ino`. That of
- * what was copied up is its origin's, which only the object knows; a directory is about to be gone into.
+ * Whether a bare entry can be returned without looking at the object; then its inode number is in `ino`. A copied-up object has the
+ * number of its origin, which only the object knows; a directory is likely to be entered next.
  */
 function isBare(ov: Overlay, parent: Inode, listing: Listing, at: number): boolean {
   const info = listing.infoAt(at);
@@ -79,13 +79,13 @@ function isBare(ov: Overlay, parent: Inode, listing: Listing, at: number): boole
   const real = listing.sources[sourceOf(info)]!;
   if (real.isUpper && isImpure(ov, parent)) return false;
   const { children } = dirOf(parent);
-  // The kernel has it with its attributes. Its number may be one that can't be found again (no origin was recorded).
+  // The kernel already has its attributes, and its number may not be reproducible (no origin was recorded).
   if (children.size > 0 && children.has(listing.names[at]!)) return false;
   ov.inoMap.map(real.layer, ino.inoLo, ino.inoHi, ino);
   return true;
 }
 
-/** An entry that can't be looked up does not cost the others their place. */
+/** Looks up a listed name. 'broken': the lookup failed, which must not hide the other entries. */
 function findForList(
   ov: Overlay,
   parent: Inode,
@@ -101,7 +101,7 @@ function findForList(
   }
 }
 
-/** Adds an entry, for which there is room, with its look-up done. */
+/** Adds an entry, for which there is room, that was looked up. */
 function give(ov: Overlay, child: Inode, name: string, next: number, sink: DirSink, entry: Entry): void {
   if (!sink.plus) {
     sink.add(name, child.inoLo, child.inoHi, child.type >> 12, next);

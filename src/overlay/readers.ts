@@ -1,21 +1,21 @@
 /**
- * Who is reading a listing. A directory that is read is not opened for us, so a reader is known by nothing but the offset that
- * the kernel brings back: that carries its number, and with it where the listing ended when it began.
+ * The readers of a listing. We are not told when a directory is opened, so a reader is identified only by the offset that the kernel
+ * sends back: it carries the reader's number, and so tells where the listing ended when the reader began.
  *
- * Offsets have 31 bits, as programs of 32 bits without large files need them; 7 of these are the number. In a directory of
- * more than 16 million names they take more.
+ * Offsets have 31 bits, as 32-bit programs without large file support require; 7 of these are the number. In a directory of more than
+ * 16 million names they take more.
  */
 
 const NUMBERS = 127;
 const SMALL_COOKIES = 2 ** 24;
 const LARGE = 2 ** 32;
 
-/** Offset of a reader behind which the name with this cookie comes; at least 2^24. */
+/** Offset at which a reader continues with the name of this cookie; at least 2^24. */
 export function offsetOf(reader: number, cookie: number): number {
   return cookie + reader * (cookie < SMALL_COOKIES ? SMALL_COOKIES : LARGE);
 }
 
-/** The reader of an offset; 0 for one that none was given: somebody made it up, or has just begun. */
+/** The reader of an offset; 0 for an offset that was given to none: it is made up, or the start. */
 export function readerOf(offset: number): number {
   const number = Math.floor(offset / (offset < LARGE ? SMALL_COOKIES : LARGE));
   return number <= NUMBERS ? number : 0;
@@ -25,15 +25,15 @@ export function cookieOf(offset: number): number {
   return offset % (offset < LARGE ? SMALL_COOKIES : LARGE);
 }
 
-/** Where the readers of one listing are through. Those that begin with nothing added in between have one number. */
+/** Where the readers of one listing end. Readers that begin with nothing added in between share a number. */
 export class Readers {
   #last = 0;
-  /** Where the last one ends, as a cookie. */
+  /** Where the latest one ends, as a cookie. */
   #end = -1;
-  /** The same by number, for all; made for the second. */
+  /** The same for all, by number; made for the second one. */
   #ends: number[] | null = null;
 
-  /** A reader of a listing that ends at `end`. Returns its number, from 1 on; after 127 they come again. */
+  /** Registers a reader of a listing that ends at `end`. Returns its number, from 1 to 127, then 1 again. */
   begin(end: number): number {
     if (this.#end !== end) this.#add((this.#last % NUMBERS) + 1, end);
     return this.#last;

@@ -1,6 +1,6 @@
 /**
- * Set-id bits: what changes by whom clear them, as the kernel's setattr_should_drop_suidgid(). We act with CAP_FSETID, so no
- * layer's filesystem does it for us, except in chown(2) of a real file.
+ * Set-id bits: which changes clear them, depending on the caller, like the kernel's setattr_should_drop_suidgid(). We act with
+ * CAP_FSETID, so no layer's filesystem does it for us, except in chown(2) of a real file.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
@@ -18,14 +18,14 @@ function isMember(caller: Caller, group: number): boolean {
   return caller.gid === group || sys.groupsOf(caller.pid).includes(group);
 }
 
-/** The bits of `mode` that go: set-uid, and set-gid where the group may execute or the caller is not of it (and not root). */
+/** The bits of `mode` to clear: set-uid, and set-gid if the group may execute or the caller is neither in it nor root. */
 function dropped(mode: number, group: number, caller: Caller): number {
   if ((mode & SET_ID) === 0 || (mode & sys.S_IFMT) !== sys.S_IFREG) return 0;
   const keeps = (mode & sys.S_IXGRP) === 0 && (caller.uid === 0 || isMember(caller, group));
   return mode & (keeps ? sys.S_ISUID : SET_ID);
 }
 
-/** Mode of a located upper object without the bits that go; null when none does. */
+/** Mode of an upper object without the bits to clear; null when there are none. */
 export function clearedMode(ov: Overlay, at: RealObject, caller: Caller): number | null {
   const { probe, owners } = ov;
   if (statAt(at.fd, at.name, probe) < 0) return null;
@@ -38,7 +38,7 @@ export function clearedMode(ov: Overlay, at: RealObject, caller: Caller): number
   return bits === 0 ? null : owner.mode & ~bits;
 }
 
-/** Gives a located upper object the mode that {@link clearedMode} told. */
+/** Sets the mode that {@link clearedMode} returned on an upper object. */
 export function setClearedMode(ov: Overlay, at: RealObject, mode: number): void {
   const recorded = ov.owners?.change(ov, at, (owner) => {
     owner.mode = mode;
@@ -46,18 +46,18 @@ export function setClearedMode(ov: Overlay, at: RealObject, mode: number): void 
   if (recorded !== true) must(chmod(at.fd, at.name, mode & 0o7777), 'chmod');
 }
 
-/** Clears the bits that go when `caller` has written. Capabilities go by themselves. */
+/** Clears the bits after a write by `caller`. File capabilities are removed by the write itself. */
 export function killSuidGid(ov: Overlay, at: RealObject, caller: Caller): void {
   const mode = clearedMode(ov, at, caller);
   if (mode !== null) setClearedMode(ov, at, mode);
 }
 
-/** chown(2), fchown, lchown, fchownat of x86-64, arm64, i386 and 32-bit ARM. By the others' numbers nothing clears set-id bits. */
+/** chown(2), fchown, lchown, fchownat of x86-64, arm64, i386 and 32-bit ARM. No number of one stands for a call that clears set-id bits on another. */
 const CHOWNS = new Set([92, 93, 94, 260, 54, 55, 182, 95, 16, 212, 207, 198, 298, 325]);
-/** System calls of x32. */
+/** The bit that marks x32 system calls. */
 const X32 = 0x40000000;
 
-/** Who may write to a file may be one of its group by a group that a request does not tell, or by an ACL. */
+/** A caller may have write permission by a group that the request does not carry, or by an ACL. */
 const MAY_WRITE = 0o022;
 
 const seen = new Attr();

@@ -36,9 +36,9 @@ export interface Filesystem {
   readonly devMinor: number;
   /** 16 bytes; null when it has none or does not reveal it. */
   readonly uuid: Buffer | null;
-  /** One subvolume of several that one btrfs may have: each has a device number of its own, file handles are good for all. */
+  /** A subvolume of a btrfs: each has its own device number, but file handles are valid in all. */
   readonly subvolume: boolean;
-  /** Which file handles it gives out: none, the common 32-bit inode and generation, or its own kind. */
+  /** Which file handles it has: none, the common 32-bit inode number and generation, or its own format. */
   readonly handles: 'none' | 'ino32' | 'other';
 }
 

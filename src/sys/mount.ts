@@ -54,8 +54,8 @@ export function mount(call: MountCall): number {
 }
 
 /**
- * umount2(2): `flags` are MNT_FORCE, MNT_DETACH, UMOUNT_NOFOLLOW. Resolves to 0 or -errno. It may wait for the server of
- * the mount, which writes back what was mapped: so it is called on another thread.
+ * umount2(2): `flags` are MNT_FORCE, MNT_DETACH, UMOUNT_NOFOLLOW. Resolves to 0 or -errno. Called on another thread, because writing
+ * back mapped pages may wait for the server of the mount.
  */
 export function umount2(target: string, flags: number): Promise<number> {
   return umount2Call(cString(target), flags);
