@@ -21,7 +21,7 @@ import {
 } from './tree.js';
 import { usesUserXattrs } from './view.js';
 
-/** What {@link apply} works on. */
+/** Options of {@link apply}. */
 export interface ApplyOptions {
   readonly upper: PathLike;
   /** The directory to change. */
@@ -51,7 +51,7 @@ class Applier {
   directory(from: number, to: number, prefix: string): void {
     checkDepth(prefix);
     const names = listSorted(from, prefix).map(({ name }) => name);
-    // `.wh.` files first: what one hides on the lower may be there again on the upper.
+    // `.wh.` files first: upper may hold a new object of the name that one hides.
     for (const name of names.map(hiddenBy)) if (name !== null) this.#whiteout(to, name, prefix + name);
     for (const name of names) if (!name.startsWith(WH_PREFIX)) this.#entry(from, to, name, prefix + name);
   }
@@ -84,13 +84,13 @@ class Applier {
     else this.#leaf(original, to, name);
   }
 
-  /** Made aside, then renamed: whoever looks sees the old object or the new one, also when the disk is full. */
+  /** Builds the object under a temporary name, then renames it: observers see the old or the new one, even on a full disk. */
   #leaf(original: Original, to: number, name: string): void {
     removeTree(to, TEMPORARY);
     try {
       this.#replace(original, to, name);
     } finally {
-      // It failed, or both were names of one file: rename(2) does nothing then.
+      // It failed, or both are names of one file, in which case rename(2) does nothing.
       sys.unlinkat(to, TEMPORARY);
     }
   }
@@ -125,7 +125,7 @@ class Applier {
   }
 }
 
-/** Changes `to` as the upper says; whatever the upper does not mention stays. Throws a UserError. */
+/** Applies the changes in `upper` to `to`; everything else in `to` stays. Throws a UserError. */
 export function apply({ upper, to, userxattr }: ApplyOptions): { readonly objects: number } {
   const own = new OwnXattrs(usesUserXattrs({ lower: [upper], userxattr }));
   const from = openTop(upper, 'upper directory');

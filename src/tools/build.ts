@@ -1,4 +1,4 @@
-/** New directories that are there only when they are whole. */
+/** New directories that appear only when they are complete. */
 import { randomBytes } from 'node:crypto';
 import { removeTree } from '../overlay/remove-tree.js';
 import { UserError } from '../overlay/user-error.js';
@@ -14,7 +14,7 @@ export function splitPath(path: string): [string, string] {
   return [slash < 0 ? '.' : trimmed.slice(0, slash) || '/', trimmed.slice(slash + 1)];
 }
 
-/** A directory that is made beside its place, and comes there only when it is whole. */
+/** A directory that is built beside its final place and renamed when it is complete. */
 export class Aside implements Disposable {
   /** Descriptor of the directory. */
   readonly top: number;
@@ -31,7 +31,7 @@ export class Aside implements Disposable {
     this.top = openSub(parent, this.#temporary);
     try {
       check(this.top, 'open', path);
-      // What it inherited from its parent is not its own.
+      // Remove what it inherited from its parent.
       for (const acl of ['system.posix_acl_default', 'system.posix_acl_access'])
         sys.removexattr(this.top, '', acl);
       check(sys.fchmod(this.top, 0o755), 'prepare', path);
@@ -41,7 +41,7 @@ export class Aside implements Disposable {
     }
   }
 
-  /** Gives it its name, at which nothing may be. */
+  /** Gives it its final name, which must be free. */
   commit(name: string): void {
     // commit point
     const rc = sys.renameat2(this.#parent, this.#temporary, this.#parent, name, sys.RENAME_NOREPLACE);
@@ -49,7 +49,7 @@ export class Aside implements Disposable {
     this.#isDone = true;
   }
 
-  /** Without a commit nothing is left. */
+  /** Removes it, unless it was committed. */
   [Symbol.dispose](): void {
     if (this.top >= 0) sys.close(this.top);
     if (!this.#isDone) removeTree(this.#parent, this.#temporary);
@@ -63,8 +63,8 @@ export interface NewPlace {
 }
 
 /**
- * Opens the place of `path` (latin1), which must not be there or be an empty directory: that one is taken away. `read`:
- * directories in which it may not lie.
+ * Opens the place of `path` (latin1), which must not exist, or be an empty directory, which is removed. `read`: directories in which
+ * it must not lie. Throws a UserError.
  */
 export function openPlace(path: string, read: readonly number[] = []): NewPlace {
   const [parentPath, name] = splitPath(path);
@@ -81,8 +81,8 @@ export function openPlace(path: string, read: readonly number[] = []): NewPlace 
 }
 
 /**
- * Makes the directory `path`, which must not be there or be empty, by `fill`, from what is in the open directories `read`.
- * A failure leaves nothing.
+ * Makes the directory `path`, which must not exist or be empty, by `fill`, from the contents of the open directories `read`. A failure
+ * leaves nothing behind. Throws a UserError.
  */
 export function buildDirectory<T>(path: PathLike, read: readonly number[], fill: (top: number) => T): T {
   const directory = pathBytes(path);

@@ -28,7 +28,7 @@ export interface Facts {
   readonly rdev: string;
 }
 
-/** The {@link Facts} in attributes that are about to be overwritten. */
+/** Copies the {@link Facts} out of attributes that will be overwritten. */
 export function factsOf(stat: sys.Stat): Facts {
   return {
     mode: stat.mode,
@@ -85,7 +85,7 @@ export function compare(now: Side, before: Side): Difference[] {
   const differences: Difference[] = [];
   const [a, b] = [now.facts, before.facts];
   const type = a.mode & sys.S_IFMT;
-  // A metacopy on top has no data of its own: what is quoted is the lower's.
+  // A metacopy on top has no data of its own, so it shows that of the lower.
   if (type === sys.S_IFREG && now.inode.data === null && !sameData(now, before)) differences.push('content');
   if (
     type === sys.S_IFLNK &&
@@ -95,7 +95,7 @@ export function compare(now: Side, before: Side): Difference[] {
   if ((type === sys.S_IFCHR || type === sys.S_IFBLK) && a.rdev !== b.rdev) differences.push('device');
   if (((a.mode ^ b.mode) & 0o7777) !== 0) differences.push('mode');
   if (a.uid !== b.uid || a.gid !== b.gid) differences.push('owner');
-  // A directory's mtime changes with every name in it: that says nothing of its own.
+  // A directory's mtime changes with every name in it, so it carries no information of its own.
   if (type !== sys.S_IFDIR && (a.mtime !== b.mtime || a.mtimeNsec !== b.mtimeNsec)) differences.push('mtime');
   if (!sameXattrs(now, before)) differences.push('xattrs');
   return differences;

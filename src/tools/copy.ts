@@ -18,7 +18,7 @@ export interface Original {
 
 const NEW_FILE = sys.O_WRONLY | sys.O_CREAT | sys.O_EXCL | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
-/** By its descriptor to the end: who may write to the directory could put another file in its place, to be root's in turn. */
+/** Uses the descriptor throughout: anyone who may write to the directory could replace the file, and have root change that one. */
 function copyFile(original: Original, dirfd: number, name: string): void {
   const { path, stat, open } = original;
   const from = check(open(), 'open', path);
@@ -36,8 +36,8 @@ function copyFile(original: Original, dirfd: number, name: string): void {
 }
 
 /**
- * Makes a copy as `name` in `dirfd`, where nothing is. A directory is made empty and without attributes: those come
- * when it is filled ({@link copyAttributes}), since what is made in it would inherit its ACL, and its mode may forbid.
+ * Makes a copy as `name` in `dirfd`, where the name is free. A directory is made empty and without attributes. These follow when it
+ * is filled ({@link copyAttributes}), since objects in it would inherit its ACL, and its mode may forbid writing. Throws a UserError.
  */
 export function copyObject(original: Original, dirfd: number, name: string): void {
   const { path, stat } = original;
@@ -55,11 +55,11 @@ export function copyObject(original: Original, dirfd: number, name: string): voi
   copyAttributes(original, dirfd, name);
 }
 
-/** Name "" is the descriptor itself. Owner first, which takes set-id bits and capabilities away; then xattrs, mode and times. */
+/** Copies owner (first, since it clears set-id bits and capabilities), xattrs, mode and times. Name "" is the descriptor itself. */
 export function copyAttributes({ path, stat, xattrs }: Original, dirfd: number, name: string): void {
   if (process.geteuid!() === 0) check(chown(dirfd, name, stat.uid, stat.gid), 'change the owner of', path);
   const isLink = (stat.mode & sys.S_IFMT) === sys.S_IFLNK;
-  // What it inherited from a default ACL is not the original's.
+  // Remove what it inherited from a default ACL.
   for (const acl of isLink ? [] : ['system.posix_acl_access', 'system.posix_acl_default']) {
     if (!xattrs.has(acl)) sys.removexattr(dirfd, name, acl);
   }

@@ -5,7 +5,7 @@ import { shown } from './text.js';
 
 /** Larger files are compared, not shown. */
 const LIMIT = 1 << 20;
-/** So are files with more removed and added lines than this, whose cost grows with its square: a file may be made so. */
+/** So are files with more removed and added lines than this: the cost grows quadratically, and a file may be crafted for it. */
 const MAX_LINES = 4000;
 
 function textOf(side: Side): string | null {

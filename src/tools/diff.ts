@@ -9,7 +9,7 @@ import { byBytes, type ObjectType, type PathLike, shown, typeName } from './text
 import { checkDepth, hiddenBy } from './tree.js';
 import { type Stack, View } from './view.js';
 
-/** `replaced`: by an object of another type, or a directory by one that is merged with nothing. */
+/** `replaced`: by an object of another type, or a directory by one that is not merged with it. */
 export type ChangeKind = 'added' | 'changed' | 'deleted' | 'replaced' | 'renamed' | 'unchanged';
 
 /** One change. Paths are from the root of the merged view, without a leading slash; `.` is the root itself. */
@@ -30,10 +30,10 @@ export interface Change {
   readonly patch?: string;
 }
 
-/** The stack to compare. Without lowers, the marks in the upper are all there is to go by. */
+/** The stack to compare. Without lowers, only the marks in the upper are available. */
 export interface DiffOptions extends Omit<Stack, 'upper'> {
   readonly upper: PathLike;
-  /** Report copies that differ in nothing from their lower, too. */
+  /** Also report copies that do not differ from their lower. */
   readonly unchanged?: boolean;
   /** Add a unified diff to each text file that changed. */
   readonly patch?: boolean;
@@ -50,7 +50,7 @@ export interface DiffSummary {
   /** Bytes of files that are new or have new content, and of those that are gone. */
   readonly bytesAdded: number;
   readonly bytesRemoved: number;
-  /** Bytes of copies that differ in nothing from their lower. */
+  /** Bytes of copies that do not differ from their lower. */
   readonly bytesUnchanged: number;
 }
 
@@ -127,7 +127,7 @@ class Differ {
       }
     }
     if (before === null) return;
-    // In an opaque directory everything is gone that is not there again.
+    // In an opaque directory, everything is deleted that was not created again.
     const all = isMerge(inode.dir!) ? gone : this.#below.names(before.dir, before.prefix);
     for (const name of all) if (!present.has(name)) this.#deleted(before, name, prefix + name);
   }
@@ -258,8 +258,8 @@ function printable({ identity: _, lowerPath: _path, ...change }: MutableChange):
 }
 
 /**
- * What `upper` changes against the lowers. Without lowers the marks in the upper are all there is to go by: it is
- * not known then in what a copied-up object differs. Throws a UserError.
+ * What `upper` changes against the lowers. Without lowers only the marks in the upper are available, and how a copied-up object differs
+ * is unknown. Throws a UserError.
  */
 export function diff(options: DiffOptions): DiffResult {
   let changes: MutableChange[];

@@ -20,7 +20,7 @@ export interface LayerFinding {
   readonly layer: number;
   readonly kind: Layer['kind'];
   readonly directory: string;
-  /** Where the layer was searched: differs from the path asked for below a redirect. */
+  /** Where the layer was searched; differs from the given path below a redirect. */
   readonly path: string;
   readonly state: LayerState;
   /** Why, as a sentence without a full stop; empty where nothing needs saying. */
@@ -58,7 +58,7 @@ function inoText(lo: number, hi: number): string {
 /** What ended the search. */
 interface Closed {
   readonly why: string;
-  /** The layer on which an opaque directory did; null for anything else. */
+  /** The layer of the opaque directory that did; null for anything else. */
   readonly opaqueOn: number | null;
 }
 
@@ -136,7 +136,7 @@ class Inspector {
     }
   }
 
-  /** Looks at one name; null: it is a directory on the way, go on. */
+  /** Examines one name. Returns null for a directory on the way, after which the walk continues. */
   #component(layer: Layer, step: Step, isLast: boolean, mapped: string[]): Found | null {
     const path = shown(step.path);
     const rc = sys.statx(step.dirfd, step.name, this.#stat);
@@ -248,10 +248,10 @@ class Inspector {
   }
 }
 
-/** The last moment that a Date can be, in seconds. */
+/** The latest time that a Date can represent, in seconds. */
 const LAST_DATE = 8.64e12;
 
-/** A file may have any time. */
+/** A time as text; a file may have any. */
 function timeText({ mtime, mtimeNsec }: sys.Stat): string {
   if (Math.abs(mtime) >= LAST_DATE) return `${mtime} s`;
   return new Date(mtime * 1000 + mtimeNsec / 1e6).toISOString();
@@ -275,7 +275,7 @@ export interface InspectOptions extends Stack {
   readonly path: string | Buffer;
 }
 
-/** Components of a path, without `.`; `..` is taken back by text alone, since nothing is followed. */
+/** Components of a path, without `.`; `..` is resolved textually, since nothing is followed. */
 function componentsOf(path: string | Buffer): string[] {
   const bytes = typeof path === 'string' ? Buffer.from(path).latin1Slice() : path.latin1Slice();
   const components: string[] = [];

@@ -1,4 +1,4 @@
-/** `plyfs layers`: what each layer holds, what of it is seen, and what is shadowed and so wasted. */
+/** `plyfs layers`: what each layer holds, which part of it is visible, and which is shadowed and so wasted. */
 import type { Layer } from '../overlay/config.js';
 import type { Inode, RealDir } from '../overlay/inode.js';
 import type { OwnXattrs } from '../overlay/own-xattrs.js';
@@ -56,13 +56,13 @@ export interface LayersResult {
   readonly bytes: number;
   /** What of that is shadowed. */
   readonly shadowedBytes: number;
-  /** Paths in the merged view that can't be read, and are not counted in it. */
+  /** Paths in the merged view that can't be read and are not counted. */
   readonly unreadable: readonly string[];
-  /** The merged view by size; small things are put together. Only when asked for. */
+  /** The merged view by size, with small objects grouped. Only on request. */
   readonly tree?: SizeTree;
 }
 
-/** The stack to measure, and what to tell of it. */
+/** The stack to measure, and what to report. */
 export interface LayersOptions extends Stack {
   /** How many of the largest files to name. */
   readonly top?: number;

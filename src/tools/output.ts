@@ -14,7 +14,7 @@ import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 import { check, quoted, tried } from './text.js';
 
-/** As many as the kernel follows. */
+/** How many symlinks to follow, as in the kernel. */
 const MOST_LINKS = 40;
 const UP = sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC;
 
@@ -26,8 +26,8 @@ function identity(fd: number, path: string): { readonly device: string; readonly
 }
 
 /**
- * Throws a UserError when the open directory `parent` is one of `tops` or lies in one: what is made in it would be read as
- * a part of the layer. What is mounted inside a layer is no part of it.
+ * Throws a UserError when the open directory `parent` is one of `tops` or lies in one: the output would be read as part of the layer.
+ * Mounts inside a layer are not part of it.
  */
 export function refuseInside(parent: number, tops: readonly number[], path: string): void {
   const layers = tops.map((top) => identity(top, path));
@@ -50,8 +50,8 @@ export function refuseInside(parent: number, tops: readonly number[], path: stri
 }
 
 /**
- * What a path leads to when nothing is there yet: symlinks in its last part are followed. The way to it is left to the
- * kernel: what `..` means behind a symlink no text tells.
+ * Where a path leads when nothing is there yet: symlinks in its last component are followed. The rest is left to the kernel, since
+ * text can't tell what `..` means after a symlink.
  */
 function followed(path: string): string {
   let at = path;
@@ -64,12 +64,12 @@ function followed(path: string): string {
   return at;
 }
 
-/** A file that a tool writes, open or not yet: it is there only when it is whole. */
+/** A file that a tool writes, which appears only when it is complete. */
 export class OutputFile {
-  /** Where the bytes go to in the end, symlinks followed; latin1. */
+  /** The final path, with symlinks followed; latin1. */
   readonly target: string;
   readonly #path: Buffer;
-  /** Where it is written first; null for what can't be replaced: a device, a pipe, a symlink to what is not there. */
+  /** The temporary path; null for an output that can't be replaced: a device, a pipe, a dangling symlink. */
   readonly #temporary: Buffer | null;
 
   /** `path`: latin1. Symlinks are followed. */
@@ -86,7 +86,7 @@ export class OutputFile {
   /** Throws an error of the system. */
   stream(): Writable {
     if (this.#temporary === null) return createWriteStream(this.#path);
-    // Opened now: what another thread opens later would be there after discard().
+    // Opened now: a file that another thread opens later could appear after discard().
     return createWriteStream('', { fd: openSync(this.#temporary, 'wx') });
   }
 

@@ -24,7 +24,7 @@ import {
 } from './tree.js';
 import { usesUserXattrs } from './view.js';
 
-/** The layers to make one of, and where to. */
+/** The layers to squash, and the output. */
 export interface SquashOptions {
   /** The layers, top first. */
   readonly layers: readonly PathLike[];
@@ -38,11 +38,11 @@ export interface SquashOptions {
 interface Part {
   readonly fd: number;
   readonly layer: number;
-  /** Names that it hides below itself by `.wh.` files. */
+  /** Names that it hides in the layers below by `.wh.` files. */
   readonly hidden: ReadonlySet<string>;
 }
 
-/** What the parts have at one name. */
+/** What the layers have at one name. */
 interface Found {
   readonly part: Part;
   readonly stat: sys.Stat;
@@ -209,7 +209,7 @@ class Parts implements Disposable {
   }
 }
 
-/** Makes one layer of several. Throws a UserError; then there is none. */
+/** Makes one layer of several. Throws a UserError, and leaves no output then. */
 export function squash(options: SquashOptions): MergeResult {
   const { layers, output, onProgress } = options;
   if (layers.length === 0) throw new UserError('no layer is given; name at least one.');

@@ -1,4 +1,4 @@
-/** One directory tree as it lies there, whiteouts and marks included. No symlink is followed, no mount is entered. */
+/** One raw directory tree, whiteouts and marks included. No symlink is followed, no mount is entered. */
 
 import { OVERRIDE_CONTAINERS, OVERRIDE_PRIVILEGED, OVERRIDE_USER } from '../overlay/override-stat.js';
 import { FOREIGN_OPAQUE, type OwnXattrs } from '../overlay/own-xattrs.js';
@@ -9,7 +9,7 @@ import { byBytes, check, type PathLike, pathBytes, quoted } from './text.js';
 
 const LIST = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC | sys.O_NONBLOCK;
 const BENEATH = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS | sys.RESOLVE_NO_XDEV;
-/** The path of a directory that is deeper is hardly of use to a program: it was made to exhaust our stack. */
+/** Deeper directories have paths that hardly any program can use: they were made to exhaust our stack. */
 const MAX_DEPTH = 1000;
 
 /** Throws a {@link UserError} for a directory that is nested too deep. `prefix`: its path, with a slash at the end. */
@@ -40,7 +40,7 @@ export function openTop(path: PathLike, what: string): number {
   return check(fd, `open the ${what}`, bytes);
 }
 
-/** Opens the directory of a descriptor once more, for reading. `path`: for messages. */
+/** Opens the directory of a descriptor again, for reading. `path`: for messages. Throws a UserError. */
 export function openAgain(fd: number, path: string): number {
   return check(sys.openat(fd, '.', LIST), 'open', path);
 }
@@ -64,7 +64,7 @@ function openParent(top: number, path: string): number {
   return fd;
 }
 
-/** Makes `name` in `dirfd` a further name of the file at `path` below `top`, following nothing. Returns 0 or -errno. */
+/** Makes `name` in `dirfd` another name of the file at `path` below `top`, following nothing. Returns 0 or -errno. */
 export function linkAgain(top: number, path: string, dirfd: number, name: string): number {
   const parent = openParent(top, path);
   if (parent < 0) return parent;
@@ -111,7 +111,7 @@ function walk(dirfd: number, prefix: string, depth: number, visit: Visit): void 
 
 const value = Buffer.alloc(sys.XATTR_SIZE_MAX);
 
-/** Errors of listxattr(2) that say that an object, or its filesystem, has none. */
+/** Errors of listxattr(2) that mean that an object, or its filesystem, has no xattrs. */
 const WITHOUT_XATTRS = new Set([sys.EOPNOTSUPP, sys.ENODATA, sys.ENOENT, sys.EACCES, sys.EPERM]);
 
 /**
@@ -138,7 +138,7 @@ export function rawXattr(dirfd: number, name: string, attribute: string): Buffer
   return size < 0 ? null : Buffer.from(value.subarray(0, size));
 }
 
-/** Where fuse-overlayfs keeps owner and mode, the first that is there counts. */
+/** The xattrs in which fuse-overlayfs keeps owner and mode; the first one present counts. */
 export const OVERRIDES: readonly string[] = [OVERRIDE_CONTAINERS, OVERRIDE_USER, OVERRIDE_PRIVILEGED];
 
 /** Whether an object hides the name below it: a device 0:0, or an empty file with the mark. `stat`: its attributes. */
@@ -161,7 +161,7 @@ export function isOpaqueDir(fd: number, own: OwnXattrs): boolean {
   return isMarked || sys.statx(fd, WH_OPAQUE, new sys.Stat()) === 0;
 }
 
-/** A copy of attributes that are overwritten by the next look. */
+/** A copy of attributes that the next call will overwrite. */
 export function keepStat(stat: sys.Stat): sys.Stat {
   return Object.assign(new sys.Stat(), stat);
 }

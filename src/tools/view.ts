@@ -1,4 +1,4 @@
-/** A stack of layers opened for reading: the merged view, by the very code that serves mounts. */
+/** A stack of layers opened for reading: the merged view, by the same code that serves mounts. */
 import { absolutePath } from '../overlay/absolute-path.js';
 import type { Layer, OpenedLayers, OverlayOptions } from '../overlay/config.js';
 import { dataFd } from '../overlay/file.js';
@@ -17,14 +17,14 @@ import * as sys from '../sys/index.js';
 import { FsError } from '../vfs/errors.js';
 import { byBytes, type PathLike, pathBytes, quoted } from './text.js';
 
-/** Layers as a tool is given them. */
+/** The layers given to a tool. */
 export interface Stack {
   /** Lower directories, top first. */
   readonly lower: readonly PathLike[];
   readonly upper?: PathLike | null | undefined;
   /** Data-only lowers, top first. */
   readonly data?: readonly PathLike[] | undefined;
-  /** The layers are marked by `user.overlay.*` xattrs; found out when not given. */
+  /** The layers are marked by `user.overlay.*` xattrs; detected when not given. */
   readonly userxattr?: boolean | undefined;
 }
 
@@ -55,7 +55,7 @@ function hasMarks(path: string, prefix: string): boolean {
   return typeof names !== 'number' && names.some((name) => name.startsWith(prefix));
 }
 
-/** The namespace of marks that a stack uses: as said, else as its upper shows, else what this user may read. */
+/** Whether a stack uses `user.overlay.*`: as given, else as its upper shows, else by what this user may read. */
 export function usesUserXattrs(stack: Stack): boolean {
   if (stack.userxattr !== undefined) return stack.userxattr;
   if (!mayUseTrusted()) return true;

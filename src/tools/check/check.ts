@@ -17,11 +17,11 @@ export type { WhiteoutForm } from './forms.js';
 /** The stack to check, and what to do about it. */
 export interface CheckOptions extends Stack {
   readonly work?: PathLike | null | undefined;
-  /** The form that whiteouts and opaque marks shall have; `chardev` takes the kernel's other form, too. */
+  /** The desired form of whiteouts and opaque marks; `chardev` also accepts the kernel's other form. */
   readonly form?: WhiteoutForm | undefined;
   /** Change what is wrong. Without it nothing is written. */
   readonly repair?: boolean;
-  /** A repair forgets that a volatile mount may have lost data. */
+  /** With `repair`: remove the mark of a volatile mount that may have lost data. */
   readonly forgetVolatile?: boolean;
   /** Called with all findings before the first one is repaired. */
   readonly beforeRepair?: (findings: readonly Finding[]) => void;
@@ -76,7 +76,7 @@ function refuseMounted(fd: number): void {
   }
 }
 
-/** Checks the layers of a stack, and repairs them when asked to. Throws a UserError when it can't. */
+/** Checks the layers of a stack, and repairs them if requested. Throws a UserError when it can't. */
 export function check(options: CheckOptions): CheckResult {
   using opened = new Opened();
   const { upper = null, work = null, lower, data = [], repair = false, form = 'chardev' } = options;
@@ -103,7 +103,7 @@ export function check(options: CheckOptions): CheckResult {
   const findings = all.map(({ finding }) => finding);
   if (repair) {
     options.beforeRepair?.(findings);
-    // What lies deeper first: a repair may take away or rename what is on the way.
+    // Deeper objects first: a repair may remove or rename directories on the way.
     for (const one of all.toReversed()) carryOut(one);
   }
   const repaired = findings.filter((finding) => finding.repaired === true).length;

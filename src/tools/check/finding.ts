@@ -4,13 +4,13 @@ import * as sys from '../../sys/index.js';
 import { shown } from '../text.js';
 import { openSub } from '../tree.js';
 
-/** What is wrong, as a word for programs. */
+/** The kind of problem, as a word for programs. */
 export type FindingCode =
   /** `.wh.NAME`, `.wh..wh..opq` and their relatives, which the kernel shows as files. */
   | 'aufs-whiteout'
   | 'aufs-opaque'
   | 'aufs-reserved'
-  /** A whiteout or opaque mark in another form than was asked for. */
+  /** A whiteout or opaque mark in a form other than the desired one. */
   | 'whiteout-form'
   | 'opaque-form'
   /** An xattr whiteout in a directory that is not marked as holding such. */
@@ -34,7 +34,7 @@ export type FindingCode =
   | 'volatile'
   | 'bad-index';
 
-/** One thing that is wrong. */
+/** One problem. */
 export interface Finding {
   readonly code: FindingCode;
   /** Directory that was checked. */
@@ -99,7 +99,7 @@ export class Findings {
 
 const RDONLY_DIR = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC;
 
-/** Carries a repair out: the way to the object is walked anew, one directory at a time, following nothing. */
+/** Carries out a repair. The path to the object is walked again, one directory at a time, following nothing. */
 export function carryOut({ top, path, apply, finding }: Repairable): void {
   if (apply === null) return;
   const parts = path.split('/');

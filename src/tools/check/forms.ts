@@ -22,7 +22,7 @@ export function markContains(dirfd: number, own: OwnXattrs): number {
   return sys.setxattr(dirfd, '', own.opaque, CONTAINS, 1);
 }
 
-/** Puts a whiteout of `name` in a form into `dirfd`, in the place of `instead`, which is another form of it. */
+/** Makes a whiteout of `name` in a form in `dirfd`, and removes `instead`, another form of it. Returns 0 or -errno. */
 export function replaceWhiteout(
   dirfd: number,
   name: string,
@@ -48,7 +48,7 @@ export function replaceWhiteout(
   return instead === to ? 0 : sys.unlinkat(dirfd, instead);
 }
 
-/** Marks the open directory `dirfd` opaque in a form, and takes the other forms away. */
+/** Marks the open directory `dirfd` opaque in a form, and removes the other forms. Returns 0 or -errno. */
 export function replaceOpaque(dirfd: number, form: WhiteoutForm, own: OwnXattrs): number {
   if (form === 'aufs') {
     const rc = makeEmpty(dirfd, WH_OPAQUE);

@@ -32,14 +32,14 @@ function within(dirfd: number, name: string, work: (fd: number) => number): numb
   return rc;
 }
 
-/** Directories that need a look at themselves after what is in them was seen. */
+/** A directory that is checked after its entries. */
 interface Directory {
   readonly marks: ReadonlyMap<string, Buffer>;
   hasOrigins: boolean;
   hasUnmarked: boolean;
 }
 
-/** Goes through one layer and reports what is wrong in it, whatever is below. */
+/** Goes through one layer and reports problems that do not depend on the layers below. */
 export class Scan {
   readonly #findings: Findings;
   readonly #form: WhiteoutForm;
@@ -234,11 +234,11 @@ export class Scan {
     });
   }
 
-  /** `uid:gid:mode`, with a type behind it for objects that are stored as plain files: those can't be made here. */
+  /** `uid:gid:mode`, followed by a type for objects that are stored as plain files; those can't be repaired. */
   #foreignOwner(path: string, attribute: string, value: string): void {
     const problem = `the kernel does not read the owner and mode in ${attribute}`;
     const owner = parseOverride(value);
-    // Without the attribute on its root, a layer keeps no owners so, and this one says nothing to anybody.
+    // A layer without the attribute on its root does not keep owners this way, so nothing reads this one.
     if (owner === null || owner.device !== null || !this.#keepsOwners(attribute)) {
       this.#findings.add({ code: 'foreign-owner', path, problem });
       return;

@@ -1,4 +1,4 @@
-/** What is wrong in a layer with regard to the layers below it. */
+/** Problems of a layer in relation to the layers below it. */
 import type { Layer } from '../../overlay/config.js';
 import type { Inode, RealDir } from '../../overlay/inode.js';
 import { readMarks, readOrigin } from '../../overlay/marks.js';
@@ -53,7 +53,7 @@ export class StackCheck {
   #whiteout(inode: Inode, before: Inode | null, name: string, path: string): void {
     const old = before === null ? null : this.#below.find(before, name, path);
     if (old !== null) this.#below.drop(old);
-    // In an opaque directory nothing below shows: there, too, a whiteout hides nothing.
+    // A whiteout in an opaque directory hides nothing either.
     if (old !== null && inode.dir!.real.length > 1) return;
     this.#findings.add({
       code: 'orphan-whiteout',
@@ -67,7 +67,7 @@ export class StackCheck {
   #entry(parent: Inode, before: Inode | null, real: RealDir, name: string, path: string): void {
     const fd = this.#above.ov.dirs.fd(real);
     const marks = readMarks(this.#above.ov, fd, name);
-    // It could not be looked up: scan.ts tells.
+    // It can't be looked up, which scan.ts reports.
     if (marks.redirect !== null && redirectProblem(marks.redirect) !== null) return;
     if (marks.origin) this.#origin(fd, name, path);
     const inode = this.#lookup(parent, name, path, marks.metacopy);
@@ -139,7 +139,7 @@ export class StackCheck {
   }
 }
 
-/** Whether an origin leads to an object that exists; null when that can't be found out. */
+/** Whether an origin leads to an existing object; null when that can't be determined. */
 export function leads(origin: Origin, layers: readonly Layer[]): boolean | null {
   let couldLook = false;
   for (const { uuid, handleFd } of layers) {

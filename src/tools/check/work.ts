@@ -32,7 +32,7 @@ export function checkWork(findings: Findings, forgetVolatile: boolean): void {
   const remove = (dirfd: number, name: string): number => removeTree(dirfd, name);
   for (const { name, type } of namesIn(top, ['work'])) {
     if (name === 'incompat') continue;
-    // The whiteout that others are hard links of stays when a mount ends, and goes when the next one starts.
+    // The whiteout that others are hard links of remains after a mount, and is removed by the next one.
     if (type === sys.DT_CHR && name.startsWith('#')) continue;
     findings.add({
       code: 'stale-work',

@@ -18,16 +18,16 @@ export interface ExportOptions {
   readonly layer: PathLike;
   /** Lowers, top first: needed where the layer has renamed directories or metacopies, which a tar can't express. */
   readonly lower?: readonly PathLike[];
-  /** A file, which is there only when it is whole; or a stream. */
+  /** A file, which appears only when it is complete; or a stream. */
   readonly output: PathLike | Writable;
   readonly compression?: Compression;
   readonly userxattr?: boolean | undefined;
-  /** Times later than this (seconds) become this: for reproducible builds. */
+  /** Later times are set to this (seconds since 1970), for reproducible builds. */
   readonly maxTime?: number | undefined;
   readonly onProgress?: (entries: number) => void;
 }
 
-/** What was written: what an image manifest says of the layer. Sizes are in bytes. */
+/** What was written, in the terms of an image manifest. Sizes are in bytes. */
 export interface ExportResult {
   readonly mediaType: string;
   /** Of the file as written. */
@@ -76,7 +76,7 @@ function refuseOutputInside(top: number, path: string): void {
   }
 }
 
-/** Writes a layer as a tar. Throws a UserError; then no output file is left. */
+/** Writes a layer as a tar. Throws a UserError, and leaves no output file then. */
 export async function exportLayer(options: ExportOptions): Promise<ExportResult> {
   const { compression = 'gzip', output, lower = [] } = options;
   const userxattr = usesUserXattrs({ lower: [options.layer], userxattr: options.userxattr });

@@ -1,4 +1,4 @@
-/** The documents of an image: which layers it has, bottom first. Everything in them is somebody else's word. */
+/** The documents of an image, which list its layers, bottom first. Their content is untrusted. */
 import { createHash } from 'node:crypto';
 import { UserError } from '../../overlay/user-error.js';
 import { quoted } from '../text.js';
@@ -8,7 +8,7 @@ import { type Blobs, readBlob } from './blobs.js';
 export interface ImageLayer {
   /** Where it is in the image. */
   readonly path: string;
-  /** Digest of the blob as it is; null where nothing states it (docker save). */
+  /** Digest of the blob as stored; null where none is given (docker save). */
   readonly digest: string | null;
   /** Digest of the tar before compression. */
   readonly diffId: string;
@@ -65,7 +65,7 @@ function sha256(data: Buffer): string {
   return `sha256:${createHash('sha256').update(data).digest('hex')}`;
 }
 
-/** A document that must be what its digest says. */
+/** Reads a document and verifies its digest. Throws a UserError. */
 async function verified(blobs: Blobs, digest: string): Promise<Buffer> {
   const data = await readBlob(blobs, blobPath(digest));
   if (sha256(data) !== digest) throw broken(`a document does not have the digest ${digest}`);

@@ -21,7 +21,7 @@ export interface ImportOptions {
   readonly directory: PathLike;
   /** The image of a source that has several. */
   readonly tag?: string | null | undefined;
-  /** Take the source for a layer, whatever is in it. */
+  /** Treat the source as a layer, whatever is in it. */
   readonly isLayer?: boolean | undefined;
   /** A layer must have these digests. */
   readonly digest?: string | undefined;
@@ -34,19 +34,19 @@ export interface ImportOptions {
   readonly onProgress?: ((done: ImportProgress) => void) | undefined;
 }
 
-/** How far an import has got. */
+/** Progress of an import. */
 export interface ImportProgress {
   readonly layers: number;
   readonly layersDone: number;
   readonly entries: number;
 }
 
-/** A layer that is there now. */
+/** An imported layer. */
 export interface ImportedLayer extends UnpackResult {
   readonly directory: string;
   readonly digest: string | null;
   readonly diffId: string;
-  /** It was there before. */
+  /** It existed already. */
   readonly reused: boolean;
 }
 
@@ -64,7 +64,7 @@ export interface ImportResult {
 const MAX_BYTES = 64 * 2 ** 30;
 const PARALLEL = 4;
 
-/** Unpacks one stream into the open directory `top`, and tells its digests. */
+/** Unpacks one stream into the open directory `top`. Returns its digests. Throws a UserError. */
 async function unpack(
   source: Readable,
   start: Buffer,
@@ -187,7 +187,7 @@ function hexOf(digest: string): string {
   return digest.slice('sha256:'.length);
 }
 
-/** Runs `work` on all of `items`, a few at a time. After a failure nothing further is begun. */
+/** Runs `work` on all of `items`, a few at a time. After a failure no further item is started. */
 async function inParallel<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = new Array(items.length) as R[];
   let next = 0;
@@ -236,7 +236,7 @@ async function importImage(
   }
 }
 
-/** Imports a layer or an image. Throws a UserError; then nothing half is left. */
+/** Imports a layer or an image. Throws a UserError, and leaves nothing incomplete then. */
 export async function importLayers(options: ImportOptions): Promise<ImportResult> {
   const source = pathBytes(options.source);
   const bytes = Buffer.from(source, 'latin1');

@@ -32,7 +32,7 @@ interface Source {
   readonly open: () => number;
 }
 
-/** Goes through a layer, parents first and names in byte order, and gives all its objects to a tar writer. */
+/** Goes through a layer, parents first and names in byte order, and passes all objects to a tar writer. */
 export class LayerReader {
   readonly warnings: string[] = [];
   readonly #writer: TarWriter;
@@ -168,7 +168,7 @@ export class LayerReader {
     return { sec: stat.mtime, nsec: stat.mtimeNsec };
   }
 
-  /** An empty file that is a mark: it has no owner and no time, so that equal layers give equal tars. */
+  /** An empty file that is a mark, with fixed owner and time, so that equal layers give equal tars. */
   async #empty(path: string): Promise<void> {
     await this.#writer.add(
       {

@@ -1,4 +1,4 @@
-/** pax records: tar's extension for what a header has no place for. Text is latin1, one char a byte. */
+/** pax records: tar's extension for what does not fit a header. Text is latin1, one char a byte. */
 
 /** Records as the data of a pax header. */
 export function encodePax(records: ReadonlyMap<string, string>): Buffer {
@@ -40,7 +40,7 @@ export function decodePax(data: Buffer): Record<string, string> {
   return records;
 }
 
-/** A moment as pax writes it: seconds with as many decimals as are needed. */
+/** A time in pax form: seconds with as many decimals as needed. */
 export function paxTime(sec: number, nsec: number): string {
   const total = BigInt(sec) * 1_000_000_000n + BigInt(nsec);
   const size = total < 0n ? -total : total;
@@ -50,7 +50,7 @@ export function paxTime(sec: number, nsec: number): string {
   return `${total < 0n ? '-' : ''}${size / 1_000_000_000n}${decimals === '' ? '' : `.${decimals}`}`;
 }
 
-/** The reverse; null for what is no number. */
+/** The reverse; null for anything that is not a number. */
 export function parsePaxTime(text: string): { sec: number; nsec: number } | null {
   const match = /^(-?)(\d{1,15})(?:\.(\d+))?$/.exec(text);
   if (match === null) return null;

@@ -1,6 +1,6 @@
 /**
  * Reads tars with `tar-stream`, in a way that keeps bytes: names and pax values as latin1, where the library would take
- * pax values for UTF-8 (an xattr's value is binary, and so is a name that is no UTF-8).
+ * pax values for UTF-8 (an xattr's value is binary, and so is a name that is not UTF-8).
  */
 import type { Readable, Writable } from 'node:stream';
 import { extract } from 'tar-stream';
@@ -8,7 +8,7 @@ import { UserError } from '../../overlay/user-error.js';
 import { OldSparse } from './old-sparse.js';
 import { decodePax } from './pax.js';
 
-/** What the library keeps to itself and this replaces: checked at start, since the package is pinned. */
+/** Private parts of the library that are replaced here; checked at start, and the package is pinned. */
 interface Internals {
   _decodeLongHeader(data: Buffer): void;
   /** Takes a header from the buffer; false: go on later. Only called when a block is there. */
@@ -48,7 +48,7 @@ const SIZE_END = 136;
 /** First byte of a number that is binary, and not negative. */
 const BINARY = 0x80;
 
-/** Whether a header's size is a number: for one that is none the library waits for ever. */
+/** Whether a header's size is a number; otherwise the library would wait for ever. */
 function hasSize(block: Buffer): boolean {
   if ((block[SIZE_AT]! & BINARY) !== 0) return block[SIZE_AT] === BINARY;
   const text = block
@@ -106,7 +106,7 @@ export interface TarHeader {
   readonly pax: Record<string, string> | null;
 }
 
-/** The components of a name in an archive. Throws a UserError for one that leads out of the place it is unpacked to. */
+/** The components of a name in an archive. Throws a UserError for one that leads out of the target directory. */
 export function safeComponents(name: string): string[] {
   const components = name.split('/').filter((part) => part !== '' && part !== '.');
   if (components.includes('..') || name.includes('\0')) {

@@ -42,7 +42,7 @@ const MAX_TIME = 0o77777777777;
 const MAX_SIZE = 0o77777777777;
 const CHUNK = 256 * 1024;
 
-/** Whether a name stands in a header as it is. */
+/** Whether a name fits a header verbatim. */
 function isPlain(name: string, limit: number): boolean {
   return name.length <= limit && /^[\x20-\x7e]*$/.test(name);
 }
@@ -72,7 +72,7 @@ export interface DataSource {
   readonly path: string;
 }
 
-/** What a header block says; everything fits. */
+/** The fields of a header block, all of which fit. */
 interface Header {
   readonly name: string;
   readonly type: string;
@@ -109,13 +109,13 @@ function headerBlock(header: Header): Buffer {
   return block;
 }
 
-/** Makes a tar of the objects that it is given, in their order. */
+/** Writes objects into a tar, in the order given. */
 export class TarWriter {
   /** The tar as a stream of bytes. */
   readonly stream = new PassThrough({ highWaterMark: 1 << 20 });
   entries = 0;
 
-  /** Adds one object. `data`: its bytes, for a file that is not empty. `isLink`: a further name of `linkname`. */
+  /** Adds one object. `data`: its bytes, for a file that is not empty. `isLink`: another name of `linkname`. */
   async add(object: TarObject, data: DataSource | null, isLink = false): Promise<void> {
     const records = recordsOf(object);
     if (records.size > 0) await this.#pax(encodePax(records));

@@ -2,20 +2,20 @@
 
 const OWN = ['trusted.overlay.', 'user.overlay.'];
 const ESCAPE = 'overlay.';
-/** The business of the machine or of another tool. */
+/** xattrs that concern only this machine, or another tool. */
 const DROPPED = ['security.selinux', 'user.fuseoverlayfs.', 'user.containers.', 'security.fuseoverlayfs.'];
 
 function isDropped(name: string): boolean {
   return DROPPED.some((prefix) => name === prefix || (prefix.endsWith('.') && name.startsWith(prefix)));
 }
 
-/** The name in a tar of an attribute as it is stored in a layer; null: it stays behind. */
+/** The name in a tar of an attribute stored in a layer; null: it is left out. */
 export function exportedName(stored: string): string | null {
   // A name with '=' can't be written as a pax record.
   if (isDropped(stored) || stored.includes('=')) return null;
   const own = OWN.find((prefix) => stored.startsWith(prefix));
   if (own === undefined) return stored;
-  // What a user of the mount stored under such a name lies one level deeper.
+  // What a user of the mount stored under such a name is kept one level deeper.
   const rest = stored.slice(own.length);
   return rest.startsWith(ESCAPE) ? own + rest.slice(ESCAPE.length) : null;
 }

@@ -1,4 +1,4 @@
-/** Compression by the program `zstd`, for a Node.js that has none: no library does it without a compiler or a download. */
+/** Compression by the program `zstd`, for Node.js versions without it: no library offers it without a compiler or a download. */
 import { spawn } from 'node:child_process';
 import { Transform, type TransformCallback } from 'node:stream';
 import { UserError } from '../../overlay/user-error.js';
@@ -6,7 +6,7 @@ import { UserError } from '../../overlay/user-error.js';
 /** One thread: the same input gives the same bytes on every machine. */
 const ARGUMENTS = ['-q', '-3', '-T1', '-c', '-'];
 
-/** Compresses what goes through. It ends only when the program has ended well. */
+/** A stream that compresses, and ends only when the program has exited successfully. */
 export class ZstdProgram extends Transform {
   readonly #child = spawn('zstd', ARGUMENTS, { stdio: ['pipe', 'pipe', 'ignore'] });
   #flushed: TransformCallback | null = null;
