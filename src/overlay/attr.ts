@@ -14,7 +14,7 @@ import type { Overlay } from './state.js';
 
 const OMIT = { sec: 0, nsec: sys.UTIME_OMIT };
 
-/** Applies a change of attributes. EROFS, EPERM; what the upper's filesystem says. */
+/** Applies a change of attributes. EROFS, EPERM, and the errors of the upper's filesystem. */
 export function setattr(ov: Overlay, inode: Inode, change: SetAttr, caller: Caller): void {
   ov.writable();
   const clearsOnly = changesNothing(change);
@@ -28,7 +28,7 @@ export function setattr(ov: Overlay, inode: Inode, change: SetAttr, caller: Call
   locate(ov, inode);
   const at = { fd: ov.atFd, name: ov.atName };
   const chowns = change.uid !== null || change.gid !== null;
-  // By whose group it is decided is known before the chown only. Of root's, chown(2) itself has cleared all.
+  // Decided before the chown, since it depends on the present group. For a chown by root, chown(2) itself clears everything.
   const byKernel = chowns && caller.uid === 0 && ov.owners === null;
   const cleared = clearsOnly || (change.killSuidGid && !byKernel) ? clearedMode(ov, at, caller) : null;
   if (ov.owners !== null) setOwner(ov, ov.owners, at, change);
@@ -57,7 +57,7 @@ function resize(ov: Overlay, fd: number, size: number, byName: boolean): number 
   return sys.ftruncate(fd, size);
 }
 
-/** Immutable and append-only objects, as may_setattr(): the latter may be touched. EPERM. */
+/** Checks immutable and append-only objects like may_setattr(): the latter may be touched. EPERM. */
 function refuseProtected(ov: Overlay, inode: Inode, change: SetAttr): void {
   if (changesNothing(change)) return;
   const onlyTimes =
@@ -66,7 +66,7 @@ function refuseProtected(ov: Overlay, inode: Inode, change: SetAttr): void {
   refuse(ov, inode, onlyTimes && touched ? IMMUTABLE : PROTECTED);
 }
 
-/** The same where owners are not simply those of the objects. */
+/** Changes owner and mode where owners differ from those of the objects. */
 function setOwner(ov: Overlay, owners: Owners, at: RealObject, change: SetAttr): void {
   const { mode } = change;
   const uid = change.uid === null ? null : owners.storedUid(change.uid);

@@ -1,4 +1,4 @@
-/** rename, as the kernel's ovl_rename(): one renameat2 on upper that leaves whiteouts where something shows through. */
+/** rename, like the kernel's ovl_rename(): one renameat2 on upper, leaving a whiteout where the old name is visible below. */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';
 import type { Name } from '../vfs/types.js';
@@ -33,8 +33,8 @@ interface Side {
 }
 
 /**
- * Renames. EINVAL for flags that are not offered, EXDEV for a directory with a lower part (unless redirect_dir=on),
- * and the errors of rename(2).
+ * Renames. EINVAL for unsupported flags, EXDEV for a directory with a lower part (unless redirect_dir=on), and the errors of
+ * rename(2).
  */
 export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'inode'>, flags: number): void {
   ov.writable();
@@ -62,7 +62,7 @@ export function rename(ov: Overlay, from: Omit<Side, 'inode'>, to: Omit<Side, 'i
     checkKinds(inode, target);
   }
   checkRedirectable(ov, inode);
-  // Of what is on upper only the filesystem there says it, when all else is ready (ovl_pure_upper()): xfs says EEXIST.
+  // For a target that is only on upper, its filesystem checks at the rename itself (ovl_pure_upper()); xfs answers EEXIST.
   if (target !== null && !isPureUpper(target) && isFull(ov, target)) fail(sys.ENOTEMPTY, 'rename');
   move(ov, source, { ...to, inode: target });
 }
@@ -81,8 +81,8 @@ function checkKinds(inode: Inode, target: Inode): void {
 }
 
 /**
- * Before the commit point: both sides on upper, and what a moved object must be told first: redirect, opaque, an impure new
- * parent. Nothing of it shows if the rename then fails.
+ * Before the commit point: copies up both sides, and sets what a moved object needs first: redirect, opaque, an impure new parent. None
+ * of it is visible if the rename then fails.
  */
 function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): void {
   const { inode, parent } = side;
@@ -92,7 +92,7 @@ function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): 
   else copyUp(ov, inode, 'metacopy');
   if (inode.dir !== null) {
     if (isMerge(inode.dir)) setRedirect(ov, inode, side, parent === newParent);
-    // Without this, what is below the new name would be merged into it.
+    // Otherwise lower directories of the new name would be merged into it.
     else if (isMerge(dirOf(newParent))) markOpaqueOrRefuse(ov, inode);
   } else if (inode.data !== null) {
     setRedirect(ov, inode, side, parent === newParent);
@@ -107,7 +107,7 @@ function markOpaqueOrRefuse(ov: Overlay, inode: Inode): void {
   else fail(sys.EXDEV, 'rename of a directory without xattrs');
 }
 
-/** Moves `from` to a name that is free, whited out, or taken by something that goes. */
+/** Moves `from` to a name that is free, whited out, or occupied by an object that is replaced. */
 function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const { inode } = from;
   prepare(ov, from, to.parent);
@@ -119,7 +119,7 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   const leavesWhiteout = showsThrough(ov, from.parent, from.name);
   const target = to.inode;
   const onto = target === null ? whiteoutThere(ov, to) : 'none';
-  // Not before: a listing may close any descriptor.
+  // Only now, since building a listing may close any descriptor.
   const fromFd = ov.dirs.fd(dirOf(from.parent).upper!);
   const toDir = dirOf(to.parent).upper!;
   const toFd = ov.dirs.fd(toDir);
@@ -143,7 +143,7 @@ function move(ov: Overlay, from: Side & { inode: Inode }, to: Side): void {
   record(ov, from, to, leavesWhiteout);
 }
 
-/** The whiteout at the name that something is moved to, where nothing that callers see stands. */
+/** The whiteout at the target name, where callers see nothing. */
 function whiteoutThere(ov: Overlay, side: Side): WhiteoutPlace {
   const dir = dirOf(side.parent);
   if (isMerge(dir) && !isWhitedOut(listingOf(ov, side.parent).info(side.name))) return 'none';
@@ -151,8 +151,8 @@ function whiteoutThere(ov: Overlay, side: Side): WhiteoutPlace {
 }
 
 /**
- * An upper directory that is about to be replaced may still hold whiteouts, over which rename(2) would say ENOTEMPTY:
- * an empty opaque one takes its place (ovl_clear_empty()).
+ * An upper directory that is about to be replaced may still hold whiteouts, for which rename(2) would fail with ENOTEMPTY: an empty
+ * opaque directory takes its place (ovl_clear_empty()).
  */
 function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void {
   const upper = dirOf(target).upper!;
@@ -162,7 +162,7 @@ function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void
   sys.close(fd);
   if (typeof left !== 'number' && left.length === 0) return;
   if (ov.options.whiteout === 'aufs') {
-    // There an opaque directory is not empty: a whiteout does it, until something stands at the name.
+    // There an opaque directory is not empty; a whiteout serves until the object is at the name.
     whiteOutDirectory(ov, dir, name);
     ov.dirs.drop(upper);
     return;
@@ -181,7 +181,7 @@ function clearTarget(ov: Overlay, target: Inode, dir: RealDir, name: Name): void
   discard(ov, temp, true);
 }
 
-/** After the commit point: our picture follows. */
+/** After the commit point: updates inodes and listings. */
 function record(ov: Overlay, from: Side & { inode: Inode }, to: Side, leavesWhiteout: boolean): void {
   const { inode } = from;
   const target = to.inode;
@@ -195,7 +195,7 @@ function record(ov: Overlay, from: Side & { inode: Inode }, to: Side, leavesWhit
   place(inode, to);
 }
 
-/** The inode has the name `to` now. */
+/** Records that the inode now has the name `to`. */
 function place(inode: Inode, to: Side): void {
   addName(inode, to.parent, to.name);
   dirOf(to.parent).listing?.setUpper(to.name, inode.type >> 12);

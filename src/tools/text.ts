@@ -2,10 +2,10 @@
 import { UserError } from '../overlay/user-error.js';
 import * as sys from '../sys/index.js';
 
-/** A path as callers of the tools give it: text, or the very bytes. */
+/** A path as given to the tools: text, or bytes. */
 export type PathLike = string | Buffer;
 
-/** A path as the house keeps it: latin1, one char a byte. */
+/** A path in internal form: latin1, one char a byte. Throws a UserError for an empty one. */
 export function pathBytes(path: PathLike): string {
   const bytes = typeof path === 'string' ? Buffer.from(path, 'utf8') : path;
   if (bytes.length === 0) throw new UserError('a path is empty.');
@@ -25,7 +25,7 @@ function hex(char: string): string {
   return `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
 }
 
-/** Bytes of a layer as text that is safe to print: what is no UTF-8, and control characters, as `\xNN`. */
+/** Bytes of a layer as text that is safe to print: control characters, and bytes that are not UTF-8, as `\xNN`. */
 export function shown(bytes: string): string {
   try {
     return strict.decode(Buffer.from(bytes, 'latin1')).replace(CONTROL, hex);
@@ -35,7 +35,7 @@ export function shown(bytes: string): string {
   }
 }
 
-/** The same for an error message, in which the bytes of names stay as they are. */
+/** The same for an error message, which keeps the bytes of names but control characters. */
 export function quoted(bytes: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: as above
   return bytes.replace(/[\u0000-\u001f\u007f]/g, hex);
@@ -83,19 +83,19 @@ const REASONS: Readonly<Record<number, string>> = {
   [sys.EOPNOTSUPP]: "the filesystem can't hold it",
 };
 
-/** Why a system call failed, as a part of a sentence; `rc` is its -errno. */
+/** Why a system call failed, as part of a sentence; `rc` is its -errno. */
 export function reasonOf(rc: number): string {
   return REASONS[-rc] ?? `the system says ${sys.errnoName(rc)}`;
 }
 
-/** A result of a system call passed through; a {@link UserError} that says what could not be done to `path`. */
+/** Returns a system call's result, or throws a {@link UserError} that says what could not be done to `path`. */
 export function check(rc: number, what: string, path: string): number {
   if (rc >= 0) return rc;
   if (path === '') throw new UserError(`can't ${what} '': a path is empty.`);
   throw new UserError(`can't ${what} '${quoted(path)}': ${reasonOf(rc)}.`);
 }
 
-/** The same for a call of Node's, which throws. `path` is latin1. */
+/** The same for a call of Node's libraries, which throws. `path` is latin1. */
 export function tried<T>(what: string, path: string, action: () => T): T {
   try {
     return action();

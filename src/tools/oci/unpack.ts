@@ -1,6 +1,6 @@
 /**
- * Unpacks the tar of a layer into a directory. The archive may be hostile: every object is reached from the directory's
- * descriptor by one real directory at a time, nothing is followed, and what an archive may not contain is refused.
+ * Unpacks the tar of a layer into a directory. The archive may be hostile: every object is reached from the directory's descriptor by
+ * one real directory at a time, nothing is followed, and invalid contents are refused.
  */
 import type { Readable } from 'node:stream';
 import { OwnXattrs, setMark } from '../../overlay/own-xattrs.js';
@@ -47,7 +47,7 @@ interface Place {
   readonly path: string;
 }
 
-/** What a directory gets when nothing more is made in it. */
+/** What a directory gets once its contents are complete. */
 interface Later {
   readonly path: string;
   readonly mtime: sys.Timespec;
@@ -62,7 +62,7 @@ export class Unpacker {
   readonly #own: OwnXattrs;
   readonly #isRoot = process.geteuid!() === 0;
   readonly #stat = new sys.Stat();
-  /** The directory that was used last, which is the next one, mostly. */
+  /** The directory used last, which is usually also the next one. */
   #dir: { readonly path: string; readonly fd: number } | null = null;
   readonly #later = new Map<string, Later>();
   readonly #left = new Map<string, number>();
@@ -77,7 +77,7 @@ export class Unpacker {
     this.#own = new OwnXattrs(options.userxattr);
   }
 
-  /** Reads a whole tar. Throws a UserError; what was unpacked until then is the caller's to remove. */
+  /** Unpacks a whole tar. Throws a UserError; the caller must remove what was unpacked until then. */
   async run(tar: Readable): Promise<UnpackResult> {
     const stream = latin1Extract();
     tar.on('error', (error) => stream.destroy(error));
@@ -152,7 +152,7 @@ export class Unpacker {
     return { dirfd: this.#openDir(parents), name: components[components.length - 1]!, path };
   }
 
-  /** Descriptor of a directory; its missing parts are made. A symlink or file in the way is refused. */
+  /** Descriptor of a directory, whose missing parts are created. A symlink or file in the way is refused. */
   #openDir(components: readonly string[]): number {
     const path = components.join('/');
     if (this.#dir?.path === path) return this.#dir.fd;
@@ -211,7 +211,7 @@ export class Unpacker {
     this.#whiteouts++;
     const rc = sys.mknodat(dirfd, hidden, sys.S_IFCHR);
     if (rc !== -sys.EEXIST) return void check(rc, 'create the whiteout', path);
-    // The layer has the name itself: what is below must not show through it.
+    // The layer itself has the name, so only what is below it must be hidden.
     const fd = openSub(dirfd, hidden);
     if (fd === -sys.ENOTDIR || fd === -sys.ELOOP) return;
     check(fd, 'open', path);
@@ -222,7 +222,7 @@ export class Unpacker {
     }
   }
 
-  /** Takes away what is at the place. Returns whether that was a whiteout of this very layer. */
+  /** Removes what is at the place. Returns whether that was a whiteout of this same layer. */
   #makeRoom({ dirfd, name, path }: Place): boolean {
     const rc = sys.statx(dirfd, name, this.#stat);
     if (rc === -sys.ENOENT) return false;
@@ -370,7 +370,7 @@ export class Unpacker {
     } else check(rc, `set ${shown(attribute)} of`, path);
   }
 
-  /** Directories, the deepest first; each is found anew and must still be one. */
+  /** Completes directories, deepest first; each is looked up again and must still be a directory. */
   #finish(): void {
     const all = [...this.#later.values()].sort((a, b) => (a.path < b.path ? 1 : -1));
     for (const { path, mtime, defaultAcl } of all) {
@@ -409,7 +409,7 @@ function mtimeOf(header: TarHeader): sys.Timespec {
   return precise ?? { sec: sec < 0 ? sec - 1 : sec, nsec: 0 };
 }
 
-/** What the libraries say about a broken archive, as a sentence. */
+/** The libraries' errors about a broken archive, as a UserError; other errors unchanged. */
 export function explained(error: unknown): unknown {
   if (!(error instanceof Error) || error.name === 'UserError') return error;
   if ('errno' in error && typeof error.errno === 'number' && 'syscall' in error)
