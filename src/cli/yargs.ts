@@ -41,8 +41,8 @@ export function withPlainPaths(words: readonly string[]): string[] {
 }
 
 /**
- * What yargs says of a command line. It goes on after a complaint, and an unknown option tells more than the argument that is missing
- * since it was taken for that option's value.
+ * What yargs says of a command line. It goes on after a complaint, and an unknown option tells more than the argument that is
+ * missing since it was taken for that option's value.
  */
 export class Complaints {
   readonly #messages: string[] = [];

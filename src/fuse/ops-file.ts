@@ -138,7 +138,10 @@ function copyFileRange64(x: Exchange): number {
 
 /** Bytes of an ioctl argument accepted at most; the largest flag ioctl has 28 (struct fsxattr). */
 const IOCTL_DATA = 4096;
-/** Linux 5.14. The kernel checks who may set flags (vfs_fileattr_set()) since 5.13, which still has the minor version of older ones. */
+/**
+ * Linux 5.14. The kernel checks who may set flags (vfs_fileattr_set()) since 5.13, which still has the minor version of older
+ * ones.
+ */
 const CHECKED_IOCTLS_MINOR = 34;
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The merged listing of a directory: it gives READDIR its order and, in a merge dir, answers lookups for any number of layers without
- * a system call per layer. Built by merge.ts, updated by our own changes.
+ * The merged listing of a directory: it gives READDIR its order and, in a merge dir, answers lookups for any number of layers
+ * without a system call per layer. Built by merge.ts, updated by our own changes.
  */
 import { type Dirent, DT_DIR, TWO_32 } from '../sys/index.js';
 import type { InoPair } from './ino.js';
@@ -75,8 +75,8 @@ function makeInfo(source: number, type: number): NameInfo {
 const FEW_GAPS = 64;
 
 /**
- * The names of a directory. A reader resumes, after any changes, at the cookie of a name. A removed name leaves a gap; gaps are closed
- * when there are many. A new name is appended and gets a new cookie. Positions are valid within one request only.
+ * The names of a directory. A reader resumes, after any changes, at the cookie of a name. A removed name leaves a gap; gaps are
+ * closed when there are many. A new name is appended and gets a new cookie. Positions are valid within one request only.
  */
 export class Listing {
   /** The real directories merged here, top first; [0] is upper's place, null while there is none. */

@@ -43,8 +43,8 @@ const NO_MARKS: Marks = {
 const WITHOUT_MARKS = new Set([sys.EOPNOTSUPP, sys.ENODATA, sys.ENOENT, sys.EACCES, sys.EPERM]);
 
 /**
- * Names of an object's xattrs, including its marks. The kernel lists at most 64 KiB of names (E2BIG). A caller who adds more must not
- * make the marks disappear, so in that case they are read one by one. Throws FsError.
+ * Names of an object's xattrs, including its marks. The kernel lists at most 64 KiB of names (E2BIG). A caller who adds more must
+ * not make the marks disappear, so in that case they are read one by one. Throws FsError.
  */
 function markNames(ov: Overlay, dirfd: number, name: string): readonly string[] {
   const names = sys.xattrNames(dirfd, name);
@@ -135,9 +135,9 @@ export function isImpure(ov: Overlay, parent: Inode): boolean {
 export const HOLDS_NO_MARK = new Set([sys.EOPNOTSUPP, sys.EPERM]);
 
 /**
- * Marks the upper part of a directory impure (ovl_set_impure()), before an entry with an origin gets its name there: without the mark,
- * nothing checks whether the entry is a metacopy. Throws ENOSPC or EDQUOT when there is no space for the mark: then the entry must
- * not get its name.
+ * Marks the upper part of a directory impure (ovl_set_impure()), before an entry with an origin gets its name there: without the
+ * mark, nothing checks whether the entry is a metacopy. Throws ENOSPC or EDQUOT when there is no space for the mark: then the
+ * entry must not get its name.
  */
 export function markImpure(ov: Overlay, parent: Inode): void {
   const rc = tryMarkImpure(ov, parent);

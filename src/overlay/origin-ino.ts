@@ -12,9 +12,9 @@ import { decodeOrigin, encodeOrigin, type Origin } from './origin.js';
 import type { Overlay } from './state.js';
 
 /**
- * Gives `inode`, an upper file just found as `name` in `parent`, the number of its origin, if the origin is known and still exists. A
- * lower file with several links counts as origin only of its copy in the index: other copies are different files (ovl_getattr()).
- * ESTALE for a second file with the same origin.
+ * Gives `inode`, an upper file just found as `name` in `parent`, the number of its origin, if the origin is known and still
+ * exists. A lower file with several links counts as origin only of its copy in the index: other copies are different files
+ * (ovl_getattr()). ESTALE for a second file with the same origin.
  */
 export function originIno(ov: Overlay, parent: Inode, name: string, inode: Inode): void {
   const blob = readOrigin(ov, ov.dirs.fd(parent.dir!.upper!), name);
@@ -38,8 +38,8 @@ function openHandle(ov: Overlay, mountFd: number, handle: sys.FileHandle, flags:
 }
 
 /**
- * Stores the attributes of an origin in `out`. Returns its layer, or null when it can't be found (ovl_check_origin_fh()). Throws what
- * `open` throws.
+ * Stores the attributes of an origin in `out`. Returns its layer, or null when it can't be found (ovl_check_origin_fh()). Throws
+ * what `open` throws.
  */
 export function statOrigin(
   layers: readonly Layer[],
@@ -62,7 +62,10 @@ export function statOrigin(
   return found;
 }
 
-/** The same into `ov.probe` without the privilege to open by handle: checks whether a lower object of the same name has this handle. */
+/**
+ * The same into `ov.probe` without the privilege to open by handle: checks whether a lower object of the same name has this
+ * handle.
+ */
 function statNamesake(ov: Overlay, parent: Inode, name: string, origin: Origin): Layer | null {
   for (const real of parent.dir!.real) {
     if (real.isUpper) continue;

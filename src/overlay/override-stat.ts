@@ -33,7 +33,9 @@ export function overrideFormat(root: number): string | null {
   return FORMATS.find((format) => found.includes(format)) ?? null;
 }
 
-/** Applies `xattr_permissions` to upper: its root gets the xattr of the first lower that has it, or `0:0:555`. Throws a UserError. */
+/**
+ * Applies `xattr_permissions` to upper: its root gets the xattr of the first lower that has it, or `0:0:555`. Throws a UserError.
+ */
 export function prepareOverride(
   upper: { readonly dir: SourceDir; readonly root: number },
   lowers: readonly number[],

@@ -1,9 +1,9 @@
 /**
- * The readers of a listing. We are not told when a directory is opened, so a reader is identified only by the offset that the kernel
- * sends back: it carries the reader's number, and so tells where the listing ended when the reader began.
+ * The readers of a listing. We are not told when a directory is opened, so a reader is identified only by the offset that the
+ * kernel sends back: it carries the reader's number, and so tells where the listing ended when the reader began.
  *
- * Offsets have 31 bits, as 32-bit programs without large file support require; 7 of these are the number. In a directory of more than
- * 16 million names they take more.
+ * Offsets have 31 bits, as 32-bit programs without large file support require; 7 of these are the number. In a directory of more
+ * than 16 million names they take more.
  */
 
 const NUMBERS = 127;

@@ -81,8 +81,8 @@ function checkKinds(inode: Inode, target: Inode): void {
 }
 
 /**
- * Before the commit point: copies up both sides, and sets what a moved object needs first: redirect, opaque, an impure new parent. None
- * of it is visible if the rename then fails.
+ * Before the commit point: copies up both sides, and sets what a moved object needs first: redirect, opaque, an impure new
+ * parent. None of it is visible if the rename then fails.
  */
 function prepare(ov: Overlay, side: Side & { inode: Inode }, newParent: Inode): void {
   const { inode, parent } = side;

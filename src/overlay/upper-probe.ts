@@ -43,7 +43,10 @@ export const NO_FEATURES: UpperFeatures = {
 
 const probe = Buffer.from('0');
 
-/** Requires entry types in listings, without which whiteouts can't be told from files. `workdir` is open for reading. Throws a UserError. */
+/**
+ * Requires entry types in listings, without which whiteouts can't be told from files. `workdir` is open for reading. Throws a
+ * UserError.
+ */
 export function checkEntryTypes(workdir: number, upper: SourceDir): void {
   const entries = readDirectory(workdir);
   if (typeof entries === 'number') {

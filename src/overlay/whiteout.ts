@@ -132,8 +132,8 @@ export function whiteOutFree(ov: Overlay, upper: RealDir, name: string): void {
 }
 
 /**
- * Whites out `name` where upper has a file: the whiteout replaces it in one step. A `.wh.` file is made first; it hides nothing while
- * the object is there.
+ * Whites out `name` where upper has a file: the whiteout replaces it in one step. A `.wh.` file is made first; it hides nothing
+ * while the object is there.
  */
 export function whiteOutFile(ov: Overlay, upper: RealDir, name: string): void {
   const upperFd = ov.dirs.fd(upper);

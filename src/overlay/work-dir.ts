@@ -164,7 +164,9 @@ export function findIndex(workdir: number, held: Descriptors): number {
   return fd < 0 ? -1 : held.add(fd);
 }
 
-/** Creates `work/incompat/volatile/dirty`: until somebody removes it, nothing on upper is known to be on disk. Throws a UserError. */
+/**
+ * Creates `work/incompat/volatile/dirty`: until somebody removes it, nothing on upper is known to be on disk. Throws a UserError.
+ */
 export function markVolatile(base: WorkBase, work: number): void {
   let parent = work;
   const mine: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * Extended attributes as callers see them (fs/overlayfs/xattrs.c): the overlay's own are hidden, and what a caller stores under their
- * names is kept one level deeper, so that overlays can be nested.
+ * Extended attributes as callers see them (fs/overlayfs/xattrs.c): the overlay's own are hidden, and what a caller stores under
+ * their names is kept one level deeper, so that overlays can be nested.
  */
 import * as sys from '../sys/index.js';
 import { fail, must } from '../vfs/errors.js';

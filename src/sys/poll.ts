@@ -26,7 +26,9 @@ export class Poller {
     });
   }
 
-  /** Waits until one is readable, has an error or hung up; `timeout` in milliseconds, -1 for ever. Returns their number or -errno. */
+  /**
+   * Waits until one is readable, has an error or hung up; `timeout` in milliseconds, -1 for ever. Returns their number or -errno.
+   */
   wait(timeout: number): number {
     return result(pollCall(this.#raw, this.#count, timeout));
   }

@@ -112,7 +112,10 @@ export function statx(dirfd: number, name: string, out: Stat): number {
   return 0;
 }
 
-/** Attributes of a path relative to `dirfd`, following symlinks: for paths typed by a user, never inside a layer. Returns 0 or -errno. */
+/**
+ * Attributes of a path relative to `dirfd`, following symlinks: for paths typed by a user, never inside a layer. Returns 0 or
+ * -errno.
+ */
 export function statxFollow(dirfd: number, name: string, out: Stat): number {
   const p = path(name);
   if (p === null) return TOO_LONG;

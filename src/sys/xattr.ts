@@ -96,7 +96,10 @@ export function setxattr(
   return result(name === '' ? setCall(p, a, value, size, flags) : lsetCall(p, a, value, size, flags));
 }
 
-/** NUL-terminated names of all attributes into `into` (at most `size` bytes; 0 asks for the length). Returns their length or -errno. */
+/**
+ * NUL-terminated names of all attributes into `into` (at most `size` bytes; 0 asks for the length). Returns their length or
+ * -errno.
+ */
 export function listxattr(dirfd: number, name: string, into: Uint8Array, size: number): number {
   if (hasAtCalls && name !== '') {
     const n = path(name);

@@ -81,8 +81,8 @@ export function openPlace(path: string, read: readonly number[] = []): NewPlace 
 }
 
 /**
- * Makes the directory `path`, which must not exist or be empty, by `fill`, from the contents of the open directories `read`. A failure
- * leaves nothing behind. Throws a UserError.
+ * Makes the directory `path`, which must not exist or be empty, by `fill`, from the contents of the open directories `read`. A
+ * failure leaves nothing behind. Throws a UserError.
  */
 export function buildDirectory<T>(path: PathLike, read: readonly number[], fill: (top: number) => T): T {
   const directory = pathBytes(path);

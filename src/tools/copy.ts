@@ -36,8 +36,9 @@ function copyFile(original: Original, dirfd: number, name: string): void {
 }
 
 /**
- * Makes a copy as `name` in `dirfd`, where the name is free. A directory is made empty and without attributes. These follow when it
- * is filled ({@link copyAttributes}), since objects in it would inherit its ACL, and its mode may forbid writing. Throws a UserError.
+ * Makes a copy as `name` in `dirfd`, where the name is free. A directory is made empty and without attributes. These follow when
+ * it is filled ({@link copyAttributes}), since objects in it would inherit its ACL, and its mode may forbid writing. Throws a
+ * UserError.
  */
 export function copyObject(original: Original, dirfd: number, name: string): void {
   const { path, stat } = original;

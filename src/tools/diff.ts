@@ -258,8 +258,8 @@ function printable({ identity: _, lowerPath: _path, ...change }: MutableChange):
 }
 
 /**
- * What `upper` changes against the lowers. Without lowers only the marks in the upper are available, and how a copied-up object differs
- * is unknown. Throws a UserError.
+ * What `upper` changes against the lowers. Without lowers only the marks in the upper are available, and how a copied-up object
+ * differs is unknown. Throws a UserError.
  */
 export function diff(options: DiffOptions): DiffResult {
   let changes: MutableChange[];

@@ -26,8 +26,8 @@ function identity(fd: number, path: string): { readonly device: string; readonly
 }
 
 /**
- * Throws a UserError when the open directory `parent` is one of `tops` or lies in one: the output would be read as part of the layer.
- * Mounts inside a layer are not part of it.
+ * Throws a UserError when the open directory `parent` is one of `tops` or lies in one: the output would be read as part of the
+ * layer. Mounts inside a layer are not part of it.
  */
 export function refuseInside(parent: number, tops: readonly number[], path: string): void {
   const layers = tops.map((top) => identity(top, path));

@@ -52,7 +52,10 @@ export function openSub(dirfd: number, name: string): number {
 
 const WAY = sys.O_PATH | sys.O_DIRECTORY | sys.O_NOFOLLOW | sys.O_CLOEXEC;
 
-/** Opens the directory that holds `path` for use by its names, one step at a time: a path may be longer than a call takes. Or -errno. */
+/**
+ * Opens the directory that holds `path` for use by its names, one step at a time: a path may be longer than a call takes. Or
+ * -errno.
+ */
 function openParent(top: number, path: string): number {
   let fd = sys.openat2(top, '.', WAY, BENEATH);
   for (const name of path.split('/').slice(0, -1)) {

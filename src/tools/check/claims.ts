@@ -1,4 +1,7 @@
-/** Renamed directories of one layer whose lower part shows at a second place, too: fsck.overlay's "missing whiteout" and "duplicate". */
+/**
+ * Renamed directories of one layer whose lower part shows at a second place, too: fsck.overlay's "missing whiteout" and
+ * "duplicate".
+ */
 import type { Inode, RealDir } from '../../overlay/inode.js';
 import { WH_PREFIX } from '../../overlay/whiteout.js';
 import { byBytes, shown } from '../text.js';

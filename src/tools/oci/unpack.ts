@@ -1,6 +1,6 @@
 /**
- * Unpacks the tar of a layer into a directory. The archive may be hostile: every object is reached from the directory's descriptor by
- * one real directory at a time, nothing is followed, and invalid contents are refused.
+ * Unpacks the tar of a layer into a directory. The archive may be hostile: every object is reached from the directory's
+ * descriptor by one real directory at a time, nothing is followed, and invalid contents are refused.
  */
 import type { Readable } from 'node:stream';
 import { OwnXattrs, setMark } from '../../overlay/own-xattrs.js';
