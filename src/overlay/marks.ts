@@ -104,7 +104,8 @@ function readText(ov: Overlay, dirfd: number, name: string, xattr: string): stri
 /** The origin blob of `name` in `dirfd`; null when there is none, or one longer than any valid one. */
 export function readOrigin(ov: Overlay, dirfd: number, name: string): Buffer | null {
   const length = sys.getxattr(dirfd, name, ov.own.origin, ov.scratch, ORIGIN_MAX);
-  return length < 0 ? null : Buffer.from(ov.scratch.subarray(0, length));
+  if (length >= 0) return Buffer.from(ov.scratch.subarray(0, length));
+  return length === -sys.ERANGE || WITHOUT_MARKS.has(-length) ? null : fail(-length, 'read origin');
 }
 
 /**
@@ -168,5 +169,6 @@ export function unmarkMetacopy(ov: Overlay, fd: number): number {
 /** Whether the upper object of an inode records an origin. */
 export function hasOrigin(ov: Overlay, inode: Inode): boolean {
   locate(ov, inode);
-  return sys.getxattr(ov.atFd, ov.atName, ov.own.origin, ov.scratch, 0) >= 0;
+  const rc = sys.getxattr(ov.atFd, ov.atName, ov.own.origin, ov.scratch, 0);
+  return rc >= 0 || (WITHOUT_MARKS.has(-rc) ? false : fail(-rc, 'read origin'));
 }
