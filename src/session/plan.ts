@@ -1,7 +1,7 @@
 /** From option words to a checked plan of a mount. */
 import { existsSync } from 'node:fs';
 import type { OpenedLayers, OverlayOptions } from '../overlay/config.js';
-import { openLayers } from '../overlay/layers.js';
+import { mayUseTrusted, openLayers } from '../overlay/layers.js';
 import { splitOptions } from '../overlay/option-text.js';
 import { parseOptions } from '../overlay/options.js';
 import * as sys from '../sys/index.js';
@@ -43,6 +43,10 @@ export function planMount(words: MountWords, log: LogTarget): MountPlan {
   const kernel = parseMountOptions(others, existsSync('/sys/fs/selinux/enforce'));
   kernel.warnings.unshift(...warnings);
   kernel.source ??= words.source;
+  if (kernel.data === 'passthrough' && !mayUseTrusted())
+    kernel.warnings.push(
+      'data=passthrough has no effect: it needs CAP_SYS_ADMIN outside of any user namespace; files are cached.',
+    );
   return {
     mountpoint: words.mountpoint,
     overlay: { ...overlay, accessTimes: accessTimes(kernel.flags) },

@@ -175,6 +175,15 @@ describe('a mount that fails', () => {
   });
 });
 
+it('warns of data=passthrough where it can not be had', async (t) => {
+  if (reason !== null) return t.skip(reason);
+  const words = ['-Ur', '-m', 'sh', '-c', '"$0" -o lowerdir=l1,data=passthrough mnt; umount mnt', COMMAND];
+  if ((await run('unshare', ['-Ur', '-m', 'true'])).code !== 0) return t.skip('no user namespaces');
+  const result = await run('unshare', words, { cwd: home, timeout: 30_000 });
+  assert.match(result.stderr, /^plyfs: warning: data=passthrough has no effect: [^\n]+\n$/);
+  assert.equal(result.code, 0);
+});
+
 describe('a mount in the background', () => {
   mounting('has a name in the mount table even when it is given an empty one', async (mnt) => {
     const result = await command(['-o', 'lowerdir=l1:l2', '', mnt]);
