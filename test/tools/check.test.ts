@@ -131,7 +131,14 @@ describe('plyfs check', () => {
     await shell(
       `mkdir ${lower}/upper; echo f > ${lower}/f; mknod ${lower}/upper/f c 0 0; mknod ${lower}/upper/g c 0 0`,
     );
-    assert.deepEqual(codes(check({ lower: [lower], upper: `${lower}/upper` })), ['orphan-whiteout g']);
+    const bottom = scratch.directory('bottom');
+    await shell(
+      `mkdir ${lower}/work; setfattr -n trusted.overlay.redirect -v x/y ${lower}/upper ${lower}/work`,
+    );
+    const inner = { lower: [lower, bottom], upper: `${lower}/upper`, work: `${lower}/work` };
+    assert.deepEqual(codes(check(inner)), ['orphan-whiteout g']);
+    // In another stack they are directories like all others.
+    assert.ok(codes(check({ lower: [lower, bottom] })).includes('bad-redirect upper'));
     assert.throws(() => check({ lower: [`${lower}/upper`, lower] }), /must not be nested/);
   });
 

@@ -7,6 +7,7 @@ import { openTop } from '../tree.js';
 import { type Stack, usesUserXattrs } from '../view.js';
 import { carryOut, type Finding, Findings, type Repairable } from './finding.js';
 import type { WhiteoutForm } from './forms.js';
+import { Nested } from './nested.js';
 import { Scan } from './scan.js';
 import { StackCheck } from './stack.js';
 import { checkWork } from './work.js';
@@ -83,20 +84,23 @@ export function check(options: CheckOptions): CheckResult {
   const userxattr = usesUserXattrs(options);
   const all: Repairable[] = [];
   const layers = upper === null ? [...lower] : [upper, ...lower];
+  const nested = new Nested();
+  const workFd = work === null ? -1 : opened.open(work, 'work directory', repair);
+  if (workFd >= 0) nested.add(workFd);
   for (const [i, path] of layers.entries()) {
     const isUpper = upper !== null && i === 0;
     const fd = opened.open(path, isUpper ? 'upper directory' : 'lower directory', repair && isUpper);
     if (repair) refuseMounted(fd);
     const findings = new Findings(pathBytes(path), fd, userxattr);
-    new Scan(findings, { form, isUpper }).run();
-    if (i < layers.length - 1)
-      StackCheck.run({ lower: layers.slice(i), data, userxattr }, { form, isUpper }, findings);
+    if (isUpper) nested.add(fd);
+    const how = { form, isUpper, nested };
+    new Scan(findings, how).run();
+    if (i < layers.length - 1) StackCheck.run({ lower: layers.slice(i), data, userxattr }, how, findings);
     all.push(...findings.list);
   }
   if (work !== null) {
-    const fd = opened.open(work, 'work directory', repair);
-    if (repair) refuseMounted(fd);
-    const findings = new Findings(pathBytes(work), fd, userxattr);
+    if (repair) refuseMounted(workFd);
+    const findings = new Findings(pathBytes(work), workFd, userxattr);
     checkWork(findings, options.forgetVolatile === true);
     all.push(...findings.list);
   }

@@ -9,6 +9,7 @@ import * as sys from '../../sys/index.js';
 import { OVERRIDES, openSub, rawXattrs, type TreeEntry, walkTree } from '../tree.js';
 import type { Findings } from './finding.js';
 import { markContains, replaceOpaque, replaceWhiteout, type WhiteoutForm } from './forms.js';
+import type { Nested } from './nested.js';
 
 const REDIRECT_MAX = 256;
 
@@ -39,16 +40,27 @@ interface Directory {
   hasUnmarked: boolean;
 }
 
+/** How a layer is checked. */
+export interface ScanOptions {
+  /** The desired form of whiteouts and opaque marks. */
+  readonly form: WhiteoutForm;
+  readonly isUpper: boolean;
+  /** What is left out of it. */
+  readonly nested: Nested;
+}
+
 /** Goes through one layer and reports problems that do not depend on the layers below. */
 export class Scan {
   readonly #findings: Findings;
+  readonly #nested: Nested;
   readonly #form: WhiteoutForm;
   readonly #isUpper: boolean;
   /** The directories from the top to where the walk is. */
   readonly #directories = new Map<string, Directory>();
 
-  constructor(findings: Findings, how: { readonly form: WhiteoutForm; readonly isUpper: boolean }) {
+  constructor(findings: Findings, how: ScanOptions) {
     this.#findings = findings;
+    this.#nested = how.nested;
     this.#form = how.form;
     this.#isUpper = how.isUpper;
   }
@@ -57,6 +69,7 @@ export class Scan {
     const { top } = this.#findings;
     this.#directory('', rawXattrs(top, ''));
     walkTree(top, (entry, stat) => {
+      if (this.#nested.has(entry.dirfd, entry.name)) return false;
       this.#visit(entry, stat);
       return true;
     });

@@ -10,31 +10,33 @@ import { shown } from '../text.js';
 import { type Stack, View } from '../view.js';
 import { Claims, pathOf } from './claims.js';
 import type { Findings } from './finding.js';
-import type { WhiteoutForm } from './forms.js';
-import { redirectProblem } from './scan.js';
+import type { Nested } from './nested.js';
+import { redirectProblem, type ScanOptions } from './scan.js';
 
 /** Goes through the top layer of a view, beside a view of the layers below it. */
 export class StackCheck {
   readonly #above: View;
   readonly #below: View;
+  readonly #nested: Nested;
   readonly #findings: Findings;
   readonly #claims = new Claims();
 
-  private constructor(above: View, below: View, findings: Findings) {
+  private constructor(above: View, below: View, nested: Nested, findings: Findings) {
     this.#above = above;
     this.#below = below;
+    this.#nested = nested;
     this.#findings = findings;
   }
 
   /** Checks the top layer of `layers` against the others. */
   static run(
     layers: Pick<Stack, 'lower' | 'data' | 'userxattr'>,
-    how: { readonly form: WhiteoutForm; readonly isUpper: boolean },
+    how: ScanOptions,
     findings: Findings,
   ): void {
     using above = View.open(layers, how.isUpper);
     using below = View.open({ ...layers, lower: layers.lower.slice(1) });
-    const check = new StackCheck(above, below, findings);
+    const check = new StackCheck(above, below, how.nested, findings);
     check.#directory(above.root, below.root, '');
     check.#claims.report(above, how.form, findings);
   }
@@ -66,6 +68,7 @@ export class StackCheck {
 
   #entry(parent: Inode, before: Inode | null, real: RealDir, name: string, path: string): void {
     const fd = this.#above.ov.dirs.fd(real);
+    if (this.#nested.has(fd, name)) return;
     const marks = readMarks(this.#above.ov, fd, name);
     // It can't be looked up, which scan.ts reports.
     if (marks.redirect !== null && redirectProblem(marks.redirect) !== null) return;
