@@ -76,8 +76,13 @@ describe('plyfs run', () => {
     const home = scratch.directory('user');
     const command = `'${process.execPath}' '${CLI}' run --drop -- sh -c 'echo new > mine; id -u; exit 7'`;
     const user = 'setpriv --reuid 54321 --regid 54321 --clear-groups';
-    const script = `chmod 755 '${scratch.path}' && mount -t tmpfs none '${home}' && cd '${home}' && mkdir s && echo mine > mine && chown -R 54321:54321 . && TMPDIR=$PWD/s ${user} ${command}`;
-    const result = await run('unshare', ['--mount', '--propagation=private', 'sh', '-c', script]);
+    // With a /dev/fuse for everyone, which not every machine has.
+    const script = `
+      chmod 755 '${scratch.path}'; mount -t tmpfs none '${home}'; cd '${home}'
+      mkdir s; echo mine > mine; chown -R 54321:54321 .
+      mknod fuse c 10 229; chmod 666 fuse; mount --bind fuse /dev/fuse
+      TMPDIR=$PWD/s ${user} ${command}`;
+    const result = await run('unshare', ['--mount', '--propagation=private', 'sh', '-ec', script]);
     assert.deepEqual([result.code, result.stdout], [7, '0\n'], result.stderr);
     assert.match(result.stderr, /^C {2}\S*mine {2,}5 B -> 4 B {2}content, mtime\n1 changed; [^\n]+\n$/);
   });
