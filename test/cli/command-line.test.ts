@@ -1,4 +1,4 @@
-/** The command as a user meets it: what it prints, how it ends, what is mounted then. */
+/** The command as a user sees it: what it prints, its exit code, what is mounted afterwards. */
 import assert from 'node:assert/strict';
 import {
   chmodSync,
@@ -80,7 +80,7 @@ describe('plyfs', () => {
     }
   });
 
-  it('takes words behind -- for paths, whatever they begin with', async () => {
+  it('takes words after -- as paths, whatever they begin with', async () => {
     mkdirSync(`${home}/-l1`);
     mkdirSync(`${home}/-file`);
     expectSentence(await command(['umount', '--', '-file']), 1, /nothing is mounted at '\.\/-file'/);
@@ -107,7 +107,7 @@ describe('plyfs', () => {
   for (const [name, args] of Object.entries(usage)) {
     it(`ends with 2 for ${name}`, async () => expectSentence(await command(args), 2, /./));
   }
-  it('names a command that there is not, and an option that swallowed the mount point', async () => {
+  it('names an unknown command, and an option that took the mount point as its value', async () => {
     expectSentence(await command(['mont', '--lower', 'l1', 'mnt']), 2, /unknown command 'mont'/);
     expectSentence(await command(['help', 'mont']), 2, /unknown command 'mont'/);
     expectSentence(await command(['mount', '--lower', 'l1', '--frob', 'mnt']), 2, /unknown argument: frob/);
@@ -166,7 +166,7 @@ describe('a mount that fails', () => {
     assert.match(second.stderr, /has a plyfs mount already; unmount that first/);
   });
 
-  it('says so: a user who may not', async (t) => {
+  it('says so: a user without permission', async (t) => {
     if (reason !== null) return t.skip(reason);
     if ((statSync('/dev/fuse').mode & 0o007) === 0o006) return t.skip('everyone may use /dev/fuse here');
     const drop = ['--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups'];
@@ -218,7 +218,7 @@ describe('a mount in the background', () => {
   });
 
   mounting('holds no descriptor and no directory of its caller', async (mnt) => {
-    // The pipe of $(...) stays open as long as anyone has it, by whatever number.
+    // The pipe of $(...) stays open as long as any process holds it, under any descriptor number.
     const script = `exec 7>&1 30>&1; x=$(${COMMAND} -o lowerdir=l1:l2 ${mnt} 7>&1 30>&1 2>&1); echo "done $x"`;
     const result = await run('bash', ['-c', script], { cwd: home });
     assert.equal(result.stdout, 'done \n', result.stderr);
@@ -260,7 +260,7 @@ describe('a mount in the background', () => {
     await processGone(mnt);
     const lines = readFileSync(`${home}/log`, 'utf8').trim().split('\n');
     const texts = lines.map((line) => (JSON.parse(line) as { msg: string }).msg);
-    // The first is written while INIT is served, before any event has had its turn.
+    // The first is written while INIT is served, before any event is handled.
     for (const text of ['FUSE connection', 'mounted', 'unmounted'])
       assert.ok(texts.includes(text), texts.join());
   });

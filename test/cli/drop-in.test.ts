@@ -1,4 +1,4 @@
-/** The drop-in command line, and the mount options that are not the overlay's. */
+/** The drop-in command line, and the mount options that don't concern the overlay. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseDropIn } from '../../src/cli/drop-in.js';
@@ -24,7 +24,7 @@ describe('the drop-in form', () => {
     });
   }
 
-  it('takes several -o, letters together, and the words of mount(8)', () => {
+  it('takes several -o, combined short options, and the words of mount(8)', () => {
     const line = parseDropIn(['-fd', '-o', 'lowerdir=a', '-n', '-s', '-r', 'mnt', '-o', 'context="a,b"']);
     assert.deepEqual(line.options, ['lowerdir=a', 'ro', 'context="a,b"']);
     assert.deepEqual([line.foreground, line.debug], [true, true]);
@@ -75,7 +75,7 @@ describe('mount options', () => {
     assert.throws(() => parse('keep_awake'), /keep_awake is auto, on or off/);
   });
 
-  it('set flags, the last one winning', () => {
+  it('set flags; the last one wins', () => {
     assert.equal(
       parse('ro,nosuid,nodev,noexec').flags,
       sys.MS_RDONLY | sys.MS_NOSUID | sys.MS_NODEV | sys.MS_NOEXEC,
@@ -83,12 +83,12 @@ describe('mount options', () => {
     assert.equal(parse('ro,nosuid,rw,suid,noatime').flags, sys.MS_NOATIME);
   });
 
-  it('ignore the notes of mount(8)', () => {
+  it('ignore the words that mount(8) uses for itself', () => {
     const options = parse('defaults,nofail,_netdev,noauto,x-systemd.automount,user,subtype=plyfs');
     assert.deepEqual([options.flags, options.warnings], [0, []]);
   });
 
-  it('hand SELinux contexts to the kernel, where SELinux is on', () => {
+  it('pass SELinux contexts to the kernel where SELinux is enabled', () => {
     assert.deepEqual(parse('context=u:r:t:s0', true).extra, ['context="u:r:t:s0"']);
     const off = parse('context=u:r:t:s0');
     assert.deepEqual(off.extra, []);

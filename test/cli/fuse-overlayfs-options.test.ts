@@ -1,4 +1,4 @@
-/** What becomes of every option that fuse-overlayfs 1.x and 2.x know: the same meaning, a warning, or a refusal. */
+/** How plyfs treats every option of fuse-overlayfs 1.x and 2.x: the same meaning, a warning, or a refusal. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -23,7 +23,7 @@ interface Meaning {
 const selinux: Meaning = existsSync('/sys/fs/selinux/enforce') ? {} : { warns: /SELinux is not enabled/ };
 const INODES = /inode numbers are those of the layers/;
 
-/** By the text of the option. `{}`: accepted without a word, since it is what happens anyway. */
+/** By the text of the option. `{}`: accepted without a message, since plyfs behaves like this anyway. */
 const OPTIONS: Readonly<Record<string, Meaning>> = {
   // Table ovl_opts of 1.x, parse_single_option() of 2.x.
   'lowerdir=/a:/b\\:c': { overlay: { lowerdir: ['/a', '/b:c'] } },
@@ -71,9 +71,9 @@ const OPTIONS: Readonly<Record<string, Meaning>> = {
   'xino=on': { overlay: { xino: 'on' } },
   'xino=maybe': { refused: /xino.*maybe/ },
 
-  // What both hand on to FUSE.
+  // What both pass on to FUSE.
   allow_other: { kernel: { allowOther: true } },
-  // Of a plain user's mount root is kept out, and the user is told.
+  // Root is kept out of a plain user's mount, and the user is told.
   allow_root: { kernel: { allowOther: false }, ...(isRoot ? {} : { warns: /not root/ }) },
   default_permissions: { kernel: { defaultPermissions: true } },
   suid: { kernel: { flags: 0 } },
@@ -103,7 +103,7 @@ const OPTIONS: Readonly<Record<string, Meaning>> = {
   'max_threads=4': { warns: /max_threads has no effect/ },
   auto_unmount: { warns: /auto_unmount has no effect/ },
 
-  // What fuse-overlayfs ignores without knowing it. buildah hands `private` to the mount program for its overlay volumes.
+  // What fuse-overlayfs ignores as unknown. buildah passes `private` to the mount program for its overlay volumes.
   private: { kernel: { propagation: sys.MS_PRIVATE } },
   'rslave,rshared': { kernel: { propagation: sys.MS_SHARED } },
   'private=1': { refused: /unknown option 'private=1'/ },
@@ -116,7 +116,7 @@ function plan(text: string): MountPlan {
   return planMount({ options, source: null, mountpoint: '/m', debug: false }, NO_LOG);
 }
 
-/** The part of `actual` that `wanted` speaks of. */
+/** The part of `actual` that `wanted` mentions. */
 function part<T extends object>(actual: T, wanted: Partial<T>): Partial<T> {
   return Object.fromEntries(Object.keys(wanted).map((key) => [key, actual[key as keyof T]])) as Partial<T>;
 }

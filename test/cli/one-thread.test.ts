@@ -1,4 +1,4 @@
-/** One thread serves requests and signals: nothing that it does besides may wait for the mount. */
+/** One thread serves requests and signals: nothing else that it does may wait for the mount. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
@@ -18,8 +18,8 @@ before(async () => {
 after(() => scratch.dispose());
 
 /**
- * Layers and a mount point, not used by any other test: the server of one that has ended may live for a moment longer, and
- * must not be found in place of this one's.
+ * Layers and a mount point that no other test uses: the server of an ended test may live for a moment longer, and must not be
+ * mistaken for this one's.
  */
 function stack(): string {
   const home = scratch.directory('home');
@@ -63,7 +63,7 @@ for (const covered of ['/dev', '/run', '/sys', '/etc']) {
       test -e ${covered}/file
       server=$(pgrep -f '^node.* -o lowerdir=${covered}:${home}/l ')
       kill -TERM $server
-      # Not by a look into the mount, which would be busy then and stay: a program's start reads /etc/ld.so.cache.
+      # Without looking into the mount, which would then be busy and stay: a starting program reads /etc/ld.so.cache.
       look() { while read -r _ point type _; do [ "$point $type" != '${covered} fuse.plyfs' ] || mounted=1; done </proc/mounts; }
       until mounted=; look; [ -z "$mounted" ]; do :; done`,
     );
@@ -71,7 +71,7 @@ for (const covered of ['/dev', '/run', '/sys', '/etc']) {
   });
 }
 
-it('what the thread does between requests it does as itself, not as the last caller', async (t) => {
+it('between requests the thread acts as itself, not as the last caller', async (t) => {
   if (reason !== null) return t.skip(reason);
   const home = stack();
   const { code, stdout, stderr } = await inNamespace(
@@ -81,7 +81,7 @@ it('what the thread does between requests it does as itself, not as the last cal
     server=$(pgrep -f '^node.* ${home}/mnt')
     chmod 777 mnt
     identity() { awk '/^Uid:/ { print $5 }' /proc/$server/status; }
-    # Again when other work came between: right after the start there is some.
+    # Again after other work: there is some right after the start.
     i=0; until [ "$(identity)" = 1234 ]; do
       i=$((i + 1)); setpriv --reuid 1234 --regid 1234 --clear-groups touch mnt/new$i
     done
@@ -93,7 +93,7 @@ it('what the thread does between requests it does as itself, not as the last cal
   assert.equal(stdout, '0\n');
 });
 
-it('has room for its descriptors before it needs them: to make room means to wait', async (t) => {
+it('has room for its descriptors before it needs them, since making room takes a wait', async (t) => {
   if (reason !== null) return t.skip(reason);
   const limit = (await run('sh', ['-c', 'ulimit -Hn'])).stdout.trim();
   if (Number(limit) < 4096) return t.skip(`only ${limit} descriptors are allowed here`);
@@ -109,7 +109,7 @@ it('has room for its descriptors before it needs them: to make room means to wai
   assert.equal(code, 0, stderr);
 });
 
-it('reads a directory to its end although signals come meanwhile', async (t) => {
+it('reads a directory to its end although signals arrive meanwhile', async (t) => {
   if (reason !== null) return t.skip(reason);
   const home = stack();
   // A signal makes getdents64(2) return with what it has so far.

@@ -1,4 +1,4 @@
-/** The names of the tools stand in three places, so that a mount loads none of their code. */
+/** The names of the tools are listed in three places, so that a mount loads none of their code. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** Paths on a filesystem of inodes: what libfuse asks, without libfuse. */
+/** Paths on a filesystem of inodes: the requests of libfuse, without libfuse. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { timesOf } from '../../src/fuse-native/channel.js';
@@ -80,7 +80,7 @@ describe('paths', () => {
     assert.equal(cat('/f'), 'again');
   });
 
-  it('are text: what may not have been UTF-8 is refused', () => {
+  it('are text: names that may not have been UTF-8 are refused', () => {
     write('/grün', 'x');
     assert.ok(files.readdir('/')[0].includes('grün'));
     fails(EILSEQ, () => files.getattr('/\ufffd'));
@@ -108,7 +108,7 @@ describe('forgets', () => {
     for (let node = 2; node < 12; node++) assert.equal(fs.nlookup(node), 0, `node ${node}`);
   });
 
-  it('come with evictions, which take no directory before what is in it', () => {
+  it('come with evictions, which evict no directory before its entries', () => {
     const refs = new NodeRefs(fs);
     const names = new NameCache(fs, refs, new Caller(), 8);
     files.mkdir('/d', 0o755);
@@ -124,7 +124,7 @@ describe('forgets', () => {
 });
 
 describe('an unlinked open file', () => {
-  it('lives until libfuse removes its hidden name, and is in no directory', () => {
+  it('lives until libfuse removes its hidden name, and is listed in no directory', () => {
     files.mkdir('/d', 0o755);
     write('/d/f', 'text');
     const open = files.open('/d/f');
@@ -142,7 +142,7 @@ describe('an unlinked open file', () => {
     assert.equal(files.dispose(), 0);
   });
 
-  it('is the only thing that may have such a name', () => {
+  it('is the only object that may have such a name', () => {
     write('/f', 'x');
     fails(EPERM, () => files.rename('/f', `/${HIDDEN}`));
     fails(EPERM, () => files.create(`/${HIDDEN}`, 0o644));
@@ -152,7 +152,7 @@ describe('an unlinked open file', () => {
 });
 
 describe('with allow_other', () => {
-  it('no file is born with a set-id bit', () => {
+  it('no file is created with a set-id bit', () => {
     const others = new PathFiles(fs, true);
     fails(EPERM, () => others.create('/f', 0o104755));
     fails(EPERM, () => others.mknod('/f', 0o102755, 0));

@@ -1,4 +1,4 @@
-/** INIT: what is agreed on with kernels old and new. */
+/** INIT: what is negotiated with old and new kernels. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -75,7 +75,7 @@ test('newest kernel, passthrough mode', () => {
   assert.equal(f.log.at('warn').length, 0);
 });
 
-test('passthrough is not on offer: said once, and the mount works', () => {
+test('passthrough is not offered: logged once, and the mount works', () => {
   const f = fixture(PASSTHROUGH);
   const body = f.ok(initRequest(45, OFFER, 0));
   assert.equal(body.readUInt32LE(36), 0, 'max_stack_depth');
@@ -127,7 +127,7 @@ test('before 7.23 the reply has 24 bytes', () => {
   assert.equal(fixture().ok(initRequest(22, 0x7fff)).length, 24);
 });
 
-test('flags2 counts only with INIT_EXT', () => {
+test('flags2 is valid only with INIT_EXT', () => {
   const f = fixture(PASSTHROUGH);
   f.ok(initRequest(45, OFFER & ~(1 << 30)));
   assert.equal(f.server.negotiated.flags2, 0);
@@ -142,7 +142,7 @@ test('options: no ACLs, no xattrs, small writes', () => {
   assert.equal(fixture({ maxWrite: 2 ** 30 }).init().server.negotiated.maxWrite, 1048576);
 });
 
-test('a newer major version: the kernel is told ours and asks again', () => {
+test('a newer major version: the kernel gets ours and asks again', () => {
   const f = fixture();
   const body = f.ok(request({ opcode: 26, nodeid: 0 }, u32(8), u32(3), Buffer.alloc(56)));
   assert.deepEqual([body.readUInt32LE(0), body.readUInt32LE(4), body.length], [7, 45, 64]);

@@ -1,4 +1,4 @@
-/** The dispatcher: errors, bugs, parking, undone replies, bytes that no kernel sends. */
+/** The dispatcher: errors, bugs, parked requests, replies that are undone, bytes that no kernel sends. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allOps, rowOf, UNKNOWN } from '../../src/fuse/optable.js';
@@ -133,7 +133,7 @@ test('a deferred request is parked, and served when it is handed in again', () =
   );
 });
 
-test('READDIRPLUS: a lookup that does not fit is undone, even when nobody asked fits()', () => {
+test('READDIRPLUS: a lookup that does not fit is undone, even when fits() was not called', () => {
   const fs = new MemoryFs();
   addFiles(fs, 5);
   const entry = { node: 0 as NodeId, attr: {} } as unknown as Entry;

@@ -93,7 +93,7 @@ test('LOOKUP of a file', () => {
   assert.equal(fs.nlookup(3), 1);
 });
 
-test('LOOKUP of an absent name: nodeid 0 and how long it stays absent', () => {
+test('LOOKUP of an absent name: nodeid 0 with a validity', () => {
   const f = new Fixture(tree(), { negativeTtl: 1.5 }).init();
   sameBytes(
     f.send(request({ opcode: 1, nodeid: 2 }, str('absent'))),
@@ -140,7 +140,7 @@ test('GETATTR', () => {
   );
 });
 
-test('GETATTR: the handle counts only with FUSE_GETATTR_FH', () => {
+test('GETATTR: the handle is valid only with FUSE_GETATTR_FH', () => {
   const fs = tree();
   const seen: number[] = [];
   const { getattr } = fs;
@@ -217,7 +217,7 @@ test('STATX has the birth time', () => {
   );
 });
 
-test('SETATTR: every field that is valid, and no other', () => {
+test('SETATTR: every valid field, and no other', () => {
   const fs = tree();
   const seen: unknown[] = [];
   fs.setattr = (_node, change: SetAttr) => {
@@ -605,7 +605,7 @@ test('IOCTL: flags in and out', () => {
   sameBytes(f.send(ioctl(0x5401, 4, Buffer.alloc(0))), reply(-25)); // ENOTTY
 });
 
-test('IOCTL: none from kernels that do not check who sets flags', () => {
+test('IOCTL: not served to kernels that do not check who sets flags', () => {
   const fs = tree();
   const f = new Fixture(fs);
   f.send(initRequest(33));
@@ -698,7 +698,7 @@ test('passthrough: one backing id per node while it is open', () => {
   assert.deepEqual(events, ['open 33', 'close 11']);
 });
 
-test('passthrough: a node is open in one way only, the first handle decides', () => {
+test('passthrough: a node is open in one way only; the first handle decides', () => {
   const fs = tree();
   let [fh, backingFd, id] = [4, 33, -1];
   fs.open = (_node, _flags, _caller, out: OpenReply) => {
@@ -725,7 +725,7 @@ test('passthrough: a node is open in one way only, the first handle decides', ()
   assert.equal(f.log.at('warn').length, 1);
 });
 
-test('offsets that a double can not name: EFBIG, not another byte', () => {
+test('offsets that a double can not represent: EFBIG, not another byte', () => {
   const { f } = fixture();
   const EFBIG = 27;
   const far = u64(2n ** 53n + 1n);
@@ -739,7 +739,7 @@ test('offsets that a double can not name: EFBIG, not another byte', () => {
   assert.equal(f.errno(truncate), EFBIG);
 });
 
-test('LSEEK beyond what a double can name: ENXIO, for no data is there', () => {
+test('LSEEK beyond what a double can represent: ENXIO, since there is no data', () => {
   const { f } = fixture();
   for (const offset of [2n ** 53n, 2n ** 62n, 2n ** 63n - 2n]) {
     for (const whence of [3, 4]) {

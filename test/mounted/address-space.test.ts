@@ -1,4 +1,4 @@
-/** V8 ends a process that finds no address space for one more thread: a mount must not come to that. */
+/** V8 ends a process that has no address space left for another thread: a mount must not get that far. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
@@ -19,7 +19,7 @@ after(() => scratch.dispose());
 
 const MOUNT = `'${COMMAND}' -o lowerdir=low,upperdir=up,workdir=work mnt`;
 
-it('with too little says so in one sentence, and mounts nothing', async (t) => {
+it('with too little of it plyfs says so in one sentence, and mounts nothing', async (t) => {
   if (reason !== null) return t.skip(reason);
   const { code, stderr } = await inNamespace(home, `ulimit -v 1500000; ${MOUNT}`);
   assert.equal(code, 1, stderr);

@@ -1,4 +1,4 @@
-/** Going to the background: what the server keeps of its caller, which is nothing. */
+/** Going to the background: the server keeps nothing of its caller. */
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { after, before, it } from 'node:test';
@@ -28,7 +28,7 @@ it('the directory that it was started in is not kept busy', async (t) => {
   assert.equal(code, 0, stderr);
 });
 
-it('it mounts for a caller that has none of the standard descriptors', async (t) => {
+it('it mounts for a caller without any of the standard descriptors', async (t) => {
   if (reason !== null) return t.skip(reason);
   const { code, stderr, stdout } = await inNamespace(
     home,

@@ -1,4 +1,4 @@
-/** What a listing alone tells, and what it costs: names are given without looking at the objects (walkers.ts). */
+/** What a listing alone contains, and what it costs: names are returned without looking at the objects (walkers.ts). */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
@@ -31,7 +31,7 @@ def walk(path):
         print(e.path, kind, e.inode())
         if kind == "d": walk(e.path)
 walk(".")' | sort`;
-/** The same as another process finds it by lstat(2). */
+/** The same, as lstat(2) in another process shows it. */
 const STAT = `find . -mindepth 1 -printf '%p\\n' | python3 -c '
 import os, stat, sys
 for path in sys.stdin.read().split("\\n")[:-1]:
@@ -51,7 +51,7 @@ rm d/up; mv d/link u/; mkdir d/sub; touch d/sub/f; ln d/low u/low`;
 
 describe('entries without attributes', () => {
   for (const options of [[], ['index=on'], ['metacopy=on', 'redirect_dir=on']]) {
-    it(`tell type and inode number as lstat does (${options.join(',') || 'defaults'})`, async (t) => {
+    it(`have the type and inode number that lstat shows (${options.join(',') || 'defaults'})`, async (t) => {
       const reason = (await plyfs.unavailable()) ?? (await lacking('python3'));
       if (reason !== null) return t.skip(reason);
       await withFixture({ ...STACK, options }, async (fixture) => {
@@ -71,7 +71,7 @@ describe('entries without attributes', () => {
     });
   }
 
-  it('cost a walk by names no look at a file, and a walk by attributes few look-ups', async (t) => {
+  it('cost a walk by names no look at any file, and a walk by attributes few lookups', async (t) => {
     const reason = await plyfs.unavailable();
     if (reason !== null) return t.skip(reason);
     const DIRECTORIES = 10;
@@ -91,7 +91,7 @@ describe('entries without attributes', () => {
         lookups: FILES,
       };
       let seen: typeof wanted | null = null;
-      // Somebody may make the kernel forget what it knows (drop_caches), which is then asked for again.
+      // Another process may make the kernel forget what it knows (drop_caches), and it then asks again.
       for (let i = 0; i < 5 && !isDeepStrictEqual(seen, wanted); i++) {
         const names = await counted('find . >/dev/null');
         await fixture.unmount();

@@ -1,6 +1,6 @@
 /**
  * btrfs as the upper's filesystem: a descriptor of a directory lists what was there when it was opened or last rewound,
- * and the uuid in origins is told by an ioctl of its own only.
+ * and the uuid in origins is available only by an ioctl of btrfs.
  */
 import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ async function onBtrfs(t: TestContext, work: (scratch: Scratch, at: string) => P
   }
 }
 
-it('a directory lists what was made in it before it was read for the first time', async (t) => {
+it('a directory lists what was created in it before it was read for the first time', async (t) => {
   const reason = await plyfs.unavailable();
   if (reason !== null) return t.skip(reason);
   await onBtrfs(t, async (scratch, at) => {
@@ -45,7 +45,7 @@ it('a directory lists what was made in it before it was read for the first time'
   });
 });
 
-it('an upper with an index goes from the kernel to plyfs and back, also with lowers on several subvolumes', async (t) => {
+it('an upper with an index can move from the kernel to plyfs and back, also with lowers on several subvolumes', async (t) => {
   const reason = (await plyfs.unavailable()) ?? (await kernel.unavailable());
   if (reason !== null) return t.skip(reason);
   await onBtrfs(t, async (scratch, at) => {

@@ -1,4 +1,4 @@
-/** A small part of scripts/containers.sh: layers made by buildah with plyfs as its mount program. Runs no program of theirs. */
+/** A small part of scripts/containers.sh: buildah makes layers with plyfs as its mount program. No program in them is run. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -8,7 +8,7 @@ import { COMMAND } from '../support/namespace.js';
 import { hasTool } from '../support/table.js';
 
 let reason: string | null = null;
-/** The path must be short: a runroot may have 50 characters. */
+/** The path must be short: a runroot may have at most 50 characters. */
 let base = '';
 
 before(async () => {

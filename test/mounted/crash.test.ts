@@ -1,5 +1,5 @@
 /**
- * What a crash of the machine leaves of copy-ups. The upper's filesystem is shut down by ioctl as after a power cut: what is
+ * What remains of copy-ups after a crash of the machine. The upper's filesystem is shut down by ioctl as in a power cut: what is
  * in its journal stays, everything else is lost. The journal is committed just before, so that the names are there.
  */
 import assert from 'node:assert/strict';
@@ -22,7 +22,7 @@ const FILESYSTEMS: Record<string, ImageKind> = {
   xfs: { size: '512M', mkfs: ['mkfs.xfs', '-q', '-f'] },
 };
 
-/** Sizes in bytes: small ones, one beyond what the session thread copies by itself, one with a hole. */
+/** Sizes in bytes: small ones, one above what the session thread copies by itself, one with a hole. */
 const SIZES = [1, 100, 4096, 10_000, 100_000, 300_000, 3_000_000];
 const COPIES = 6;
 const HOLE = 200_000;
@@ -41,7 +41,7 @@ function makeLower(directory: string): string[] {
 }
 
 /**
- * Changes each file in one of three ways (or in all of them), then commits the journal by way of another file, then "cuts the
+ * Changes each file in one of three ways (or in all of them), then commits the journal by flushing another file, then "cuts the
  * power".
  */
 const CRASH = `import fcntl, os, struct, sys
@@ -58,7 +58,7 @@ FS_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587d, 2
 fcntl.ioctl(other, FS_IOC_SHUTDOWN, struct.pack('I', NOLOGFLUSH))
 `;
 
-/** Files on upper after a crash: how many there are, and which of them lack data of the lower file. */
+/** Files on upper after a crash: their number, and those that lack data of the lower file. */
 function survivors(names: readonly string[], lower: string, upper: string) {
   const there = names.filter((name) => existsSync(`${upper}/${name}`));
   const torn = there.filter((name) => {
@@ -78,7 +78,7 @@ async function crash(scratch: Scratch, kind: ImageKind, options: readonly string
     const names = makeLower(lower);
     const mounted = await plyfs.mount({ lower: [lower], upper, work, options }, scratch.directory('merged'));
     try {
-      // A metacopy has its data only after it was written to.
+      // A metacopy only gets its data when it is written to.
       const ways = options.includes('metacopy=on') ? 'all' : 'one';
       await must('python3', ['-c', CRASH, mounted.path, image.at, ways, ...names], {
         onTimeout: mounted.abort,
@@ -115,13 +115,13 @@ describe('copy-ups and a crash', () => {
     }
   }
 
-  it('volatile on ext4: files without their data, so this test can tell', async (t) => {
+  it('volatile on ext4: files without their data, which shows that this test can fail', async (t) => {
     const reason = (await plyfs.unavailable()) ?? (await lacking('python3'));
     if (reason !== null) return t.skip(reason);
     const scratch = new Scratch();
     try {
       let left: Awaited<ReturnType<typeof crash>> | null = null;
-      // Anybody's sync(2), or a slow machine, may have the data written in time.
+      // A sync(2) by any process, or a slow machine, may have written the data in time.
       for (let i = 0; i < 10 && (left === null || left.torn.length === 0); i++) {
         left = await crash(scratch, FILESYSTEMS['ext4']!, ['volatile']);
         if (typeof left === 'string') return t.skip(left);

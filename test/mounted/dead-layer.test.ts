@@ -1,10 +1,10 @@
-/** A lower layer whose filesystem has died under the mount. */
+/** A lower layer whose filesystem fails while it is mounted. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { COMMAND, inNamespace, unavailable } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 
-it('a lower that is dead fails what must be asked of it, and nothing else', async (t) => {
+it('a dead lower makes only those operations fail that need it', async (t) => {
   const reason = await unavailable();
   if (reason !== null) return t.skip(reason);
   const scratch = new Scratch();

@@ -1,4 +1,4 @@
-/** Where a directory's size counts its names (tmpfs), a copy-up into it shows. */
+/** Where a directory's size depends on its number of names (tmpfs), a copy-up into it changes the size. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { kernel, plyfs } from '../support/drivers.js';

@@ -1,4 +1,4 @@
-/** erofs as a lower layer, which says of all its objects that they are immutable; and an overlay on it, which repeats that. */
+/** erofs as a lower layer, which reports all its objects as immutable; and an overlay on it, which does the same. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { kernel, plyfs } from '../support/drivers.js';

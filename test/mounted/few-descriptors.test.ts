@@ -1,4 +1,4 @@
-/** A process that may have few files open mounts many layers, or says what it lacks. */
+/** A process that may have few open files mounts many layers, or says how many it needs. */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
@@ -47,7 +47,7 @@ it('finds, reads, copies up and removes in all layers', async (t) => {
   assert.equal(stdout, `120\n${LAYERS} deep\n${LAYERS} more\n${LAYERS} shared\n${LAYERS - 1}\n`);
 });
 
-it('with too few for the layers says so in one sentence, and mounts nothing', async (t) => {
+it('with too few for the layers plyfs says so in one sentence, and mounts nothing', async (t) => {
   if (reason !== null) return t.skip(reason);
   const before = readdirSync(`${home}/work`);
   for (const limit of [64, 90]) {

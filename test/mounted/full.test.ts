@@ -1,4 +1,4 @@
-/** A filesystem of the upper that is full: what goes on, what fails, and that it goes on when there is room again. */
+/** A full filesystem of the upper: what still works, what fails, and that all works when there is room again. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -19,7 +19,7 @@ rm -r "$fs/fill"
 rm -r c d; echo *
 `;
 
-/** tmpfs takes xattrs from what it has for inodes: an inode is left, and not a byte more. */
+/** tmpfs takes room for xattrs from that for inodes: room for one inode is left, and not a byte more. */
 const COPY_UP_WITHOUT_ROOM_FOR_XATTRS = `i=0
 while touch "$fs/fill/$i"; do i=$((i + 1)); done 2>/dev/null
 n=0
@@ -32,7 +32,7 @@ rm -r "$fs/fill"; chmod 700 d; stat -c %a d
 getfattr -m trusted.overlay.origin "$fs/upper/d" | grep -c origin
 `;
 
-/** ext4 has one block for the xattrs of an object; nothing was copied up into the directories yet. */
+/** ext4 has one block for the xattrs of an object; nothing has been copied up into the directories yet. */
 const NAMES_IN_FULL_DIRECTORIES = `fill() {
   n=0
   for size in 1000 500 200 100 50 20 10 5 1; do
@@ -62,7 +62,7 @@ async function makeTmpfs(scratch: Scratch): Promise<Pick<Image, 'at' | 'dispose'
   return { at, dispose: () => must('umount', ['-l', at]).then(() => {}) };
 }
 
-/** What a script prints in a mount of which upper and work are in `fs`, as they are `upper` and `lower` for it. */
+/** What a script prints in a mount whose upper and work are in `fs`; the script knows them as `upper` and `lower`. */
 async function runOn(driver: Driver, scratch: Scratch, fs: string, script: string): Promise<string> {
   const lower = scratch.directory('lower');
   for (const file of 'abc') writeFileSync(`${lower}/${file}`, '');

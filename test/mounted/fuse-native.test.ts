@@ -1,6 +1,6 @@
 /**
- * The fuse-native transport: what is particular about it. Each of its limits (src/fuse-native/capabilities.ts) is shown
- * by a few steps, since a limit that is gone must not stay in the table, and one that lies must not get there.
+ * The fuse-native transport: what is particular about it. A few steps demonstrate each of its limits
+ * (src/fuse-native/capabilities.ts), so that the table contains no limit that is gone or was never true.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -19,11 +19,11 @@ import { missingTools } from '../support/table.js';
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const API = fileURLToPath(new URL('../support/api-main.js', import.meta.url));
 const NOTES = fileURLToPath(new URL('../../../native-notes/fuse-native.md', import.meta.url));
-/** user::rw-,group::r--,other::r--: what the mode says already, so that nothing is stored. */
+/** user::rw-,group::r--,other::r--: the same as the mode, so nothing is stored. */
 const ACL = '%02%00%00%00%01%00%06%00%ff%ff%ff%ff%04%00%04%00%ff%ff%ff%ff%20%00%04%00%ff%ff%ff%ff';
 const HIDDEN = '.fuse_hidden0000000200000001';
 
-/** Steps (test/support/words.ts) and what they give: by this transport, and by the kernel's protocol. */
+/** Steps (test/support/words.ts) and their results: with this transport, and with the kernel's protocol. */
 interface Demonstration {
   readonly steps: readonly string[];
   readonly gives: readonly string[];
@@ -263,7 +263,7 @@ describe('a fuse-native mount', () => {
     await processGone(at);
   });
 
-  it('may end as soon as it is there', async (t) => {
+  it('may be unmounted as soon as it is ready', async (t) => {
     if (reason !== null) return t.skip(reason);
     const { at, options } = place();
     const script = `for i in 1 2 3; do ${process.execPath} ${CLI} --transport fuse-native -o ${options} ${at} 2>/dev/null; umount ${at}; done`;
@@ -313,7 +313,7 @@ describe('a user without any privilege', () => {
     const { path, at, options } = place();
     await must('chmod', ['755', scratch.path]);
     await must('chown', ['-R', '65534:65534', path]);
-    // As udev sets it on any desktop or server; a bare machine leaves it to root.
+    // As udev sets it on any desktop or server; without udev only root may open it.
     const mode = statSync('/dev/fuse').mode & 0o7777;
     chmodSync('/dev/fuse', 0o666);
     try {
@@ -371,7 +371,7 @@ describe('fuse-native says in a sentence', () => {
     }
   });
 
-  it('that mount flags are lost, and times', async (t) => {
+  it('that mount flags and times are lost', async (t) => {
     if (reason !== null) return t.skip(reason);
     const here = place();
     const result = await command('--transport', 'fuse-native', '-o', `${here.options},strictatime`, here.at);
@@ -391,7 +391,7 @@ describe('the process that mounted', () => {
     return child;
   }
 
-  it('takes its mount along when it is killed', async (t) => {
+  it('is unmounted when it is killed', async (t) => {
     if (reason !== null) return t.skip(reason);
     const here = place();
     const child = await foreground(here);

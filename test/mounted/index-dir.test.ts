@@ -1,4 +1,4 @@
-/** The index directory when mounting with `index=on`: what is stale goes, what makes no sense forbids to mount. */
+/** The index directory when mounting with `index=on`: stale entries are removed, with nonsensical ones the mount is refused. */
 import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -11,9 +11,9 @@ import { Scratch } from '../support/scratch.js';
 const HEADER = `00fb1d0001${'00'.repeat(16)}`;
 
 interface Case {
-  /** Puts something into the index, in which one good entry is already. */
+  /** Puts something into the index, which already has one good entry. */
   readonly spoil: (index: string, upper: string, good: string) => void;
-  /** Which entries are there after the next mount: `good` stands for the good one; null: the mount is refused. */
+  /** The entries after the next mount: `good` stands for the good one; null: the mount is refused. */
   readonly left: readonly string[] | null;
 }
 

@@ -1,4 +1,4 @@
-/** Immutable and append-only objects, of layers and made so through the mount. */
+/** Immutable and append-only objects, from layers and made so through the mount. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { type Driver, kernel, plyfs } from '../support/drivers.js';
@@ -36,7 +36,7 @@ const LOWER_STEPS = [
   'chmod d 700 => EPERM',
   'setxattr d user.a b => EPERM',
   'list . => "a" "d" "e" "free" "i" "p"',
-  // What is in an immutable directory may change, and its copy is immutable, too.
+  // Objects in an immutable directory may change; the directory's copy is immutable, too.
   'add d/f y => 1',
   'put d/z/new x => 1',
   'put d/new x => EPERM',
@@ -124,7 +124,7 @@ for (const driver of [kernel, plyfs]) {
         for (const [name, mark] of Object.entries({ a: '"a"', d: '"i"', p: '"a"' })) {
           assert.match(upper[name] ?? '', new RegExp(`trusted.overlay.protattr=${mark}`), name);
         }
-        // A mount that finds the copies knows it as well.
+        // A later mount that finds the copies knows it, too.
         await fixture.unmount();
         await fixture.mountAgain(driver === plyfs ? kernel : plyfs);
         await play(fixture, [
@@ -155,7 +155,7 @@ for (const driver of [kernel, plyfs]) {
         ]);
       }));
 
-    it('their change is a change of the ctime', (t) =>
+    it('changing the flags changes the ctime', (t) =>
       withFixture(t, driver, async (fixture) => {
         await fixture.mount();
         const { stdout } = await fixture.sh(`chattr +a a; before=$(stat -c %z a); sleep 0.1
@@ -182,7 +182,7 @@ for (const driver of [kernel, plyfs]) {
         );
       }));
 
-    it('set and cleared through the mount', (t) =>
+    it('can be set and cleared through the mount', (t) =>
       withFixture(t, driver, async (fixture) => {
         await must('chattr', ['-i', `${fixture.lower[0]}/i`]);
         await fixture.mount();

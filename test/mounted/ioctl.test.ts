@@ -1,4 +1,4 @@
-/** Commands of the layers' filesystems don't pass through a mount: they would run with the server's rights. */
+/** ioctls of the layers' filesystems are not passed through a mount: they would run with the server's rights. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -8,7 +8,7 @@ import { makeImage } from '../support/image.js';
 import { Scratch } from '../support/scratch.js';
 import { lacking } from '../support/table.js';
 
-/** As a user who may only read: each command, tried on the objects given, with its errno. */
+/** Run by a user who may only read: tries each command on the given objects and prints its errno. */
 const TRY = `import errno, fcntl, os, struct, sys
 os.setgid(65534)
 os.setuid(65534)
@@ -33,7 +33,7 @@ SHUTDOWN ENOTTY
 
 for (const driver of [kernel, plyfs]) {
   describe(`ioctls on ${driver.name}`, () => {
-    it('are refused, but for those of flags, and those are checked', async (t) => {
+    it('are refused, except those for flags, which are checked', async (t) => {
       const reason = (await driver.unavailable()) ?? (await lacking('python3'));
       if (reason !== null) return t.skip(reason);
       const scratch = new Scratch();

@@ -11,7 +11,7 @@ import { lacking } from '../support/table.js';
 
 const DEVICE = '/dev/cpu_dma_latency';
 
-/** Why the wish can't be seen here; null: it can. */
+/** Why the constraint can't be observed here; null: it can. */
 async function unavailable(): Promise<string | null> {
   const reason = (await plyfs.unavailable()) ?? (await lacking('python3'));
   if (reason !== null) return reason;
@@ -25,7 +25,7 @@ async function unavailable(): Promise<string | null> {
 
 /**
  * Prints how many descriptors of the device the server has, then whether idle CPUs are kept from halting: while a program
- * asks for one missing name after the other, and after that. Mounts of other tests may wish for the same, but not for ever.
+ * asks for one missing name after the other, and afterwards. Mounts of other tests may hold the same constraint, but not for ever.
  */
 const SCRIPT = `
 "$COMMAND" -f -o "lowerdir=lower,keep_awake=$MODE" mnt 2>log & server=$!
@@ -53,7 +53,7 @@ async function withMode(mode: string, scratch: Scratch): Promise<RunResult> {
   try {
     return await run('sh', ['-c', SCRIPT], { cwd, env: { COMMAND, DEVICE, MODE: mode }, timeout: 180_000 });
   } finally {
-    // After a timeout the script had no time to do it.
+    // The script does not get to do this when it times out.
     if (isMounted(`${cwd}/mnt`)) await run('umount', ['-l', `${cwd}/mnt`]);
   }
 }

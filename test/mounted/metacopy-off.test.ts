@@ -1,4 +1,4 @@
-/** Metacopies where they are switched off: what holds no data must not be read as holes. */
+/** Metacopies with `metacopy=off`: a file without data must not be read as holes. */
 import assert from 'node:assert/strict';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-/** Mounts inside layers that could not be cloned: nothing hangs, nothing of them is shown. */
+/** Mounts inside layers that could not be cloned: nothing hangs, and their contents are not shown. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';

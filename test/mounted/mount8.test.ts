@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => scratch.dispose());
 
-/** Layers in a directory whose name has what fstab must escape. */
+/** Layers in a directory whose name contains characters that fstab must escape. */
 function home(): string {
   const path = scratch.directory('my home');
   for (const name of ['l1', 'l2', 'up', 'work', 'mnt', 'bin']) mkdirSync(`${path}/${name}`);
@@ -30,7 +30,7 @@ function home(): string {
 
 /**
  * Runs a script where plyfs is installed as the README says, by a link on PATH, and `fstab` is /etc/fstab: in a mount
- * namespace of its own, so that nothing of the machine is changed. `$D` is the directory, ready to stand in an option.
+ * namespace of its own, so that the machine is not changed. `$D` is the directory, escaped for use in an option.
  */
 function installed(cwd: string, script: string, fstab = ''): Promise<RunResult> {
   writeFileSync(`${cwd}/fstab`, fstab);
@@ -84,7 +84,7 @@ describe('mount(8)', () => {
     assert.equal(result.stdout, 'none\none\n', result.stderr);
   });
 
-  test('has its words for propagation', async () => {
+  test('accepts its words for propagation', async () => {
     const result = await installed(
       home(),
       `mount -t tmpfs shared "$D/mnt"; mount --make-shared "$D/mnt"; mkdir mnt/a mnt/b
@@ -126,7 +126,7 @@ describe('mount(8)', () => {
     );
   });
 
-  test('does not make writable what was mounted for reading', async () => {
+  test('does not make a read-only mount writable', async () => {
     const result = await installed(
       home(),
       `mount -t fuse.plyfs overlay "$D/mnt" -o "lowerdir=$D/l1:$D/l2"; mount -o remount,rw "$D/mnt" || echo refused
@@ -166,12 +166,12 @@ WantedBy=local-fs.target
 `;
 
 describe('a systemd mount unit', () => {
-  test('is one that systemd understands', async (t) => {
+  test('is understood by systemd', async (t) => {
     if (!(await hasTool('systemd-analyze'))) return t.skip('systemd-analyze is not installed');
     const directory = scratch.directory('units');
     writeFileSync(`${directory}/srv-merged.mount`, UNIT);
     const result = await sh(`systemd-analyze verify ${directory}/srv-merged.mount 2>&1`);
-    // It also complains of units of the machine itself.
+    // It also complains about the machine's own units.
     assert.doesNotMatch(result.stdout, /srv-merged/);
   });
 });

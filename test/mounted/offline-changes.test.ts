@@ -1,4 +1,4 @@
-/** Uppers that were changed by other means than an overlay: what is still served, and how. */
+/** Uppers that were changed without an overlay: what is still served, and how. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { kernel, plyfs } from '../support/drivers.js';
@@ -9,7 +9,7 @@ import { Scratch } from '../support/scratch.js';
 for (const driver of [kernel, plyfs]) {
   describe(`offline changes on ${driver.name}`, () => {
     for (const index of ['off', 'on']) {
-      it(`a copy of an upper file with its origin: whoever is met first (index=${index})`, async (t) => {
+      it(`a copy of an upper file with its origin: the one found first has it (index=${index})`, async (t) => {
         const reason = await driver.unavailable();
         if (reason !== null) return t.skip(reason);
         const scratch = new Scratch();
@@ -23,7 +23,7 @@ for (const driver of [kernel, plyfs]) {
           await must('cp', ['--preserve=all', `${upper}/a`, `${upper}/twin`]);
           await must('cp', ['--preserve=all', `${upper}/d/b`, `${upper}/d/twin`]);
           await fixture.mountAgain(driver);
-          // The first one stays open: what nobody uses the kernel may forget, and then any of them is the first.
+          // The first one stays open: the kernel may forget unused ones, and then any of them may be the first.
           const look =
             'exec 3<twin; cat twin; cat a; cat twin; stat -c %h d/twin d/b d/c; test d/twin -ef d/b || echo other';
           const result = await fixture.sh(look);

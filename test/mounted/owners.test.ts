@@ -1,4 +1,4 @@
-/** Owners in xattrs, id maps and squashing: options of fuse-overlayfs, which is the judge where it is installed. */
+/** Owners in xattrs, id maps and squashing: options of fuse-overlayfs, which is the reference where it is installed. */
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -12,7 +12,7 @@ import { lacking } from '../support/table.js';
 const reason = (await plyfs.unavailable()) ?? (await lacking('getfattr', 'setfattr'));
 const CONTAINERS = 'user.containers.override_stat';
 
-/** What containers/storage writes, and what it takes. */
+/** What containers/storage writes, and what it accepts. */
 const TYPED: readonly (readonly [string, string])[] = [
   ['t1', '1:2:4755:file'],
   ['t2', '1:2:0640:char-1-3'],
@@ -27,7 +27,7 @@ const TYPED: readonly (readonly [string, string])[] = [
 interface Case extends Layers {
   /** As `step => result`. */
   readonly steps: readonly string[];
-  /** Owner, mode and xattr of real objects afterwards, as getfattr and stat tell them. */
+  /** Owner, mode and xattr of real objects afterwards, as getfattr and stat print them. */
   readonly onUpper?: Readonly<Record<string, string>>;
 }
 
@@ -236,7 +236,7 @@ describe('owners, beside fuse-overlayfs', () => {
     'uidmapping=0:1000:1:1:110000:65536,gidmapping=0:2000:100',
     'squash_to_uid=77,squash_to_gid=78',
   ]) {
-    it(`${options}: each reads what the other wrote as it does itself`, async (t) => {
+    it(`${options}: both read alike what either wrote`, async (t) => {
       if (reason !== null) return t.skip(reason);
       if ((await run('fuse-overlayfs', ['--version'])).code !== 0)
         return t.skip('fuse-overlayfs is not installed');
@@ -246,7 +246,7 @@ describe('owners, beside fuse-overlayfs', () => {
           const layers = `${build(scratch)},${options}`;
           const written = await use(scratch, writer, layers, WRITE);
           const read = await use(scratch, 'plyfs', layers, LOOK);
-          // Version 1.10 forgets some of what it wrote, and knows one format less.
+          // Version 1.10 does not read back all that it wrote, and knows one format less.
           if (writer === 'plyfs') assert.equal(read, written, 'written and read by plyfs');
           if (writer === 'plyfs' && options === 'xattr_permissions=2') continue;
           assert.equal(read, await use(scratch, 'fuse-overlayfs', layers, LOOK), `written by ${writer}`);
@@ -284,7 +284,7 @@ async function use(scratch: Scratch, program: string, layers: string, script: st
   const result = await run('sh', ['-c', `cd '${at}' && { ${script}; } 2>&1`]);
   const ended = await run('umount', [at]);
   assert.equal(ended.code, 0, ended.stderr);
-  // The server of a mount that has ended holds the directories until it has ended, too.
+  // After an unmount the server still holds the directories until it ends.
   await processGone(at);
   return result.stdout;
 }

@@ -8,7 +8,7 @@ import { Fixture, type Layers } from '../support/fixture.js';
 import { Scratch } from '../support/scratch.js';
 import { missingTools, part } from '../support/table.js';
 
-/** One mount, made before the tests; null `reason` says that it is there. */
+/** One mount, made before the tests; it exists if `reason` is null. */
 class Stage {
   reason: string | null = null;
   readonly #driver: Driver;
@@ -21,7 +21,7 @@ class Stage {
     this.#layers = layers;
   }
 
-  /** Why a test of many thousand requests is not for this driver; null when it is. */
+  /** Why this driver can't run a test of many thousand requests; null when it can. */
   get tooSlow(): string | null {
     return this.#driver.name === 'plyfs by fuse-native'
       ? 'thousands of files take too long through fuse-native: see native-notes/fuse-native.md'
@@ -99,7 +99,7 @@ async function chroot(t: TestContext, stage: Stage, text: string, needs: readonl
 
 const rootStack: Layers = {
   lower: [['put etc/plyfs-layer from-a-layer', 'dir opt/plyfs'], '/'],
-  // Device nodes of the chroot; /tmp of the real root is not looked at.
+  // Device nodes of the chroot; /tmp of the real root does not matter.
   upper: [
     'dir dev',
     'mknod dev/null c 666 1:3',
@@ -111,7 +111,7 @@ const rootStack: Layers = {
 };
 
 onEachDriver("a chroot of this machine's root", rootStack, (stage) => {
-  // The files that the programs change: the rest of a living machine may change by itself.
+  // The files that the programs change: others may change on a running machine.
   const touched = [
     '/etc/hostname',
     '/etc/fstab',

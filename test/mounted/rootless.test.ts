@@ -8,7 +8,7 @@ import { COMMAND } from '../support/namespace.js';
 import { Scratch } from '../support/scratch.js';
 import { missingTools } from '../support/table.js';
 
-/** Nobody else has this number; the name is known only in the namespaces made here. */
+/** No other user has this number; the name exists only in the namespaces made here. */
 const USER = 54321;
 const AS_USER = `setpriv --reuid ${USER} --regid ${USER} --clear-groups`;
 
@@ -51,7 +51,7 @@ const MOUNT = `${COMMAND} -o lowerdir=l,upperdir=up,workdir=work`;
 
 /**
  * Runs a script as the user, in a mount namespace where /dev/fuse, /etc/fuse.conf, the users and their ranges of ids
- * are as the test wants them: nothing of the machine is changed.
+ * are as the test needs them: the machine is not changed.
  */
 function asUser(cwd: string, script: string, machine: Machine = {}): Promise<RunResult> {
   const etc = scratch.directory('etc');
@@ -81,7 +81,7 @@ const options = (mount: string): string =>
   `${mount}; grep "$PWD/mnt " /proc/self/mountinfo; ${COMMAND} umount mnt`;
 
 describe('a plain user, through fusermount3', () => {
-  test('is alone in the mount unless others are asked for', async () => {
+  test('is the only one to enter the mount unless others are allowed', async () => {
     for (const allowOther of [false, true]) {
       const result = await asUser(home(), options(`${MOUNT} mnt`), { allowOther });
       assert.match(result.stdout, / rw,nosuid,nodev,\S* - fuse\.plyfs /, result.stderr);
@@ -94,7 +94,7 @@ describe('a plain user, through fusermount3', () => {
     assert.match(result.stdout, /default_permissions,allow_other/, result.stderr);
   });
 
-  test('is told why others may not come in', async () => {
+  test('is told why others may not enter', async () => {
     const result = await asUser(home(), `${MOUNT},allow_other mnt`);
     assert.equal(result.code, 1);
     assert.match(
@@ -141,13 +141,13 @@ describe('the upper of a plain user', () => {
   });
 });
 
-describe('an upper that takes no device nodes', () => {
+describe('an upper that refuses device nodes', () => {
   // A mount of plyfs is such a place: nobody may make whiteouts through it.
   const nest = `mkdir hl hu hw host && ${COMMAND} -o lowerdir=hl,upperdir=hu,workdir=hw host && mkdir host/up host/work`;
   const inner = `${COMMAND} -o lowerdir=l,upperdir=host/up,workdir=host/work mnt`;
   const leave = `${COMMAND} umount mnt`;
 
-  test('gets whiteouts as files, and says so', async () => {
+  test('gets whiteouts as files, with a message', async () => {
     const script = `set -e; ${nest}; ${inner}; rm mnt/a; rm -r mnt/d; mkdir mnt/d; touch mnt/d/new; mv mnt/b mnt/bb; ${leave}
       stat -c '%F %n' host/up/a; ${inner}; ls -R mnt; rm -r mnt/d; ls mnt; ${leave}; ${COMMAND} umount host`;
     const result = await asUser(home(), script);

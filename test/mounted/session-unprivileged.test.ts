@@ -19,7 +19,7 @@ before(async () => {
   reason = await plyfs.unavailable();
   if (reason !== null) return;
   chmodSync(scratch.path, 0o755);
-  // As udev sets it on any desktop or server; a bare machine leaves it to root.
+  // As udev sets it on any desktop or server; without udev only root may open it.
   deviceMode = statSync('/dev/fuse').mode & 0o7777;
   chmodSync('/dev/fuse', 0o666);
   const readable = await run('setpriv', [...AS_NOBODY, 'test', '-x', COMMAND]);
@@ -68,7 +68,7 @@ describe('a user without any privilege', () => {
     assert.equal(isMounted(`${cwd}/mnt`), false);
   });
 
-  it('is told that it can not keep CPUs awake', async (t) => {
+  it('is told that plyfs can not keep CPUs awake', async (t) => {
     if (reason !== null) return t.skip(reason);
     if (!existsSync('/usr/bin/fusermount3')) return t.skip('fusermount3 is not installed');
     if ((await run('nproc', ['--all'])).stdout.trim() === '1') return t.skip('there is one CPU');

@@ -1,4 +1,4 @@
-/** The session: reading, answering, parking, ending. Served by a small filesystem of the tests, not by the overlay. */
+/** The session: reading, answering, parking, ending. A small test filesystem is served instead of the overlay. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
@@ -16,7 +16,7 @@ before(async () => {
 });
 after(() => scratch.dispose());
 
-/** Runs a test with a server, which is gone afterwards. */
+/** Runs a test with a server, which is ended afterwards. */
 function withServer(
   name: string,
   test: (server: SessionServer) => Promise<void>,
@@ -118,7 +118,7 @@ describe('a session', () => {
     assert.equal(isMounted(server.mountpoint), false);
   });
 
-  it('whose filesystem refuses leaves nothing mounted', async (t) => {
+  it('whose filesystem refuses to start leaves nothing mounted', async (t) => {
     if (reason !== null) return t.skip(reason);
     const at = scratch.directory('mnt');
     const server = SessionServer.startFailing(at, { PLYFS_TEST_REFUSE: '1' });
@@ -169,7 +169,7 @@ describe('a long job', () => {
         return (JSON.parse((await server.says('stats')).slice(6)) as { jobs: number }).jobs;
       };
       await until('the start of a job', async () => (await jobs()) > 0);
-      // On a busy machine a job may end meanwhile: then the next one is looked at.
+      // On a busy machine a job may end meanwhile: then the next one is checked.
       await until('several requests answered during one job', async () => {
         const before = await jobs();
         for (let i = 0; i < 4; i++)

@@ -1,4 +1,4 @@
-/** Which changes, by whom, clear set-id bits: kernel overlayfs says it, and both data modes follow. */
+/** Which changes, by which callers, clear set-id bits: the same in both data modes as in kernel overlayfs. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { type Driver, kernel, plyfs } from '../support/drivers.js';
@@ -30,7 +30,7 @@ const CAPABILITY = '%01%00%00%02%00%20%00%00%00%00%00%00%00%00%00%00%00%00%00%00
 const made: string[] = ['put source s'];
 const steps: string[] = [];
 
-/** A change by somebody of a file with this mode. */
+/** A change, by some caller, of a file with this mode. */
 function add(what: keyof typeof CHANGES, who: keyof typeof CALLERS, mode: string): string {
   const name = `${what}-by-${who}-${mode}`;
   made.push(`put ${name} text`, `chown ${name} 1000:100`, `chmod ${name} ${mode}`);
@@ -52,7 +52,7 @@ for (const what of Object.keys(CHANGES)) {
     for (const mode of MODES) add(what, who, mode);
   }
 }
-// Who has CAP_FSETID keeps set-id bits, but no file capability: the same request asks for the one and for the other.
+// A caller with CAP_FSETID keeps set-id bits, but no file capability: both are cleared by the same request.
 for (const what of ['write', 'fallocate', 'copyrange', 'chown', 'fchown']) {
   for (const who of ['root', 'outsider'] as const) {
     made.push(`setxattr ${add(what, who, '4775')} security.capability ${CAPABILITY}`);

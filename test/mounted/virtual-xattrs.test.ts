@@ -1,4 +1,4 @@
-/** `user.plyfs.*`: what a live mount says of an object to who asks by name, and to nobody else. */
+/** `user.plyfs.*`: information about an object on a live mount, given only when it is requested by name. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { plyfs } from '../support/drivers.js';
@@ -33,7 +33,7 @@ describe('virtual xattrs', () => {
   const mounted = (script: string, body: () => Promise<void>): Promise<void> =>
     changed(dirs, script, { driver: plyfs, options: ['metacopy=on,redirect_dir=on'], whileMounted: body });
 
-  it('tells layers, kind and marks, and the paths to root', async (t) => {
+  it('shows layers, kind and marks, and to root the paths', async (t) => {
     if (reason !== null) return t.skip(reason);
     await mounted('echo up >> d/f; chmod 600 m; rm -r e; mkdir e; echo n > e/n', async () => {
       assert.equal(await facts('plain'), '1\nlower\n1\nNo such attribute\n\n');
@@ -47,7 +47,7 @@ describe('virtual xattrs', () => {
     });
   });
 
-  it('tells the path of what is deeper than a stack', async (t) => {
+  it('shows the path of an object nested deeper than a call stack allows', async (t) => {
     if (reason !== null) return t.skip(reason);
     const deep = `import os
 for _ in range(12000): os.mkdir("d"); os.chdir("d")`;
@@ -62,7 +62,7 @@ print(len(os.getxattr(".","user.plyfs.path")))`;
     await shell(`rm -rf ${dirs.lower}/deep`);
   });
 
-  it('is in no list, so that copies do not have it, and nothing can be stored there', async (t) => {
+  it('is never listed, so that copies do not have it, and nothing can be stored there', async (t) => {
     if (reason !== null) return t.skip(reason);
     await mounted('true', async () => {
       const listed = await shell(`cd ${dirs.merged}; getfattr -R -d -m - . ; cp -a plain /dev/shm/plyfs-v$$
@@ -75,7 +75,7 @@ print(len(os.getxattr(".","user.plyfs.path")))`;
     });
   });
 
-  it('tells host paths to no other user, and to nobody in another root or mount namespace', async (t) => {
+  it('shows host paths to no other user, and to nobody in another root or mount namespace', async (t) => {
     if (reason !== null) return t.skip(reason);
     await mounted('true', async () => {
       const ask = (name: string): string =>
@@ -85,7 +85,7 @@ print(len(os.getxattr(".","user.plyfs.path")))`;
         assert.equal(await as(prefix, 'layer'), '1', prefix);
         assert.match(await as(prefix, 'path'), /Permission denied/, prefix);
       }
-      // A chroot is a root directory of its own also in the same mount namespace.
+      // A chroot has another root directory in the same mount namespace.
       const inRoot = `import os,sys
 os.chroot(sys.argv[1]); os.chdir("/")
 print(os.getxattr("/plain","user.plyfs.layer").decode())

@@ -1,4 +1,4 @@
-/** `volatile`: nothing is flushed, but lost writes are not kept from those who ask. */
+/** `volatile`: nothing is flushed, but fsync(2) still reports lost writes. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -7,7 +7,7 @@ import { must, run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { lacking } from '../support/table.js';
 
-/** A filesystem that believes in 64 MiB and has 10: what is written beyond is lost when it is written back. */
+/** A filesystem that assumes 64 MiB but has 10: what exceeds them is lost when it is written back. */
 async function overcommitted(scratch: Scratch): Promise<{ at: string; small: string } | null> {
   const [small, at] = [scratch.directory('small'), scratch.directory('fs')];
   const steps = [
@@ -38,11 +38,11 @@ print(ask(f), ask(g))
 for i in range(30): os.write(f, b'a' * (1 << 20))
 os.system('sync')
 if os.environ['FIRST'] == 'gone':
-    # Nobody has it open any more, plyfs included.
+    # No process has it open any more, not even plyfs.
     os.close(f)
     f = g
     open('/proc/sys/vm/drop_caches', 'w').write('2')
-# A second later, so that all files are looked at.
+# A second later, so that all files are checked.
 time.sleep(1.1)
 print(ask(g) if os.environ['FIRST'] == 'other' else ask(f), ask(g), ask(f), ask(g))
 `;
@@ -50,7 +50,7 @@ print(ask(g) if os.environ['FIRST'] == 'other' else ask(f), ask(g), ask(f), ask(
 for (const driver of drivers) {
   describe(`volatile on ${driver.name}`, () => {
     for (const first of ['same', 'other', 'gone']) {
-      it(`tells of lost writes, whoever asks (first the file: ${first})`, async (t) => {
+      it(`reports lost writes to every caller (first the file: ${first})`, async (t) => {
         const reason = (await driver.unavailable()) ?? (await lacking('python3'));
         if (reason !== null) return t.skip(reason);
         const scratch = new Scratch();

@@ -1,5 +1,5 @@
 /**
- * Whiteouts and opaque marks other than the kernel's default form: written by option, and read in any layer. What
+ * Whiteouts and opaque marks in other forms than the kernel's default: written if an option says so, and read in any layer. What
  * callers see must not depend on the form.
  */
 import assert from 'node:assert/strict';
@@ -145,7 +145,7 @@ describe('forms of whiteouts, written', () => {
     if (reason === null) expected = await perform('chardev');
   });
   for (const form of ['xattr', 'aufs']) {
-    it(`whiteout=${form}: callers see what they see with device nodes`, async (t) => {
+    it(`whiteout=${form}: callers see the same as with device nodes`, async (t) => {
       if (reason !== null) return t.skip(reason);
       const outcome = await perform(form);
       steps.forEach((step, i) => {
@@ -337,7 +337,7 @@ describe('forms of whiteouts, read', () => {
   }
 });
 
-describe('an upper that holds no device nodes', () => {
+describe('an upper that can not hold device nodes', () => {
   it('gets xattr whiteouts by itself', async (t) => {
     const why = reason ?? (await lacking('getfattr'));
     if (why !== null) return t.skip(why);
@@ -346,7 +346,7 @@ describe('an upper that holds no device nodes', () => {
       scratch.directory(name),
     ) as [string, string, string, string, string];
     writeFileSync(`${lowerDir}/f`, 'x');
-    // A mount of ours refuses whiteouts made by callers, as FUSE filesystems over a network do.
+    // A mount of plyfs refuses whiteouts made by callers, as FUSE filesystems over a network do.
     const host = await plyfs.mount({ lower: [scratch.directory('empty')], upper: base, work }, outer);
     try {
       const made = await run('mkdir', [`${outer}/u`, `${outer}/w`]);

@@ -1,4 +1,4 @@
-/** `noacl` and `noxattrs`: what callers are offered no more, and what is kept all the same. */
+/** `noacl` and `noxattrs`: what callers can no longer use, and what is kept nevertheless. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { plyfs } from '../support/drivers.js';

@@ -1,6 +1,6 @@
 /**
  * xfs as the upper's filesystem: a rename onto a directory that is not empty is EEXIST there, not ENOTEMPTY, and truncate(2)
- * to the size that a file has leaves its times alone.
+ * to a file's current size does not change its times.
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { lacking } from '../support/table.js';
 
 const XFS: ImageKind = { size: '512M', mkfs: ['mkfs.xfs', '-q', '-f'] };
 
-/** Renames directories of all kinds onto one that is not empty; prints what rename(2) said. */
+/** Renames directories of all kinds onto one that is not empty; prints the result of rename(2). */
 const RENAMES = `
   const { mkdirSync, renameSync, writeFileSync } = require('node:fs');
   const code = (from, to) => { try { renameSync(from, to); return 'done'; } catch (error) { return error.code; } };
@@ -21,7 +21,7 @@ const RENAMES = `
   for (const file of ['full/f', 'merged/full/f']) writeFileSync(file, '');
   console.log(code('new', 'full'), code('merged/new', 'merged/full'), code('new', 'merged'), code('new', 'lower'));`;
 
-/** Sets the size that is there, by name and by descriptor; prints whether mtime is as before. Node has no truncate(2). */
+/** Sets the current size, by name and by descriptor; prints whether mtime is as before. Node has no truncate(2). */
 const TRUNCATES = `
 import os
 for name, size in ('a', 3), ('a', 2), ('merged/old', 3), ('lower/old', 3):
@@ -77,14 +77,14 @@ async function printed(
   }
 }
 
-it('a rename onto a full directory of upper fails with what the filesystem says', async (t) => {
+it('a rename onto a non-empty directory of upper fails with the error of the filesystem', async (t) => {
   await onBoth(t, [process.execPath, '-e', RENAMES], (codes, upper, { name }) => {
     assert.equal(codes, 'EEXIST EEXIST ENOTEMPTY ENOTEMPTY\n', name);
     assert.deepEqual(readdirSync(`${upper}/full`), ['f']);
   });
 });
 
-it('truncate(2) to the size that is there leaves the times alone, ftruncate(2) does not', async (t) => {
+it('truncate(2) to the current size does not change the times, ftruncate(2) does', async (t) => {
   const missing = await lacking('python3');
   if (missing !== null) return t.skip(missing);
   const expected = ['a 3 True False', 'a 2 False False', 'merged/old 3 True False', 'lower/old 3 True False'];
