@@ -1,4 +1,4 @@
-/** Which filesystems are trusted to make changes durable in order. */
+/** The filesystems that are trusted to make changes durable in order. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { commitsInOrder } from '../../src/overlay/commit-order.js';

@@ -33,7 +33,7 @@ it('a slow disk is waited for on a helper thread, for a while', () => {
   }
 });
 
-it('what can not be written is told', () => {
+it('a write that fails is reported', () => {
   const [reader, writer] = [openSync('/dev/null', 'r'), new WriteOuts()];
   try {
     assert.equal(sys.errnoName(writer.finish(reader)), 'ESPIPE');

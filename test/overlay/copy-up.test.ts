@@ -1,4 +1,4 @@
-/** Copy-up of files: what it counts, what it leaves, and what comes while it goes on. */
+/** Copy-up of files: what it counts, what it leaves behind, and requests that arrive during it. */
 import assert from 'node:assert/strict';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import * as sys from '../../src/sys/index.js';
@@ -6,7 +6,7 @@ import { Deferred } from '../../src/vfs/errors.js';
 import { Attr, OpenReply, ROOT_ID, SetAttr } from '../../src/vfs/types.js';
 import { Core, it } from './core-fixture.js';
 
-it('counts the bytes that it copied: none where the caller wants the file empty', (t) => {
+it('counts the bytes that it copied: none where the caller truncates the file', (t) => {
   const copied: number[] = [];
   const fill = (p: Core['place']): void => {
     p.file('lower/emptied', 'x'.repeat(1000));
@@ -20,7 +20,7 @@ it('counts the bytes that it copied: none where the caller wants the file empty'
   assert.deepEqual(copied, [0, 1000]);
 });
 
-it('of a removed file that is still open leaves no name, also where unnamed files can not be made', (t) => {
+it('of a removed file that is still open leaves no name, even where unnamed files can not be made', (t) => {
   const core = new Core(t, (p) => p.file('lower/f', 'below'), {}, { lacks: ['tmpfile'] });
   const f = core.node('f')!;
   core.fs.unlink(ROOT_ID, 'f');
@@ -31,7 +31,7 @@ it('of a removed file that is still open leaves no name, also where unnamed file
   assert.deepEqual(readdirSync(core.place.at('work/work')), before);
 });
 
-it('counts the data of a metacopy when it comes', (t) => {
+it('counts the data of a metacopy when it is copied', (t) => {
   const copied: number[] = [];
   const options = { metacopy: true, redirectDir: 'on' } as const;
   const services = { copiedUp: (bytes: number) => copied.push(bytes) };
@@ -72,7 +72,7 @@ function halfCopied(t: Parameters<Parameters<typeof it>[1]>[0]): { core: Core; f
   return { core, finish: () => core.ask(open) };
 }
 
-it('a capability set while data comes to a metacopy is the one that stays', (t) => {
+it('a capability that is set while the data of a metacopy is copied remains', (t) => {
   const { core, finish } = halfCopied(t);
   const f = core.node('f')!;
   core.ask(() => core.fs.setxattr(f, CAPABILITY, capability(2), 0, false));
@@ -83,7 +83,7 @@ it('a capability set while data comes to a metacopy is the one that stays', (t) 
   assert.equal(readFileSync(core.place.at('upper/f'), 'latin1'), 'x'.repeat(1 << 20));
 });
 
-it('one removed meanwhile stays away', (t) => {
+it('a capability that is removed meanwhile does not come back', (t) => {
   const { core, finish } = halfCopied(t);
   const f = core.node('f')!;
   core.ask(() => core.fs.removexattr(f, CAPABILITY, core.caller));
@@ -91,7 +91,7 @@ it('one removed meanwhile stays away', (t) => {
   assert.equal(core.fs.getxattr(f, CAPABILITY, core.caller, Buffer.alloc(20), 20), -sys.ENODATA);
 });
 
-it('one that a change of owner takes away meanwhile stays away; and times that were set stay', (t) => {
+it('a capability that a change of owner removes meanwhile does not come back; times that were set remain', (t) => {
   const { core, finish } = halfCopied(t);
   const f = core.node('f')!;
   const change = new SetAttr();
@@ -103,7 +103,7 @@ it('one that a change of owner takes away meanwhile stays away; and times that w
   assert.equal(lstatSync(core.place.at('upper/f')).mtimeMs, 1_000_000);
 });
 
-it('the data of a metacopy comes also when its last name is gone', (t) => {
+it('the data of a metacopy is copied even when its last name is gone', (t) => {
   const core = new Core(t, (p) => p.file('lower/f', 'data'), { metacopy: true, redirectDir: 'on' });
   const f = core.node('f')!;
   const change = new SetAttr();

@@ -1,4 +1,4 @@
-/** The core over temporary directories, without a mount, for tests that make the kernel's calls themselves. */
+/** The core over temporary directories, without a mount, for tests that make the kernel's requests themselves. */
 import { fstatSync, lstatSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import type { OpenedLayers, OverlayOptions, OverlayServices } from '../../src/overlay/config.js';
@@ -10,13 +10,13 @@ import type { Job, Jobs } from '../../src/vfs/jobs.js';
 import { Attr, Caller, type DirSink, Entry, NO_FH, type NodeId, ROOT_ID } from '../../src/vfs/types.js';
 import { needsMounts, Place } from './layer-fixture.js';
 
-/** Jobs that are done at once, so that a request that was put off can be made again right away. */
+/** Jobs that are done at once, so that a deferred request can be repeated right away. */
 export class InstantJobs implements Jobs {
   resumed = 0;
   last = 0;
-  /** What was asked for. */
+  /** The requested jobs. */
   readonly kinds: string[] = [];
-  /** Inode numbers of the files that were to be flushed. */
+  /** Inode numbers of the files to be flushed. */
   readonly flushed: number[] = [];
   readonly #results = new Map<number, number>();
 
@@ -37,16 +37,16 @@ export class InstantJobs implements Jobs {
 
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** What {@link Core} is made of besides layers. */
+/** Options of {@link Core} besides its layers. */
 export interface CoreParts {
-  /** Features that the upper's filesystem is said not to have. */
+  /** Features that the upper's filesystem shall not appear to have. */
   readonly lacks?: readonly (keyof OpenedLayers['features'])[];
   readonly services?: Partial<OverlayServices>;
-  /** The process may have only as many descriptors as a mount must have. */
+  /** The process may have only as many descriptors as a mount needs at least. */
   readonly fewDescriptors?: boolean;
 }
 
-/** An overlay of `lower` and `upper`, with the calls of the kernel in a form that tests can read. */
+/** An overlay of `lower` and `upper`, with the kernel's requests as readable methods. */
 export class Core {
   readonly place: Place;
   readonly fs: FileSystem;
@@ -79,12 +79,12 @@ export class Core {
     t.after(() => this.fs.destroy());
   }
 
-  /** Before the end of the test, after `fs.destroy()`. */
+  /** Called before the end of the test, after `fs.destroy()`. */
   closeLayers(): void {
     this.place.close(this.#opened);
   }
 
-  /** Makes a request until it is not put off any more, as the session does. */
+  /** Repeats a request until it is no longer deferred, as the session does. */
   ask<T>(request: () => T): T {
     for (;;) {
       try {
@@ -96,7 +96,7 @@ export class Core {
     }
   }
 
-  /** Node of a path; null where nothing is. Each step is a LOOKUP, which nobody forgets. */
+  /** Node of a path; null if it does not exist. Each step is a LOOKUP that is never forgotten. */
   node(path: string): NodeId | null {
     let at = ROOT_ID as NodeId;
     for (const name of path.split('/')) {
@@ -129,7 +129,7 @@ export class Core {
     return entry.node;
   }
 
-  /** Names from `offset` on, at most `room` of them, and the offset to go on from. */
+  /** Names from `offset` on, at most `room` of them, and the offset to continue from. */
   list(node: NodeId, offset = 0, room = 1000): { names: string[]; next: number } {
     const names: string[] = [];
     let next = offset;

@@ -1,4 +1,4 @@
-/** The core over temporary directories, without a mount: calls go in, layers are looked at. */
+/** The core over temporary directories, without a mount: tests make requests and look at the layers. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
@@ -17,7 +17,7 @@ import { Deferred } from '../../src/vfs/errors.js';
 import { Attr, Entry, NO_FH, type NodeId, ROOT_ID, SetAttr } from '../../src/vfs/types.js';
 import { Core, errno, isWhiteout, it } from './core-fixture.js';
 
-it('reads fall through; the first write copies up and changes neither the lower nor st_ino', (t) => {
+it('reads come from the lower; the first write copies up and changes neither the lower nor st_ino', (t) => {
   const core = new Core(t, (p) => p.file('lower/d/f', 'below'));
   const f = core.node('d/f')!;
   const before = core.attr(f);
@@ -43,7 +43,7 @@ it('a removed name leaves a whiteout only where something is below', (t) => {
   assert.ok(lstatSync(core.place.at('upper/old')).isFile());
 });
 
-it('a directory made over a whiteout shows nothing of what was there', (t) => {
+it('a directory made over a whiteout shows nothing of what the whiteout hid', (t) => {
   const core = new Core(t, (p) => p.file('lower/d/f'));
   core.fs.unlink(core.node('d')!, 'f');
   core.fs.rmdir(ROOT_ID, 'd');
@@ -53,7 +53,7 @@ it('a directory made over a whiteout shows nothing of what was there', (t) => {
   assert.equal(core.node('d/f'), null);
 });
 
-it('a directory with a lower part is not renamed, one without is', (t) => {
+it('a directory with a lower part can not be renamed, one without can', (t) => {
   const core = new Core(t, (p) => p.dirs('lower/d'));
   const move = (from: string, to: string): void =>
     core.fs.rename({ parent: ROOT_ID, name: from }, { parent: ROOT_ID, name: to }, 0);
@@ -82,7 +82,7 @@ it('an unlinked file stays readable until it is forgotten', (t) => {
   );
 });
 
-it('a large copy-up is put off, and what comes meanwhile waits for it', (t) => {
+it('a large copy-up is deferred, and requests that arrive meanwhile wait for it', (t) => {
   const core = new Core(t, (p) => p.file('lower/big', 'x'.repeat(1 << 20)));
   const big = core.node('big')!;
   const data = Buffer.from('y');
@@ -96,7 +96,7 @@ it('a large copy-up is put off, and what comes meanwhile waits for it', (t) => {
   assert.deepEqual([copy.size, copy.mode & 0o777], [1 << 20, 0o600]);
 });
 
-it('offsets of a listing survive what is removed and added between', (t) => {
+it('offsets of a listing stay valid while names are removed and added', (t) => {
   const core = new Core(t, (p) => {
     for (const name of ['a', 'b', 'c', 'd', 'e']) p.file(`upper/${name}`);
   });
@@ -147,7 +147,7 @@ it('without an upper every change is EROFS', (t) => {
   );
 });
 
-it('what somebody else puts in the place of a file is found, as what it is', (t) => {
+it('an object that somebody else puts in the place of a file is found as what it is', (t) => {
   const core = new Core(t, (p) => p.file('upper/f', 'one'));
   core.node('f');
   rmSync(core.place.at('upper/f'));
@@ -156,7 +156,7 @@ it('what somebody else puts in the place of a file is found, as what it is', (t)
   assert.notEqual(core.node('f/g'), null);
 });
 
-test('a file below more directories than a stack has room for is read and copied up', (t) => {
+test('a file nested deeper than a call stack allows is read and copied up', (t) => {
   const depth = 7000;
   const core = new Core(t, (place) => makeChain(place.at('lower'), depth));
   try {
@@ -174,7 +174,7 @@ test('a file below more directories than a stack has room for is read and copied
 });
 
 for (const layer of ['lower', 'upper']) {
-  test(`who renames the names of ${layer} while reading them comes to an end`, (t) => {
+  test(`renaming the names of ${layer} while reading them comes to an end`, (t) => {
     const count = 300;
     const core = new Core(t, (place) => {
       for (let i = 0; i < count; i++) place.file(`${layer}/f${i}`);
@@ -186,7 +186,7 @@ for (const layer of ['lower', 'upper']) {
     for (let part = core.list(root, 0, 20); part.names.length > 0; part = core.list(root, part.next, 20)) {
       for (const name of part.names.filter((n) => n.startsWith('f'))) {
         seen.push(name);
-        // Away and back, and to a name that stays.
+        // To another name and back, and to a name that stays.
         rename(name, 'elsewhere');
         rename('elsewhere', name);
         rename(name, `new-${name}`);
@@ -199,7 +199,7 @@ for (const layer of ['lower', 'upper']) {
   });
 }
 
-test('an open file whose known name is gone is the same inode by the name that is left', (t) => {
+test('an open file whose known name is gone is the same inode under its remaining name', (t) => {
   const core = new Core(t, (place) => {
     place.file('upper/a', 'old');
     linkSync(place.at('upper/a'), place.at('upper/b'));
@@ -215,7 +215,7 @@ test('an open file whose known name is gone is the same inode by the name that i
   assert.equal(core.attr(left).nlink, 1);
 });
 
-test('no ioctl but those for flags reaches a layer, where it would have our power', (t) => {
+test('no ioctl except those for flags reaches a layer, where it would run with our rights', (t) => {
   const core = new Core(t, (place) => {
     place.file('lower/low', 'x');
     place.file('upper/up', 'x');

@@ -1,4 +1,4 @@
-/** How many descriptors are kept, and what happens when there are no more. */
+/** How many descriptors are kept open, and what happens when no more are available. */
 import assert from 'node:assert/strict';
 import { readdirSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ import { withFreeDescriptors } from '../support/syscalls.js';
 import { Core, errno, it, makeDirectory } from './core-fixture.js';
 import { descriptorCount, Place } from './layer-fixture.js';
 
-test('what layers have open and what else is opened is left out of what may be kept', () => {
+test('the descriptors of layers and of other uses are subtracted from those that may be kept', () => {
   assert.deepEqual(descriptorBudget(65536, 10), { dirs: 4096, files: 1024 });
   assert.deepEqual(descriptorBudget(1024, 0), { dirs: 512, files: 256 });
   for (let limit = 120; limit < 2000; limit += 9) {
@@ -25,7 +25,7 @@ test('what layers have open and what else is opened is left out of what may be k
   }
 });
 
-it('when no more can be opened, some that are only kept make room', (t) => {
+it('when no more can be opened, some of the kept ones are closed', (t) => {
   const core = new Core(t, (p) => {
     for (let i = 0; i < 40; i++) p.file(`lower/d${i}/f`, 'below');
     p.file('upper/f', 'above');
@@ -44,7 +44,7 @@ it('when no more can be opened, some that are only kept make room', (t) => {
   });
 });
 
-it('a stand-in for a mount point that can not be made now is made later', (t) => {
+it('a substitute for a mount point that can not be made now is made later', (t) => {
   const place = new Place(t);
   place.dirs('lower', 'work');
   const [lower] = place.open({ lowerdir: ['lower'] }).layers;
@@ -64,7 +64,7 @@ it('a stand-in for a mount point that can not be made now is made later', (t) =>
   assert.deepEqual(readdirSync(place.at('work')), []);
 });
 
-it('EMFILE when no more can be opened and none is only kept', (t) => {
+it('EMFILE when no more can be opened and no kept one can be closed', (t) => {
   const core = new Core(t, (p) => p.file('upper/f', 'above'));
   const f = core.node('f')!;
   withFreeDescriptors(0, () =>
@@ -76,7 +76,7 @@ it('EMFILE when no more can be opened and none is only kept', (t) => {
   assert.equal(core.read(f), 'above');
 });
 
-/** A merge of more directories than descriptors are kept, of which the upper one has the files `f` and `g`. */
+/** A merge of more directories than descriptors are kept; the upper one has the files `f` and `g`. */
 function manyLayers(t: Parameters<Parameters<typeof it>[1]>[0]): Core {
   const lowerdir = Array.from({ length: 30 }, (_, i) => `l${i}`);
   const fill = (p: Core['place']): void => {
@@ -90,14 +90,14 @@ function manyLayers(t: Parameters<Parameters<typeof it>[1]>[0]): Core {
   return core;
 }
 
-/** Has the overlay drop its listing of `d`: a name in it is another thing than before. */
+/** Makes the overlay drop its listing of `d`: a name in it stands for another object than before. */
 function dropListing(core: Core): void {
   rmSync(core.place.at('upper/d/sub'), { recursive: true });
   core.place.file('upper/d/sub');
   core.list(core.node('d')!);
 }
 
-it('unlink: listing the parent anew may close its descriptor, and the right directory is changed all the same', (t) => {
+it('unlink: reading the parent again may close its descriptor, and still the right directory is changed', (t) => {
   const core = manyLayers(t);
   dropListing(core);
   core.fs.unlink(core.node('d')!, 'f');
@@ -115,7 +115,7 @@ it('rename: the same for both parents', (t) => {
   assert.deepEqual(readdirSync(core.place.at('upper/other')), []);
 });
 
-it('going down a path longer than the descriptors that are kept closes none in use', (t) => {
+it('walking down a path longer than the number of kept descriptors closes none in use', (t) => {
   const deep = 'x/'.repeat(40);
   const fill = (p: Core['place']): void => {
     p.file(`upper/${deep}f`);
@@ -132,7 +132,7 @@ it('going down a path longer than the descriptors that are kept closes none in u
   assert.deepEqual(readdirSync(core.place.at('upper/a')).sort(), ['one', 'two']);
 });
 
-it('what was kept for removed names that nobody forgot, and a copy-up under way, go with the mount', (t) => {
+it('descriptors of removed names that were not forgotten, and of a copy-up in progress, are closed with the mount', (t) => {
   const before = descriptorCount();
   const core = new Core(t, (p) => {
     p.file('upper/f', 'above');

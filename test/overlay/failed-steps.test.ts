@@ -1,4 +1,4 @@
-/** Changes that fail halfway: nothing of them stays in work, and nothing stays open. */
+/** Changes that fail halfway leave nothing in work and nothing open. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -24,14 +24,14 @@ function whileFrozen(t: TestContext, core: Core, action: () => void): void {
   }
 }
 
-/** The one thing that may be in work: the whiteout of which others are links. */
+/** The only thing that may be in work: the whiteout to which others are links. */
 const SHARED = 1;
 
 function inWork(core: Core): number {
   return readdirSync(core.place.at('work/work')).length;
 }
 
-it('unlink, the name was taken meanwhile: no whiteout stays in work', (t) => {
+it('unlink of a name that was taken meanwhile: no whiteout stays in work', (t) => {
   const core = new Core(t, (p) => p.file('lower/f'));
   core.node('f');
   core.place.file('upper/f', 'put there by somebody else');
@@ -86,7 +86,7 @@ it('rename over a directory with whiteouts that fails: no directory stays in wor
   });
 });
 
-/** A caller whose creations fail when their owner is to be recorded, as on a full disk. */
+/** A caller whose new objects can't be given their owner, as on a full disk. */
 function unrecordable(): Caller {
   return Object.defineProperty(new Caller(), 'uid', { get: () => fail(sys.ENOSPC, 'setxattr') });
 }
@@ -133,7 +133,7 @@ it('removals that fail: nothing is kept open for them', (t) => {
     p.dirs('upper/e', 'upper/empty');
   });
   core.node('f');
-  // Whose descriptors are kept for being used.
+  // Their descriptors are kept for later use.
   for (const path of ['d', 'e', 'empty']) core.list(core.node(path)!);
   const before = descriptorCount();
   assert.equal(

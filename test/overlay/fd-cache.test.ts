@@ -9,7 +9,7 @@ import { RealDir } from '../../src/overlay/inode.js';
 import * as sys from '../../src/sys/index.js';
 import { Scratch } from '../support/scratch.js';
 
-it('a listing that fails in its midst keeps no descriptor open', () => {
+it('a listing that fails halfway keeps no descriptor open', () => {
   const root = sys.openat(sys.AT_FDCWD, tmpdir(), sys.O_PATH | sys.O_DIRECTORY);
   const made = `plyfs-test-${process.pid}`;
   assert.equal(sys.mkdirat(root, made, 0o700), 0);
@@ -33,7 +33,7 @@ it('a listing that fails in its midst keeps no descriptor open', () => {
   }
 });
 
-it('a directory that was opened without the right to read it is listed by our own, as often as is wanted', (t) => {
+it('a directory that was opened without read permission can still be listed, repeatedly', (t) => {
   if (process.geteuid!() !== 0) return t.skip('not root');
   const scratch = new Scratch();
   chmodSync(scratch.path, 0o711);

@@ -5,7 +5,7 @@ import { Attr, Entry, NO_FH, ROOT_ID, SetAttr } from '../../src/vfs/types.js';
 import { Core, it } from './core-fixture.js';
 import { descriptorCount } from './layer-fixture.js';
 
-it('of a metacopy flushes the object on upper, which has what was changed', (t) => {
+it('of a metacopy flushes the object on upper, which has the changes', (t) => {
   const core = new Core(t, (p) => p.file('lower/f', 'data'), { metacopy: true, redirectDir: 'on' });
   const f = core.node('f')!;
   const change = new SetAttr();

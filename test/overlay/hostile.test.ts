@@ -1,4 +1,4 @@
-/** Layers that mean harm, and layers that somebody changes while they are served: nothing leads out of them, nothing opens up. */
+/** Hostile layers, and layers that somebody changes while they are served: nothing leads out of them or gives access. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -71,7 +71,7 @@ it('a device that takes the place of a file is not opened', (t) => {
   );
 });
 
-it('a redirect ends at a NUL byte, as it does for the kernel: what follows does not hide a ..', (t) => {
+it('a redirect ends at a NUL byte, as in the kernel: what follows does not hide a ..', (t) => {
   const core = new Core(
     t,
     (p) => {
@@ -130,7 +130,7 @@ it('a mark of fuse-overlayfs on a lower is not copied up, where it would hide th
   );
 });
 
-/** A stack on tmpfs, which holds more xattrs than listxattr(2) lists. */
+/** A stack on tmpfs, which can store more xattrs than listxattr(2) can list. */
 function onTmpfs(p: Place): void {
   p.tmpfs('t');
   p.dirs('t/lower', 't/upper', 't/work');
@@ -169,7 +169,7 @@ it('a file with more xattrs than can be listed is not copied up without its ACL'
   assert.equal(core.read(f), 'x');
 });
 
-it('set-id bits are not cleared by a chown of nothing by anybody', (t) => {
+it('set-id bits are not cleared by a chown(-1, -1) by anyone but the owner', (t) => {
   const core = new Core(t, (p) => {
     for (const [name, mode] of Object.entries({ su: 0o4755, chage: 0o2755, shared: 0o4777, plain: 0o755 })) {
       for (const layer of ['lower', 'upper']) {
@@ -209,7 +209,7 @@ it('upper and work are shown neither as a lower part of a directory nor by a red
   assert.deepEqual(results, ['ELOOP', 'ELOOP', 'ELOOP', 'ELOOP', 'ok']);
 });
 
-it('a time beyond what the kernel knows is the last one that it does', (t) => {
+it('a time above the range of the kernel becomes the last one in it', (t) => {
   const core = new Core(t, onTmpfs, ON_TMPFS);
   const f = core.make(ROOT_ID, 'f');
   const change = new SetAttr();
@@ -224,7 +224,7 @@ it('a time beyond what the kernel knows is the last one that it does', (t) => {
   );
 });
 
-it('a work directory that somebody else left there is ours before anything is built in it', (t) => {
+it('a work directory that belongs to somebody else becomes ours before anything is built in it', (t) => {
   const core = new Core(
     t,
     (p) => {

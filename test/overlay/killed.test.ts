@@ -1,4 +1,4 @@
-/** A change takes more than one step, and the process is killed, or a call fails, before one of them: nothing is lost. */
+/** When the process is killed, or a call fails, before one of the steps of a change, nothing is lost. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { Place } from './layer-fixture.js';
 
 const MAIN = fileURLToPath(new URL('../support/killed-main.js', import.meta.url));
 
-/** Each kind of call that gives or takes a name. */
+/** Each kind of call that creates or removes a name. */
 const POINTS: Record<string, Pick<KilledRun, 'calls' | 'flags'>> = {
   link: { calls: [CALLS.linkat] },
   rename: { calls: [CALLS.renameat] },
@@ -21,7 +21,7 @@ const POINTS: Record<string, Pick<KilledRun, 'calls' | 'flags'>> = {
   exchange: { calls: [CALLS.renameat2], flags: sys.RENAME_EXCHANGE },
 };
 
-/** Does a step in an overlay of `fill`'s layers: where it was, whether it was killed, and what came of it if not. */
+/** Does a step in an overlay of `fill`'s layers. Returns where it was, whether it was killed, and its result if not. */
 function killed(t: TestContext, run: Omit<KilledRun, 'place'>, fill: (place: Place) => void) {
   const place = new Place(t);
   place.dirs('lower', 'upper', 'work');
@@ -34,7 +34,7 @@ function killed(t: TestContext, run: Omit<KilledRun, 'place'>, fill: (place: Pla
   return { place, died: signal !== null, outcome: stdout.trim() };
 }
 
-/** What an upper name says: the content of a file (or of the file `in` a directory), a whiteout, nothing. */
+/** What a name on upper is: the content of a file (or of the file `in` a directory), a whiteout, nothing. */
 function shown(place: Place, path: string): string {
   const at = place.at(`upper/${path}`);
   if (lstatSync(at, { throwIfNoEntry: false }) === undefined) return 'nothing';
@@ -44,7 +44,7 @@ function shown(place: Place, path: string): string {
 }
 
 for (const [name, point] of Object.entries(POINTS)) {
-  it(`a file over another, killed at ${name}: the file is there, and so is what it was to replace`, (t) => {
+  it(`a file over another, killed at ${name}: the file is there, and so is the one it was to replace`, (t) => {
     const { place, died } = killed(t, { ...point, step: ['rename', 'a', 'b'] }, (p) => {
       for (const layer of ['lower', 'upper']) {
         p.file(`${layer}/a`, 'moved');
@@ -97,14 +97,14 @@ it('a metacopy that is emptied, killed at the truncation: it has its old content
 });
 
 for (const path of ['d/hidden', 'f']) {
-  it(`the marks that say what '${path}' is can't be read: EIO, and nothing that they would deny`, (t) => {
+  it(`the marks that say what '${path}' is can't be read: EIO, and nothing that the marks might rule out`, (t) => {
     const run = { step: ['find', path] as const, calls: CALLS.getxattr, errno: sys.EIO };
     const { outcome } = killed(t, run, metacopyAndOpaque);
     assert.equal(outcome, 'EIO');
   });
 }
 
-it("a file whose handle can't be had is not copied up to the index, where the kernel would not mount it", (t) => {
+it('a file without an available handle is not copied up to the index, since the kernel would refuse to mount it', (t) => {
   const run: Omit<KilledRun, 'place'> = { step: ['chmod', 'a'], calls: [CALLS.nameToHandle], errno: sys.EIO };
   const { place, outcome } = killed(t, run, (p) => {
     p.file('lower/a', 'text');

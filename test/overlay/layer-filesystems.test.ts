@@ -38,7 +38,7 @@ const none = filesystem(null);
 const none2 = filesystem(null);
 const mute = filesystem('m', 'none');
 
-test('origins are looked up where a uuid leads to one filesystem', () => {
+test('origins are looked up where a uuid belongs to a single filesystem', () => {
   assert.deepEqual(okay(b, [on(a), on(a), on(b)]), [true, true, true]);
   assert.deepEqual(okay(b, [on(a), on(again)]), [false, false]);
   assert.deepEqual(okay(a, [on(a), on(again)]), [true, false]);

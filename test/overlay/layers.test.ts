@@ -142,7 +142,7 @@ test('paths may lead through symlinks', (t) => {
   assert.equal(opened.layers[0]!.path, place.at('links/ID'));
 });
 
-/** One row a mistake: what is given (of directories l, l/in, l2, u, u/in, w, w/in and a file f), and the sentence. */
+/** One row per mistake: the arguments (of directories l, l/in, l2, u, u/in, w, w/in and a file f), and the message. */
 const MISTAKES: Record<string, [Partial<OverlayOptions>, RegExp]> = {
   'no lower': [{ lowerdir: [] }, /no lower directory is given/],
   'a missing lower': [{ lowerdir: ['l', 'gone'] }, /^lowerdir '.*\/gone' can't be used: it does not exist/],
@@ -200,13 +200,13 @@ for (const [name, [options, message]] of Object.entries(MISTAKES)) {
   });
 }
 
-test('what only looks nested is not', (t) => {
+test('paths that only look nested are accepted', (t) => {
   const place = new Place(t);
   place.dirs('l', 'l2', 'l.d', 'u', 'uw', 'l/upper', 'l/work');
   place.open({ lowerdir: ['l', 'l2', 'l.d'], upperdir: 'u', workdir: 'uw' });
   // Upper and work inside a lower: allowed, as for the kernel.
   const opened = place.open({ lowerdir: ['l'], upperdir: 'l/upper', workdir: 'l/work' });
-  // A lookup that comes upon them is stopped by their identity.
+  // A lookup that finds them is stopped by their identity.
   const inodes = ['l/upper', 'l/work'].map((name) => statSync(place.at(name)).ino);
   assert.deepEqual(
     opened.traps.map((trap) => trap.inoLo >>> 0),
@@ -229,7 +229,7 @@ test('an unreadable lower, an unwritable upper or work', {
   assert.throws(() => place.open(writable), /^UserError: workdir .*permission denied/);
 });
 
-test('nesting is seen through bind mounts', { skip: needsMounts }, (t) => {
+test('nesting is detected through bind mounts', { skip: needsMounts }, (t) => {
   const place = new Place(t);
   place.dirs('l/in/er', 'u', 'w', 'fs');
   place.mount('bound', '--bind', place.at('l/in'));
@@ -332,7 +332,7 @@ test('an upper that a kernel overlay uses by a relative path is refused', { skip
     () => place.open({ lowerdir: ['l'], upperdir: 'u', workdir: 'w2' }),
     /upperdir '.*\/u' is in use by an overlay with relative paths, perhaps that mounted on '.*\/m'/,
   );
-  // Another one is not in its way, and nothing was written while asking.
+  // Another one does not conflict, and the check wrote nothing.
   place.close(place.open({ lowerdir: ['l'], upperdir: 'u2', workdir: 'w2' }));
   place.umount('m');
 });
@@ -352,7 +352,7 @@ test('a read-only upper filesystem', { skip: needsMounts }, (t) => {
   assert.equal(opened.work, -1);
 });
 
-test('an upper without xattrs is refused unless marks are names', { skip: needsMounts }, (t) => {
+test('an upper without xattrs is refused unless marks are written as names', { skip: needsMounts }, (t) => {
   const place = new Place(t);
   place.dirs('l');
   place.mount('fs', '-t', 'ramfs', 'plyfs-test');
@@ -364,7 +364,7 @@ test('an upper without xattrs is refused unless marks are names', { skip: needsM
   place.open({ lowerdir: ['l'], upperdir: 'fs/u', workdir: 'fs/w', whiteout: 'aufs' });
 });
 
-test('filesystems are numbered and told apart by xino bits', { skip: needsMounts }, (t) => {
+test('filesystems are numbered and distinguished by xino bits', { skip: needsMounts }, (t) => {
   const place = new Place(t);
   place.dirs('u', 'w', 'l');
   place.tmpfs('t1');
@@ -411,7 +411,7 @@ test('numbers and xino bits give the inode numbers of kernel overlayfs', { skip:
   }
 });
 
-test('an inode is found again by its handle', { skip: isRoot ? false : 'needs root' }, (t) => {
+test('an inode is found by its handle', { skip: isRoot ? false : 'needs root' }, (t) => {
   const place = new Place(t);
   place.file('l/d/f');
   const opened = place.open({ lowerdir: ['l'] });

@@ -16,7 +16,7 @@ function listingOf(count: number): Listing {
   return listing;
 }
 
-/** Names from a cookie on, as a reader, a new one if need be, is given them. */
+/** Names from a cookie on, as a reader (a new one if necessary) gets them. */
 function namesFrom(listing: Listing, cookie: number, reader = listing.beginReading()): string[] {
   const names: string[] = [];
   const end = listing.endFor(reader);
@@ -41,7 +41,7 @@ test('names that come and go leave nothing behind', () => {
   assert.equal(namesFrom(listing, 0).length, 10);
 });
 
-test('a reader that is under way misses nothing and sees nothing twice when gaps are closed', () => {
+test('a reader misses nothing and sees nothing twice when gaps are closed meanwhile', () => {
   const listing = listingOf(1000);
   const reader = listing.beginReading();
   assert.equal(namesFrom(listing, 0, reader).length, 1000);
@@ -61,7 +61,7 @@ test('a reader that is under way misses nothing and sees nothing twice when gaps
   assert.equal(listing.info('f990') !== 0 && listing.info('new') !== 0 && listing.info('f991') === 0, true);
 });
 
-test('each reader has an end of its own, and needs no number of its own while nothing is added', () => {
+test('each reader has its own end, but readers share a number while nothing is added', () => {
   const listing = listingOf(3);
   const readers = Array.from({ length: 100 }, (_, i) => {
     listing.setUpper(`new${i}`, sys.DT_REG);
@@ -75,7 +75,7 @@ test('each reader has an end of its own, and needs no number of its own while no
   );
 });
 
-test('an offset tells its reader and the cookie, and fits into 31 bits as long as there is room', () => {
+test('an offset contains its reader and the cookie, and has 31 bits as long as they suffice', () => {
   for (const cookie of [1, 1000, 2 ** 24 - 1, 2 ** 24, 2 ** 31]) {
     for (const reader of [1, 127]) {
       const offset = offsetOf(reader, cookie);
@@ -85,7 +85,7 @@ test('an offset tells its reader and the cookie, and fits into 31 bits as long a
   }
 });
 
-test('a listing that grows is counted as it grows, and others make room for it', () => {
+test('a growing listing is counted as it grows, and others make room for it', () => {
   const listings = new Listings(1000);
   const inodes = ['grows', 'other', 'third'].map((name) => {
     const inode = new Inode(sys.S_IFDIR, null, name, new DirState([upper]));

@@ -25,14 +25,14 @@ function refused(text: string, message: RegExp): void {
   );
 }
 
-test('the usual three directories, and what is not the overlay’s is handed on as typed', () => {
+test('the usual three directories; options that are not the overlay’s are passed on as typed', () => {
   const parsed = parseOptions(`lowerdir=/a:/b,${U},allow_other,nosuid,context="s:c0,c1",fsname=x`, '/cwd');
   assert.deepEqual(parsed.overlay, { ...DEFAULTS, lowerdir: ['/a', '/b'], upperdir: '/u', workdir: '/w' });
   assert.deepEqual(parsed.rest, ['allow_other', 'nosuid', 'context="s:c0,c1"', 'fsname=x']);
   assert.deepEqual(parsed.warnings, []);
 });
 
-test('several -o are read in order and the last of an option counts', () => {
+test('several -o are read in order, and the last value of an option counts', () => {
   const options = overlay(['lowerdir=/a', U, 'lowerdir=/b:/c', 'upperdir=/v', 'index=on,index=off']);
   assert.deepEqual(options.lowerdir, ['/b', '/c']);
   assert.equal(options.upperdir, '/v');
@@ -127,13 +127,13 @@ test('options that imply each other', () => {
   assert.deepEqual(pick(`${lower},index=on,volatile`), ['follow', false, false, false]);
 });
 
-test('what has no effect without upper is said', () => {
+test('options without effect because there is no upper cause a warning', () => {
   const { warnings, overlay: options } = parseOptions('lowerdir=/a,index=on,volatile', '/cwd');
   assert.equal(warnings.length, 2);
   assert.equal(options.readOnly, true);
 });
 
-test('ro is known here and handed on', () => {
+test('ro is known here and passed on', () => {
   const parsed = parseOptions(`lowerdir=/a,${U},ro`, '/cwd');
   assert.equal(parsed.overlay.readOnly, true);
   assert.deepEqual(parsed.rest, ['ro']);

@@ -57,7 +57,7 @@ test('flag 4 marks a handle of an upper object', () => {
   assert.equal(decodeOrigin(upper)!.isUpper, true);
 });
 
-test('what can not be understood is unknown, not an error', () => {
+test('a malformed origin is unknown, not an error', () => {
   const cases: Record<string, (b: Buffer) => Buffer> = {
     empty: () => Buffer.alloc(0),
     'one byte': (b) => b.subarray(0, 1),

@@ -21,7 +21,7 @@ function mount(place: Place, options: Partial<OverlayOptions> = {}): OpenedLayer
   return place.open({ lowerdir: ['l'], upperdir: 'u', workdir: 'w', ...options });
 }
 
-test('work is made empty and closed to others', (t) => {
+test('work is emptied and closed to others', (t) => {
   const place = new Place(t);
   mount(place);
   assert.deepEqual(readdirSync(place.at('w')), ['work']);
@@ -63,7 +63,7 @@ test('a file or a symlink in the place of work is replaced, its target untouched
   assert.deepEqual(readdirSync(place.at('precious')), ['f']);
 });
 
-test('volatile leaves its mark, which forbids the next mount until somebody removes it', (t) => {
+test('volatile leaves a mark that forbids the next mount until somebody removes it', (t) => {
   const place = new Place(t);
   place.close(mount(place, { volatile: true }));
   const dirty = place.at('w/work/incompat/volatile/dirty');
@@ -80,7 +80,7 @@ test('volatile leaves its mark, which forbids the next mount until somebody remo
   mount(place);
 });
 
-test('an unknown mark in incompat forbids to mount, an empty incompat does not', (t) => {
+test('an unknown mark in incompat forbids the mount, an empty incompat does not', (t) => {
   const place = new Place(t);
   place.dirs('w/work/incompat/quantum');
   assert.throws(() => mount(place), /feature 'quantum'/);
@@ -107,7 +107,7 @@ test('the kernel refuses our volatile mark and we refuse the kernel’s', { skip
   assert.throws(() => mount(place), /belongs to a volatile mount/);
 });
 
-test('the index stays and is only made when asked for', (t) => {
+test('the index stays, and is only made when requested', (t) => {
   const place = new Place(t);
   place.close(mount(place));
   assert.ok(!existsSync(place.at('w/index')));
@@ -147,7 +147,7 @@ test('a mount inside work is not crossed', { skip: needsMounts }, (t) => {
   assert.ok(existsSync(place.at('w/work/sub/precious')));
 });
 
-/** Takes all inodes of the filesystem that `directory` is on. */
+/** Uses up all inodes of the filesystem that `directory` is on. */
 function takeInodes(directory: string): void {
   mkdirSync(directory);
   for (let i = 0; ; i++) {
@@ -160,7 +160,7 @@ function takeInodes(directory: string): void {
   }
 }
 
-test('what a full filesystem refuses is not what it can not do', { skip: needsMounts }, (t) => {
+test('a full filesystem is not taken for one that lacks a feature', { skip: needsMounts }, (t) => {
   const place = new Place(t);
   place.mount('fs', '-t', 'tmpfs', '-o', 'nr_inodes=30', 'plyfs-test');
   place.dirs('l', 'fs/u', 'fs/w/work', 'fs/u2', 'fs/w2');

@@ -1,4 +1,4 @@
-/** Jobs on helper threads, and what is left when there are none. */
+/** Jobs on helper threads, and without them. */
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import * as sys from '../../src/sys/index.js';
 import type { Log } from '../../src/vfs/log.js';
 import { until } from '../support/exec.js';
 
-/** Starts a copy, waits for its end with turns of the event loop, and gives back its result and the copy. */
+/** Starts a copy, waits for its end with turns of the event loop, and returns its result and the copy. */
 async function copyBy(start?: StartHelper): Promise<{ result: number; text: string; logged: string[] }> {
   const directory = mkdtempSync(join(tmpdir(), 'plyfs-jobs-'));
   const logged: string[] = [];

@@ -37,7 +37,7 @@ describe('the choice of keeping CPUs awake', () => {
 });
 
 describe('keeping CPUs awake', () => {
-  it('begins with the 32nd request and is asked for once', () => {
+  it('begins with the 32nd request, with a single call', () => {
     const { awake, constraints, requests } = recorder();
     requests(CONVERSATION - 1);
     assert.deepEqual(constraints, []);
@@ -46,7 +46,7 @@ describe('keeping CPUs awake', () => {
     assert.ok(awake.on);
   });
 
-  it('goes on over pauses between which something happens', () => {
+  it('continues over pauses as long as there are requests between them', () => {
     const { awake, constraints, requests } = recorder();
     requests(CONVERSATION);
     for (let i = 0; i < 20; i++) {
@@ -56,7 +56,7 @@ describe('keeping CPUs awake', () => {
     assert.deepEqual(constraints, [0]);
   });
 
-  it('ends when requests come one at a time, and must be earned anew', () => {
+  it('ends when requests come one at a time, and then needs 32 requests again', () => {
     const { awake, constraints, requests } = recorder();
     requests(CONVERSATION);
     for (let i = 0; i < 5; i++) {
@@ -70,7 +70,7 @@ describe('keeping CPUs awake', () => {
     assert.deepEqual(constraints, [0, null, 0]);
   });
 
-  it('ends with silence, at once and once', () => {
+  it('ends at once without requests, with a single call', () => {
     const { awake, constraints, requests } = recorder();
     requests(CONVERSATION);
     awake.release();
@@ -79,7 +79,7 @@ describe('keeping CPUs awake', () => {
     assert.equal(awake.on, false);
   });
 
-  it('never begins without the means', () => {
+  it('never begins where the device is not available', () => {
     const { awake, constraints, requests } = recorder(-1);
     requests(1000);
     awake.pause();

@@ -5,7 +5,7 @@ import { it } from 'node:test';
 import { openLog } from '../../src/session/log.js';
 
 for (const format of ['text', 'json'] as const) {
-  it(`a log that can not be written disturbs nobody, as ${format}`, () => {
+  it(`a log that can not be written does no harm, as ${format}`, () => {
     const fd = openSync('/dev/full', 'w');
     try {
       const log = openLog({ fd, level: 'info', format });

@@ -5,7 +5,7 @@ import { Spin } from '../../src/session/spin.js';
 
 const NOTHING = -11;
 
-/** Looks until patience ends; how often it looked. */
+/** Looks until patience ends; returns how often it looked. */
 function looksInVain(spin: Spin): number {
   let looks = 0;
   assert.equal(

@@ -1,4 +1,4 @@
-/** Dead control sockets. `test/tools/stats.test.ts` has them in their place. */
+/** Dead control sockets. `test/tools/stats.test.ts` tests them in their real directory. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, utimesSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { it } from 'node:test';
 import { removeStaleSockets } from '../../src/session/stale-sockets.js';
 import { run } from '../support/exec.js';
 
-it('a dead socket is removed, and the server of a living one is not asked', async () => {
+it('a dead socket is removed, and the server of a living one is not contacted', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'plyfs-sockets-'));
   const [dead, alive] = ['0-1.sock', '0-2.sock'].map((name) => `${directory}/${name}`) as [string, string];
   let asked = 0;
@@ -25,7 +25,7 @@ it('a dead socket is removed, and the server of a living one is not asked', asyn
     for (const path of [dead, alive]) utimesSync(path, 1, 1);
     removeStaleSockets(directory);
     assert.deepEqual(readdirSync(directory), ['0-2.sock']);
-    // Connections are taken in their order: an earlier one would have been counted.
+    // Connections are accepted in order: an earlier one would have been counted.
     await once(createConnection(alive).resume(), 'close');
     assert.equal(asked, 1);
   } finally {

@@ -13,7 +13,7 @@ export class Agent {
   #waiting: ((reply: AgentReply) => void) | null = null;
   readonly #onTimeout: () => void;
 
-  /** `onTimeout` must free a process that is stuck in a mount, e.g. by aborting its connection. */
+  /** `onTimeout` must free a process that is stuck in a mount, for example by aborting its connection. */
   constructor(onTimeout: () => void) {
     this.#onTimeout = onTimeout;
   }

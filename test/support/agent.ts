@@ -6,12 +6,12 @@ import { createInterface } from 'node:readline';
 import { closeMachine, openMachine, step } from './machine.js';
 import { type Snapshot, type SnapshotOptions, snapshot } from './snapshot.js';
 
-/** Runs `steps` in `directory`; after each (or only after the last) writes down `directory` and `upper`. */
+/** Runs `steps` in `directory`; after each (or only after the last) records `directory` and `upper`. */
 export interface StepsRequest {
   readonly do: 'steps';
   readonly directory: string;
   readonly steps: readonly string[];
-  /** The raw upper layer to write down as well. */
+  /** The raw upper layer, to be recorded as well. */
   readonly upper: string | null;
   readonly look: 'each' | 'last' | 'never';
   readonly now: number;
@@ -23,7 +23,7 @@ export interface SnapshotRequest {
   readonly options: SnapshotOptions;
 }
 
-/** What one step did. */
+/** Result of one step. */
 export interface StepReport {
   readonly result: string;
   readonly merged?: Snapshot;
@@ -33,7 +33,7 @@ export interface StepReport {
 export type AgentRequest = StepsRequest | SnapshotRequest;
 export type AgentReply = { ok: StepReport[] } | { ok: Snapshot } | { error: string };
 
-/** Does what {@link StepsRequest} says. */
+/** Executes a {@link StepsRequest}. */
 function runSteps(request: StepsRequest): StepReport[] {
   const { directory, upper, now, look, steps } = request;
   const machine = openMachine(directory, now);
@@ -44,7 +44,7 @@ function runSteps(request: StepsRequest): StepReport[] {
     steps.forEach((text, i) => {
       const result = step(machine, text);
       const wanted = look === 'each' || (look === 'last' && i === steps.length - 1);
-      // A step may leave another identity behind: look as root.
+      // A step may have changed the identity: look as root.
       if (!wanted || machine.user !== null) reports.push({ result });
       else {
         const merged = snapshot(directory, { now, view: 'merged', inodes });

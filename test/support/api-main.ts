@@ -1,4 +1,4 @@
-/** A Node program that uses plyfs: argv is lower, upper, work, mount point. Prints what the handle says. */
+/** A Node program that uses plyfs: argv is lower, upper, work, mount point. Prints what the handle reports. */
 import { setTimeout } from 'node:timers/promises';
 import { mount, UserError } from '../../src/index.js';
 
@@ -10,7 +10,7 @@ try {
   await handle.ready;
   console.log(`ready ${handle.mountpoint}`);
   process.stdin.once('data', async () => {
-    // With fuse-native another process counts, and tells it now and then.
+    // With fuse-native another process counts, and reports the numbers from time to time.
     for (let i = 0; i < 3000 && handle.stats().totalRequests === 0; i++) await setTimeout(10);
     console.log(`requests ${handle.stats().totalRequests > 0}`);
     await handle.unmount();

@@ -22,22 +22,22 @@ export interface Mounted {
   readonly path: string;
   /** Frees processes that hang in the mount. */
   readonly abort: () => void;
-  /** Takes the mount away; it is an error when it does not go. */
+  /** Unmounts; an error when that is impossible. */
   unmount(): Promise<void>;
 }
 
 export interface Driver {
   readonly name: 'kernel' | 'plyfs' | 'plyfs by fuse-native';
-  /** Why it can't do something; null when it can. */
+  /** Why the driver lacks a capability; null when it has it. */
   lacks(limit: Limit): string | null;
-  /** Why it can't run here; null when it can. */
+  /** Why the driver can't run here; null when it can. */
   unavailable(): Promise<string | null>;
   mount(stack: Stack, at: string): Promise<Mounted>;
 }
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
-/** `mount -o` text of a stack; `:` and `,` in paths escaped as overlayfs wants it. */
+/** `mount -o` text of a stack; `:` and `,` in paths are escaped as overlayfs requires. */
 export function optionText(stack: Stack): string {
   const escaped = (path: string): string => path.replace(/[\\:,]/g, (char) => `\\${char}`);
   const merged = stack.lower.length - (stack.data ?? 0);
@@ -48,10 +48,10 @@ export function optionText(stack: Stack): string {
   return [...parts, ...(stack.options ?? [])].join(',');
 }
 
-/** The end of what holds a mount or layers for a moment, seen in a program's complaint. */
+/** Error messages of programs about a mount or layers that are still in use for a moment. */
 const PASSES = /busy|already mounted|is in use by another plyfs mount/;
 
-/** Runs a program again as long as it complains of what passes. */
+/** Repeats a program as long as it fails for such a temporary reason. */
 async function patiently(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
   const end = Date.now() + PATIENCE;
   for (;;) {
@@ -69,7 +69,7 @@ async function unmountAt(path: string, abort: () => void): Promise<void> {
   throw new Error(`could not unmount ${path}: ${stderr}`);
 }
 
-/** What the kernel's overlayfs is built to do by default, turned into what upstream does. */
+/** Options that turn the build-time defaults of the kernel's overlayfs into those of upstream. */
 function kernelDefaults(options: readonly string[]): string[] {
   const set: string[] = [];
   for (const name of ['redirect_dir', 'index', 'metacopy']) {
@@ -91,8 +91,8 @@ export const kernel: Driver = {
   async mount(stack, at) {
     const options = [...(stack.options ?? []), ...kernelDefaults(stack.options ?? [])];
     const args = ['-t', 'overlay', 'overlay', '-o', optionText({ ...stack, options }), at];
-    // With index=on the kernel refuses layers of a mount that lives on in another process' mount namespace for a
-    // moment.
+    // With index=on the kernel refuses layers of a mount that still exists for a moment in another process' mount
+    // namespace.
     const { code, stderr } = await patiently('mount', args, {});
     if (code !== 0) throw new Error(`mount ${args.join(' ')} ended with ${code}: ${stderr}`);
     const abort = (): void => {};
@@ -115,7 +115,7 @@ function mountingProblem(): string | null {
 
 async function mountPlyfs(stack: Stack, at: string, more: readonly string[]): Promise<Mounted> {
   const options = optionText({ ...stack, options: [...(stack.options ?? []), ...more] });
-  // The server of an earlier mount holds the layers until it has ended, which is later than its mount.
+  // The server of an earlier mount holds the layers until it ends, which is later than its unmount.
   const { code, stderr } = await patiently(process.execPath, [CLI, '-o', options, at], {});
   if (code !== 0) throw new Error(`plyfs -o ${options} ${at} ended with ${code}: ${stderr}`);
   const abort = fuseAbort(at);
@@ -131,8 +131,8 @@ async function mountPlyfs(stack: Stack, at: string, more: readonly string[]): Pr
 }
 
 /**
- * Waits for the server of a mount that has ended: it holds the layers for a moment longer. Not for ever, for it lives on
- * when somebody made a mount namespace meanwhile.
+ * Waits for the server of a mount that has ended, which holds the layers for a moment longer. Not for ever: if somebody made a
+ * mount namespace meanwhile, the server lives on.
  */
 async function serverGone(at: string): Promise<void> {
   const end = Date.now() + 10_000;
@@ -169,7 +169,7 @@ export function plyfsCommand(args: readonly string[], options: RunOptions = {}):
 /** Aborts the connection of the fuse mount at `path`. */
 function fuseAbort(path: string): () => void {
   return () => {
-    // When that mount has ended, another one may have its number: only what is mounted here now is aborted.
+    // When that mount has ended, another one may have its number: only a mount that is here now is aborted.
     const minor = mountDevice(path);
     const file = `/sys/fs/fuse/connections/${minor}/abort`;
     if (minor !== null && existsSync(file)) writeFileSync(file, '1');
@@ -186,7 +186,7 @@ function mountDevice(path: string): string | null {
   return null;
 }
 
-/** Tries a mount with one file. Resolves to null when it works, else to the reason. */
+/** Tries a mount with one file. Resolves to null when it works, otherwise to the reason. */
 async function probe(driver: Driver): Promise<string | null> {
   const scratch = new Scratch();
   try {

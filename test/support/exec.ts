@@ -13,17 +13,17 @@ export interface RunOptions {
 }
 
 export interface RunResult {
-  /** Exit code; 128 + signal number is not faked: a killed process has -1. */
+  /** Exit code; -1 for a killed process, not 128 + signal number. */
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
   readonly timedOut: boolean;
 }
 
-/** Milliseconds after which something is stuck: many times what the slowest busy machine needs. */
+/** Milliseconds after which a process counts as stuck: many times what the slowest busy machine needs. */
 export const PATIENCE = 60_000;
 
-/** Runs a program to its end. Never rejects: what went wrong is in the result. Output is latin1, one char a byte. */
+/** Runs a program to its end. Never rejects: failures are in the result. Output is latin1, one char a byte. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const { promise, resolve } = withResolvers<RunResult>();
   const child = spawn(command, args, {
@@ -83,7 +83,7 @@ export async function must(
   return result.stdout;
 }
 
-/** Asks until the answer is true; an error names `what` did not come about. */
+/** Asks until the answer is true; the error of a timeout names `what` did not happen. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   const end = Date.now() + PATIENCE;
   while (!(await holds())) {

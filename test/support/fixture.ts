@@ -1,4 +1,4 @@
-/** A layer stack in a scratch place, mounted by a driver, with everything that a test wants to know about it. */
+/** A layer stack in a scratch directory, mounted by a driver, with everything that a test needs to know about it. */
 
 import { rmSync } from 'node:fs';
 import type { StepReport } from './agent.js';
@@ -11,7 +11,7 @@ import { difference, type Snapshot, snapshot } from './snapshot.js';
 
 /**
  * Layers as steps that build them (see words.ts); lowers top first. A lower layer given as a string is a directory
- * that is there already: it is used as it is, and not watched.
+ * that already exists: it is used as it is, and not checked for changes.
  */
 export interface Layers {
   readonly lower: readonly (readonly string[] | string)[];
@@ -103,7 +103,7 @@ export class Fixture {
     return this.agent.steps({ directory: this.merged, upper: this.upperDir, steps, look, now: NOW });
   }
 
-  /** The merged view, written down by the agent. */
+  /** The merged view, recorded by the agent. */
   view(within = ''): Promise<Snapshot> {
     return this.agent.snapshot(`${this.merged}${within}`, { now: NOW, view: 'merged' });
   }
@@ -113,7 +113,7 @@ export class Fixture {
     return snapshot(`${this.upperDir}${within}`, { now: NOW, view: 'layer' });
   }
 
-  /** What became different in the lower layers since {@link mount}: must be empty. */
+  /** What changed in the lower layers since {@link mount}: must be empty. */
   lowerChanges(): string[] {
     return this.#watched.flatMap((directory, i) => difference(this.#before[i]!, fingerprint(directory)));
   }
@@ -129,7 +129,7 @@ export class Fixture {
   }
 }
 
-/** Everything about a layer down to inode numbers and change times. */
+/** Everything about a layer, including inode numbers and change times. */
 export function fingerprint(directory: string): Snapshot {
   return snapshot(directory, { now: Number.MAX_SAFE_INTEGER, view: 'layer', exact: true });
 }

@@ -72,7 +72,7 @@ export function reply(error: number, ...parts: readonly (Buffer | Uint8Array)[])
   );
 }
 
-/** A log that keeps what it is told. */
+/** A log that keeps its messages. */
 export class MemoryLog implements Log {
   readonly lines: { level: string; fields: Record<string, unknown>; text: string }[] = [];
 

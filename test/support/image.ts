@@ -8,15 +8,15 @@ export interface Image {
   readonly at: string;
   /** Mounts it again, after it was unmounted. */
   mount(): Promise<void>;
-  /** Resolves when nothing is left of the mount, in other mount namespaces either: it would be that which is mounted again. */
+  /** Resolves when the mount is gone from all mount namespaces: otherwise the same one would be mounted again. */
   unmount(): Promise<void>;
-  /** Unmounts it, busy or not, and gives its space back. */
+  /** Unmounts it, busy or not, and frees its space. */
   dispose(): Promise<void>;
 }
 
 /** How it is made. */
 export interface ImageKind {
-  /** Size of the image (truncate(1)); it takes the space that is written. */
+  /** Size of the image (truncate(1)); it only uses the space that is written. */
   readonly size: string;
   /** Program and arguments; the file is added. */
   readonly mkfs: readonly [string, ...string[]];

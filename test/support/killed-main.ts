@@ -1,6 +1,6 @@
 /**
- * Does one thing with an overlay where one system call is its last, or fails: the kernel kills the process (SIGSYS) before it
- * does the call that the test names, or answers it with an error. Prints what came of it.
+ * Does one step on an overlay in which a given system call is fatal or fails: the kernel kills the process (SIGSYS) before it
+ * makes the call that the test names, or returns an error. Prints the result.
  */
 import { closeLayers, openLayers } from '../../src/overlay/layers.js';
 import { DEFAULTS } from '../../src/overlay/option-table.js';
@@ -11,15 +11,15 @@ import { Attr, Caller, Entry, type NodeId, ROOT_ID, SetAttr } from '../../src/vf
 import { InstantJobs } from '../overlay/core-fixture.js';
 import { onCall } from './syscalls.js';
 
-/** What to do. */
+/** The step and the call. */
 export interface KilledRun {
   /** Holds lower, upper and work. */
   readonly place: string;
   readonly step: readonly ['rename', string, string] | readonly ['empty' | 'chmod' | 'find', string];
-  /** Numbers of the system calls, and what their fifth argument is to be. */
+  /** Numbers of the system calls, and the value their fifth argument must have. */
   readonly calls: readonly number[];
   readonly flags?: number;
-  /** The error that they give; they kill when there is none. */
+  /** The error that they return; without it they kill. */
   readonly errno?: number;
 }
 
@@ -39,7 +39,7 @@ const notify = { attributes() {}, listing() {} };
 const jobs = new InstantJobs();
 const fs = createOverlay({ ...opened, features }, { jobs, notify, log, dataMode: 'cached' });
 
-/** Node of a path. Throws FsError, and Error where nothing is. */
+/** Node of a path. Throws FsError, and Error if it does not exist. */
 function node(path: string): NodeId {
   let at = ROOT_ID as NodeId;
   for (const name of path.split('/').filter((part) => part !== '')) {
@@ -60,7 +60,7 @@ function setAttributes(path: string, change: Partial<SetAttr>): () => void {
   return () => fs.setattr(at, Object.assign(new SetAttr(), change), new Caller(), new Attr());
 }
 
-/** The step, when all that comes before it is done. */
+/** The step, after all its preparations. */
 function prepared(): () => void {
   switch (step[0]) {
     case 'rename': {
@@ -76,7 +76,7 @@ function prepared(): () => void {
   }
 }
 
-/** Does it until it is not put off any more. */
+/** Repeats it until it is no longer deferred. */
 function outcome(action: () => void): string {
   for (;;) {
     try {

@@ -13,7 +13,7 @@ export function openMachine(path: string, now: number): Machine {
 
 /** Does one step. Returns its result as text. */
 export function step(machine: Machine, text: string): string {
-  // `sh` takes the rest of its line as it is.
+  // `sh` takes the rest of its line literally.
   const shell = /^sh (.*)$/s.exec(text);
   const [name = '', ...args] = shell === null ? words(text) : ['sh', shell[1]!];
   const operation = operations[name];
@@ -41,7 +41,7 @@ export function closeMachine(machine: Machine): void {
 }
 
 export interface BuildOptions {
-  /** Steps may fail: for layers made up by chance. */
+  /** Steps may fail: for randomly generated layers. */
   readonly lenient?: boolean;
 }
 
@@ -65,7 +65,7 @@ export function build(directory: string, steps: readonly string[], options: Buil
 const RECENT = 1_500_000_000;
 const stat = new sys.Stat();
 
-/** Gives all objects made just now a time in 2001, each directory depth its own, children before parents. */
+/** Gives all new objects a time in 2001, a different one at each directory depth, children before parents. */
 function settle(dirfd: number, depth: number): void {
   const fd = sys.openat(dirfd, '.', sys.O_RDONLY | sys.O_DIRECTORY);
   const entries = sys.readDirectory(fd);

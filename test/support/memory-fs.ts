@@ -45,7 +45,7 @@ const FALLOC_FL_KEEP_SIZE = 1;
 
 interface Link {
   readonly node: Inode;
-  /** Position in the listing: grows, is never used again. */
+  /** Position in the listing: grows, is never reused. */
   readonly cookie: number;
 }
 
@@ -303,7 +303,7 @@ export class MemoryFs implements FileSystem {
     const inode = this.#inode(node);
     if (command === FS_IOC_GETFLAGS) data.set([inode.flags]);
     else if (command === FS_IOC_SETFLAGS) inode.flags = data[0] ?? 0;
-    // Linux asks for this before it sets flags by either ioctl: all zero is an answer.
+    // Linux asks for this before it sets flags by either ioctl: all zeros is a valid answer.
     else if (command !== FS_IOC_FSGETXATTR) fail(ENOTTY);
   }
 

@@ -12,7 +12,7 @@ import { brief, printable } from './words.js';
 
 /** Where steps run: a root directory and what they have open. */
 export interface Machine {
-  /** Path of the root, for what has no call relative to a descriptor. */
+  /** Path of the root, for operations that have no call relative to a descriptor. */
   readonly path: string;
   readonly root: number;
   readonly fds: Map<string, number>;
@@ -78,7 +78,7 @@ function withFd(
   mode: number,
   use: (fd: number) => string,
 ): string {
-  // Never waits for the other end of a fifo.
+  // Does not wait for the other end of a fifo.
   const opened = sys.openat(machine.root, path, openFlags | sys.O_CLOEXEC | sys.O_NONBLOCK, mode);
   if (opened < 0) return sys.errnoName(opened);
   try {
@@ -174,12 +174,12 @@ const OPEN = { NOFOLLOW: sys.O_NOFOLLOW, DIRECTORY: sys.O_DIRECTORY, TMPFILE: sy
 const FLOCK = { SH: 1, EX: 2, UN: 8 };
 
 /**
- * Kernel overlayfs copies a file up when it is opened for writing, plyfs at the first change: this brings both to
- * the same state with a change that fails afterwards.
+ * Kernel overlayfs copies a file up when it is opened for writing, plyfs at the first change: this makes a change that fails
+ * after the copy-up, so that both are in the same state.
  */
 function forceCopyUp(opened: number): void {
   sys.setxattr(opened, '', 'user.not-there', buffer, 1, sys.XATTR_REPLACE);
-  // With an index, an xattr gives no further name of a file its link on upper; a mode does.
+  // With an index, setting an xattr does not make the link on upper for a further name of a file; setting the mode does.
   if (sys.fstatx(opened, stat) === 0 && stat.nlink > 1) sys.fchmod(opened, stat.mode & 0o7777);
 }
 
@@ -227,7 +227,7 @@ const naming: Record<string, Operation> = {
     const rc = sys.readlinkat(m.root, path, buffer);
     return rc < 0 ? sys.errnoName(rc) : printable(buffer.toString('latin1', 0, rc));
   },
-  /** Names in sorted order; `order` gives them as the filesystem does. */
+  /** Names in sorted order; `order` returns them in the filesystem's order. */
   list: (m, path = '') =>
     withFd(m, path, sys.O_RDONLY | sys.O_DIRECTORY, 0, (f) => {
       const found = sys.readDirectory(f);
@@ -245,7 +245,7 @@ const naming: Record<string, Operation> = {
       text += buffer.readInt32LE(0) === self.inoLo ? ' own number' : ' other number';
       return text;
     }),
-  /** What an open directory still lists; with a prefix, only the names that begin so, sorted. */
+  /** What an open directory still lists; with a prefix, only the names that begin with it, sorted. */
   names: (m, name, prefix) => {
     const found = sys.readDirectory(fd(m, name));
     if (typeof found === 'number' || prefix === undefined) return names(found);
@@ -277,7 +277,7 @@ const naming: Record<string, Operation> = {
     if (rc < 0) return sys.errnoName(rc);
     if (size === '0') return String(rc);
     const names = buffer.toString('latin1', 0, rc).split('\0').filter(Boolean).sort();
-    // setfsuid(2) leaves CAP_SYS_ADMIN, by which the kernel shows these; to plyfs a user is a user.
+    // setfsuid(2) keeps CAP_SYS_ADMIN, with which the kernel shows these; plyfs only looks at the user.
     return names.filter((name) => m.user === null || !name.startsWith('trusted.')).join(' ');
   },
   removexattr: (m, path = '', name = '') => outcome(sys.removexattr(m.root, path, name)),
@@ -331,7 +331,7 @@ const files: Record<string, Operation> = {
     if (opened >= 0 && /WRONLY|RDWR/.test(how) && !how.includes('TMPFILE')) forceCopyUp(opened);
     return keep(m, name, opened);
   },
-  /** An open alone. */
+  /** Only the open. */
   lazyopen: (m, name = '', path = '', how = 'RDONLY') =>
     keep(m, name, sys.openat(m.root, path, flags(how, 'O_', OPEN) | sys.O_CLOEXEC)),
   close: (m, name = '') => {
@@ -389,7 +389,7 @@ const files: Record<string, Operation> = {
   msync: (m, map = '') => outcome(more.msync(m.maps.get(map)!.address, m.maps.get(map)!.length)),
 };
 
-/** Who the steps are, and whole programs. */
+/** Identity of the steps, and whole programs. */
 const process_: Record<string, Operation> = {
   user: (m, owner = '0:0', groups = '') => {
     const [uid, gid] = ids(owner);
@@ -404,7 +404,7 @@ const process_: Record<string, Operation> = {
     sys.umask(octal(mask, 0o022));
     return 'ok';
   },
-  /** The kernel drops its unused names and inodes of all mounts: a filesystem is asked for them anew. */
+  /** The kernel drops unused names and inodes of all mounts: a filesystem is then asked for them again. */
   forget: () => {
     writeFileSync('/proc/sys/vm/drop_caches', '2');
     return 'ok';
@@ -412,7 +412,7 @@ const process_: Record<string, Operation> = {
   sh: (m, ...script) => {
     const result = spawnSync('/bin/sh', ['-c', script.join(' ')], {
       cwd: m.path,
-      // Less than the patience of the agent's client.
+      // Less than the time limit of the agent's client.
       timeout: 40_000,
       encoding: 'latin1',
       env: { ...process.env, LC_ALL: 'C' },

@@ -1,6 +1,6 @@
 /**
- * A place for layers: a directory on a filesystem that can hold what an upper holds (device nodes, trusted.* and
- * user.* xattrs, ACLs) and that kernel overlayfs takes as an upper, so not an overlay itself, as /tmp often is in
+ * A place for layers: a directory on a filesystem that can hold what an upper needs (device nodes, trusted.* and
+ * user.* xattrs, ACLs) and that kernel overlayfs accepts as an upper, so not an overlay itself, as /tmp often is in
  * a container.
  */
 import { spawnSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import * as sys from '../../src/sys/index.js';
 
 export const isRoot = process.getuid?.() === 0;
 
-/** Whether this process may mount at all (CAP_SYS_ADMIN): root in a container often may not. */
+/** Whether this process may mount (CAP_SYS_ADMIN): root in a container often may not. */
 export const mayMount =
   isRoot &&
   (Number.parseInt(

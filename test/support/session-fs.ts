@@ -16,9 +16,9 @@ const S_IFREG = 0o100000;
 /** Files and what is in them. */
 const FILES: readonly (readonly [string, string])[] = [
   ['hello', 'hello, world\n'],
-  /** Its data comes after a job: a copy of a big file. */
+  /** Its data is available after a job: a copy of a big file. */
   ['slow', 'at last\n'],
-  /** Reading it throws something that is no FsError. */
+  /** Reading it throws an error that is no FsError. */
   ['bug', 'never seen\n'],
   /** Reading it ends the session thread. */
   ['crash', 'never seen\n'],

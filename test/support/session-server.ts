@@ -34,7 +34,7 @@ export class SessionServer {
     });
     this.exited = new Promise((resolve) => {
       this.#child.on('close', (code, signal) => {
-        // What it had logged tells why it ended.
+        // Its log says why it ended.
         if (code !== 0) console.log(`the server was ended by ${signal ?? code}\n${this.#log}`);
         resolve(code ?? -1);
         this.#heard();
@@ -62,7 +62,7 @@ export class SessionServer {
     this.#child.kill(name);
   }
 
-  /** Resolves to the next line that starts with `words`, once it has been printed; rejects when it is not. */
+  /** Resolves to the next line that starts with `words` when it is printed; rejects if it is not. */
   async says(words: string): Promise<string> {
     const end = Date.now() + PATIENCE;
     for (;;) {

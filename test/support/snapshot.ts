@@ -1,19 +1,19 @@
-/** A tree written down: one line per name, with everything about it that is deterministic. */
+/** A tree as text: one line per name, with everything about it that is deterministic. */
 import { createHash } from 'node:crypto';
 import * as sys from '../../src/sys/index.js';
 import { brief, printable } from './words.js';
 
-/** Path relative to the root ("." itself) -> what is there. */
+/** Path relative to the root (which is ".") to the object's description. */
 export type Snapshot = Record<string, string>;
 
 export interface SnapshotOptions {
-  /** Moments from here on (seconds) are only known as "now"; earlier ones are compared exactly. */
+  /** Times from this one on (seconds) are only shown as "now"; earlier ones are compared exactly. */
   readonly now: number;
   /** `merged`: as a user sees it. `layer`: the raw form, with whiteouts and overlay xattrs. */
   readonly view: 'merged' | 'layer';
-  /** Inode numbers and change times too: to see whether anything at all was touched. */
+  /** Inode numbers and change times, too: to detect any change. */
   readonly exact?: boolean;
-  /** Inode numbers by path from the look before: a path that has another one now is marked. Updated. */
+  /** Inode numbers by path from the previous snapshot: a path that now has another one is marked. Updated. */
   readonly inodes?: Map<string, string>;
 }
 
@@ -63,7 +63,7 @@ class Walk {
     this.#children(fd, '');
   }
 
-  /** Reads every directory before anything is looked up: who asks for names alone may be told them in another way. */
+  /** Reads every directory before anything is looked up: callers that only ask for names may get them in another way. */
   #readAll(dirfd: number): void {
     const fd = sys.openat(dirfd, '.', READ);
     const entries = fd < 0 ? [] : sys.readDirectory(fd);
@@ -111,7 +111,7 @@ class Walk {
     }
   }
 
-  /** Inode facts that hold whatever the numbers are: d_ino = st_ino, one device, which names are one file. */
+  /** Facts about inodes that don't depend on the numbers: d_ino = st_ino, one device, which names are one file. */
   #identity(entry: sys.Dirent, path: string, type: string): string {
     const stat = this.#stat;
     let text = '';
@@ -147,7 +147,7 @@ class Walk {
     if (type === 'char' || type === 'block') words.push(`rdev=${stat.rdevMajor}:${stat.rdevMinor}`);
     words.push(`mtime=${this.#moment(stat.mtime, stat.mtimeNsec)}`);
     if (this.#options.exact) words.push(`ctime=${stat.ctime}.${stat.ctimeNsec}`);
-    // What follows makes calls that do not disturb #stat.
+    // The calls below don't overwrite #stat.
     if (type === 'file') words.push(this.#content(dirfd, name));
     if (type === 'link') words.push(`-> ${this.#target(dirfd, name)}`);
     words.push(...this.#xattrs(dirfd, name));
@@ -218,14 +218,14 @@ function aclText(value: Buffer): string {
   return value.readUInt32LE(0) === 2 ? entries.join(',') : `BAD:${value.toString('hex')}`;
 }
 
-/** The origin blob differs between two copies of a stack: only whether it is well-formed is written down. */
+/** The origin blob differs between two copies of a stack: only whether it is well-formed is recorded. */
 function origin(value: Buffer): string {
   if (value.length === 0) return 'origin=unknown';
   const good = value[0] === 0 && value[1] === 0xfb && value[2] === value.length && value.length > 21;
   return good ? 'origin' : `origin=BAD:${value.toString('hex')}`;
 }
 
-/** Writes down the tree under `directory` (a latin1 path). For a mount only from a child process (agent.ts). */
+/** Records the tree under `directory` (a latin1 path). For a mount only from a child process (agent.ts). */
 export function snapshot(directory: string, options: SnapshotOptions): Snapshot {
   const fd = sys.openat(sys.AT_FDCWD, directory, sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC);
   if (fd < 0) return { '.': `open: ${sys.errnoName(fd)}` };

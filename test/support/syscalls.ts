@@ -78,7 +78,7 @@ export function poke(address: number, text: string): void {
   toMemory(address, Buffer.from(text, 'latin1'), text.length);
 }
 
-/** Does `action` while this process may open `free` more descriptors and no more. */
+/** Runs `action` while this process may open only `free` more descriptors. */
 export function withFreeDescriptors(free: number, action: () => void): void {
   const limit = Buffer.alloc(16);
   getrlimitCall(RLIMIT_NOFILE, limit);
@@ -108,7 +108,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const SECCOMP_SET_MODE_FILTER = 1;
 
 /**
- * Calls that {@link onCall} can be told of. glibc makes renameat(2) of a renameat2(3) without flags; xattrs are read by one of
+ * Calls that {@link onCall} accepts. glibc turns a renameat2(3) without flags into renameat(2); xattrs are read by one of
  * several calls.
  */
 export const CALLS = {
@@ -121,8 +121,8 @@ export const CALLS = {
 };
 
 /**
- * From now on system call `number`, if its fifth argument is `flags` or that does not matter, fails with `errno`, or kills this
- * process. Calls that were named before still do.
+ * From now on system call `number`, with `flags` as its fifth argument or with any, fails with `errno` or kills this
+ * process. Earlier settings remain in force.
  */
 export function onCall(number: number, flags?: number, errno?: number): void {
   const [LOAD, IF_EQUAL, RETURN] = [0x20, 0x15, 0x06];

@@ -1,9 +1,9 @@
 /**
  * Tables of small cases on one mount: each case has its own directory in every layer, runs a shell script there, and
- * says what is printed, what the merged view is afterwards, and what lies in the upper layer.
+ * states its output, the merged view afterwards, and the content of the upper layer.
  *
- * With PLYFS_TEST_RECORD=FILE in the environment nothing is checked and what happened is appended to FILE instead:
- * the start of a new case's expectations.
+ * With PLYFS_TEST_RECORD=FILE in the environment nothing is checked; instead the results are appended to FILE, as the
+ * start of a new case's expectations.
  */
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync } from 'node:fs';
@@ -26,7 +26,7 @@ export interface Case {
   readonly run: string;
   /** Programs without which the case is skipped. */
   readonly needs?: readonly string[];
-  /** What it can't do without: a driver that lacks one of these skips the case. */
+  /** Capabilities it needs: a driver that lacks one of these skips the case. */
   readonly uses?: readonly Limit[];
   readonly code?: number;
   /** What the script prints, stdout and stderr together. */
@@ -40,7 +40,7 @@ export interface Case {
 export type Table = Readonly<Record<string, Case>>;
 
 /**
- * A snapshot line without what goes without saying: usual modes, root's ownership, a single link, times, and the
+ * A snapshot line without the usual values: usual modes, root's ownership, a single link, times, and the
  * overlay's bookkeeping xattrs (the oracle suite compares those).
  */
 function reduced(line: string): string {
@@ -107,7 +107,7 @@ class TableRun {
     this.#driver = driver;
   }
 
-  /** Runs all scripts, then writes down both sides once. */
+  /** Runs all scripts, then records both sides once. */
   async start(): Promise<void> {
     const fixture = new Fixture(this.#scratch, this.#driver, { lower: [[], []] });
     this.#fixture = fixture;

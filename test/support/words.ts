@@ -1,6 +1,6 @@
 /**
  * The text form of steps: words separated by spaces, the first one an operation. `%20` is the byte 0x20, `""` the
- * empty word, `x*300` three hundred times x. Everything is latin1, one char a byte, so any file name can be said.
+ * empty word, `x*300` three hundred times x. Everything is latin1, one char a byte, so any file name can be written.
  */
 
 /** The words of a step, decoded. */
@@ -18,13 +18,13 @@ export function decode(word: string): string {
     .replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 
-/** A text as one word of a step. */
+/** Encodes a text as one word of a step. */
 export function encode(text: string): string {
   if (text === '') return '""';
   return text.replace(/[^!$&-)+-~"]/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
-/** A text made printable and unambiguous, for expectations and messages. */
+/** Makes a text printable and unambiguous, for expectations and messages. */
 export function printable(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\u00ff]/g,
