@@ -1,6 +1,6 @@
 /**
  * Runs scenarios on a filesystem and compares two such runs: every result, the merged view and the upper layer after
- * every step, and the cross mount (what one wrote, mounted by the other).
+ * every step, and the cross mount (layers written by one filesystem, mounted by the other).
  *
  * Many scenarios share a mount, each in a directory of its own: a mount costs far more than a scenario.
  */
@@ -15,7 +15,7 @@ import { difference, type Snapshot } from '../support/snapshot.js';
 import { allowed, normal } from './known-differences.js';
 import type { Scenario } from './scenario.js';
 
-/** What one filesystem made of one scenario. */
+/** Results of one scenario on one filesystem. */
 export interface Outcome {
   readonly reports: readonly StepReport[];
   /** A failure of the run itself: a hang, a crash. */
@@ -28,7 +28,7 @@ export interface Outcome {
 
 export interface BatchOutcome {
   readonly outcomes: readonly Outcome[];
-  /** What concerns all scenarios of the mount: changed lower layers, leftovers, mounts that failed. */
+  /** Problems of the whole mount: changed lower layers, leftovers, mounts that failed. */
   readonly problems: readonly string[];
 }
 
@@ -90,8 +90,8 @@ class Batch {
   }
 
   /**
-   * Kernel overlayfs adds an origin to upper directories that lack it when it sees them. A look around by it first
-   * makes the upper one that it wrote itself.
+   * Kernel overlayfs adds an origin to upper directories that lack it when it looks them up. A first walk by the kernel
+   * makes the upper look as if the kernel had written it.
    */
   async #settle(): Promise<void> {
     if ((await oracle.unavailable()) !== null) return;
@@ -167,8 +167,8 @@ function split(view: Snapshot, count: number): Snapshot[] {
 }
 
 /**
- * Removes whiteouts from directories that lie on one layer only: kernel overlayfs lists such a directory as it is,
- * with names that can't be looked up, and does not take it as empty. It never makes one itself.
+ * Removes whiteouts from directories that are on one layer only: kernel overlayfs lists such a directory as it is,
+ * with names that can't be looked up, and does not consider it empty. It never makes one itself.
  */
 function tidy(directories: readonly string[]): void {
   const present = directories.filter((directory) =>
@@ -202,7 +202,7 @@ function failed(error: string): Outcome {
   return { reports: [], error, final: {}, crossed: {} };
 }
 
-/** Runs scenarios, which must have the same options, on one mount of `driver`, then mounts the result by `other`. */
+/** Runs scenarios, which must have the same options, on one mount of `driver`, then mounts the result with `other`. */
 export async function perform(
   scratch: Scratch,
   driver: Driver,
@@ -220,7 +220,7 @@ export async function perform(
   }
 }
 
-/** How the looks of a scenario are compared. */
+/** Compares the snapshots of a scenario. */
 class Looks {
   readonly #madeUp: boolean;
 
@@ -237,7 +237,7 @@ class Looks {
     return lines;
   }
 
-  /** `kernel`: what is left is the kernel's own. */
+  /** `kernel`: the left side is the kernel's. */
   compare(
     where: 'merged' | 'upper',
     left: Snapshot | undefined,
@@ -262,7 +262,7 @@ class Looks {
   }
 }
 
-/** All that differs, up to and including the first step that does; empty when nothing does. */
+/** All differences, up to and including the first step that has any; empty when there are none. */
 export function compare(scenario: Scenario, kernel: Outcome, plyfs: Outcome): string[] {
   if (kernel.error !== null || plyfs.error !== null) {
     return [`error ${kernel.error ?? 'none'} | ${plyfs.error ?? 'none'}`];
@@ -270,7 +270,7 @@ export function compare(scenario: Scenario, kernel: Outcome, plyfs: Outcome): st
   const looks = new Looks(scenario);
   for (const [i, step] of scenario.steps.entries()) {
     const lines = looks.step(step, kernel.reports[i]!, plyfs.reports[i]!);
-    // One difference leads to others: the first step that has any is the one to look at.
+    // One difference leads to others: only the first step that has any is of interest.
     if (lines.length > 0) return lines.map((line) => `step ${i + 1} (${step}): ${line}`);
   }
   if (scenario.look === 'never') return [];

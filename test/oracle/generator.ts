@@ -1,7 +1,7 @@
-/** Layer stacks and steps made up by chance, the same for the same seed. */
+/** Randomly generated layer stacks and steps, the same for the same seed. */
 import type { Scenario } from './scenario.js';
 
-/** A small seeded source of chance (mulberry32). */
+/** A small seeded random generator (mulberry32). */
 export class Chance {
   #state: number;
 
@@ -52,7 +52,7 @@ const XATTRS = ['user.one', 'user.two', 'trusted.three', 'trusted.overlay.opaque
 
 class Generator {
   readonly #chance: Chance;
-  /** Paths that are there in some layer, or were made by a step: likely targets. */
+  /** Paths that exist in some layer, or were made by a step: likely targets. */
   readonly #paths = new Set<string>(['a', 'b']);
   /** Those of them that are a directory somewhere. */
   readonly #directories = new Set<string>();
@@ -64,7 +64,7 @@ class Generator {
     this.#chance = chance;
   }
 
-  /** `set`: mount options instead of some that are picked. */
+  /** `set`: mount options to use instead of random ones. */
   scenario(set: readonly string[] | null): Scenario {
     const chance = this.#chance;
     const lower = Array.from({ length: 1 + chance.below(3) }, (_, i) => this.#layer(i > 0));

@@ -1,4 +1,4 @@
-/** The oracle itself: equal filesystems are found equal, planted differences are found. */
+/** The oracle itself: it finds no differences between equal filesystems, and finds planted ones. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -36,7 +36,7 @@ describe('the oracle', () => {
     );
   });
 
-  it('sees another result', async (t) => {
+  it('detects a different result', async (t) => {
     const reason = await kernel.unavailable();
     if (reason !== null) return t.skip(reason);
     const found = await differences(withOption('redirect_dir=on'), {
@@ -46,7 +46,7 @@ describe('the oracle', () => {
     assert.match(found[0] ?? '', /^step 1 \(rename d e\): result EXDEV \| ok$/);
   });
 
-  it('sees another merged view', async (t) => {
+  it('detects a different merged view', async (t) => {
     const reason = await kernel.unavailable();
     if (reason !== null) return t.skip(reason);
     const reversed = changed((stack) => ({ ...stack, lower: [...stack.lower].reverse() }));
@@ -57,7 +57,7 @@ describe('the oracle', () => {
     assert.match(found[0] ?? '', /^step 1 .*merged "f": file .*"top" \| file .*"low"$/);
   });
 
-  it('sees another upper layer', async (t) => {
+  it('detects a different upper layer', async (t) => {
     const reason = await kernel.unavailable();
     if (reason !== null) return t.skip(reason);
     const found = await differences(withOption('metacopy=on'), {
@@ -67,10 +67,10 @@ describe('the oracle', () => {
     assert.match(found[0] ?? '', /^step 1 .*upper "f": .*metacopy/);
   });
 
-  it('sees what another filesystem reads from the same layers', async (t) => {
+  it('detects that another filesystem reads the same layers differently', async (t) => {
     const reason = await kernel.unavailable();
     if (reason !== null) return t.skip(reason);
-    // A driver that forgets a lower layer when the steps were done already: at the cross mount.
+    // A driver that omits a lower layer after the steps are done: at the cross mount.
     const forgetful = changed((stack) =>
       existsSync(`${stack.upper}/0/done`) ? { ...stack, lower: stack.lower.slice(0, 1) } : stack,
     );
@@ -96,7 +96,7 @@ describe('the oracle', () => {
     assert.deepEqual(small.lower, [['put d/f x'], []]);
   });
 
-  it('makes the same scenario from the same seed', () => {
+  it('generates the same scenario from the same seed', () => {
     assert.deepEqual(generate(7), generate(7));
     assert.notDeepEqual(generate(7), generate(8));
     const chance = new Chance(1);

@@ -1,27 +1,27 @@
 /**
- * Where plyfs and kernel overlayfs may differ, each with the reason. Everything else that differs is a failure.
+ * Where plyfs and kernel overlayfs may differ, each with the reason. Every other difference is a failure.
  *
  * A line rule rewrites (or, with a null replacement, drops) lines on both sides before they are compared; a step
  * rule allows one pair of results of one step, and the looks after it are compared as always.
  *
- * Some differences need no rule, because the harness keeps away from them:
- * - A file is copied up by its first change, not by an open for writing (plyfs does not hear of most opens). The
+ * Some differences need no rule, because the harness avoids them:
+ * - A file is copied up by its first change, not by an open for writing (plyfs gets no request for most opens). The
  *   step `open` makes a change that fails after the copy-up; `lazyopen` does not.
  * - With `volatile`, every fsync fails after any lost write to upper's filesystem since the mount. Where plyfs has no sensor
- *   (src/overlay/lost-writes.ts), after one to a file that is asked about, or that it has open for writing.
- * - The kernel adds `origin` and `impure` to directories of an upper that it did not write, when it looks them up.
- *   Every upper is mounted by the kernel once before a scenario.
+ *   (src/overlay/lost-writes.ts), it fails after one to the file in question, or to one that plyfs has open for writing.
+ * - When the kernel looks up directories of an upper that it did not write, it adds `origin` and `impure` to them.
+ *   So the kernel mounts every upper once before a scenario.
  */
 
 export interface LineRule {
   readonly reason: string;
-  /** Which text it is about: results of steps, the merged view, the upper layer. */
+  /** The text that it applies to: results of steps, the merged view, the upper layer. */
   readonly where: 'result' | 'merged' | 'upper';
   readonly pattern: RegExp;
   readonly replacement: string | null;
-  /** Only for made-up scenarios: the table says it exactly, and lists what is pending there. */
+  /** Only for random scenarios; those of the table are compared exactly, and `pending` lists what differs in them. */
   readonly madeUp?: boolean;
-  /** Only for what the kernel shows of its own doing: plyfs must not do it. */
+  /** Only for the kernel's side: plyfs must not do it. */
   readonly kernelOnly?: boolean;
 }
 
@@ -31,38 +31,38 @@ export interface StepRule {
   readonly step: RegExp;
   readonly kernel: RegExp;
   readonly plyfs: RegExp;
-  /** What both have to be equal without. */
+  /** The results must be equal when this is removed. */
   readonly ignoring: RegExp;
 }
 
-/** Scenarios that differ on purpose: each must go on differing. */
+/** Scenarios that differ by design: each must continue to differ. */
 export const byDesign: Readonly<Record<string, string>> = {
   'whiteouts-in-one-layer':
-    'the kernel lists whiteouts of a directory that it takes as not merged, see lineRules',
+    'the kernel lists whiteouts in a directory that it considers not merged, see lineRules',
   'open-for-writing-alone': 'plyfs copies up at the first change, see above',
   'holes-kept-by-copy-up':
-    'the kernel finds holes in steps of a mebibyte when it copies up, plyfs finds them all',
+    'the kernel finds holes in steps of one mebibyte when it copies up, plyfs finds all of them',
   'mapping-across-copy-up':
-    'the kernel goes on showing the lower file in a mapping that was made before copy-up; plyfs shows what is written',
+    'in a mapping that was made before copy-up the kernel keeps showing the lower file; plyfs shows what is written',
   'times-of-cached-reads':
-    'what the page cache answers, plyfs does not hear of: it does not set the atime of a file on upper',
+    'plyfs gets no request for reads from the page cache, so they do not set the atime of a file on upper',
   'readdir-snapshot':
-    'with zero-message opens a directory is not opened: a listing that goes on lacks what was removed meanwhile',
+    'with zero-message opens plyfs gets no open of a directory: a listing that continues lacks names removed meanwhile',
   'index-changed-by-another-name':
     'a change comes with the number of an inode, not with its name: with index=on, the name last used gets the link on upper',
-  'readdir-order-after-changes':
-    'names that came while mounted are listed last, until the listing is read again',
+  'readdir-order-after-changes': 'names added while mounted are listed last, until the listing is read again',
 };
 
-/** Scenarios that differ and should not: to be fixed. */
+/** Scenarios that differ but should not: to be fixed. */
 export const pending: Readonly<Record<string, string>> = {};
 
-/** Options that made-up scenarios of the short run leave out until what is pending there is done. */
+/** Options that random scenarios of the short run leave out while something is pending there. */
 export const pendingOptions: readonly string[] = [];
 
 const lineRules: readonly LineRule[] = [
   {
-    reason: 'plyfs does not hear of opens: that a data-only layer lacks the data shows at the first read',
+    reason:
+      'plyfs gets no request for opens: missing data of a data-only layer is an error at the first read',
     where: 'merged',
     pattern: /(open|read): ENOENT/,
     replacement: 'no data',
@@ -75,21 +75,21 @@ const lineRules: readonly LineRule[] = [
   },
   {
     reason:
-      'the kernel lists a directory of one layer as it is: a whiteout in it is a name that can not be looked up. plyfs hides it',
+      'the kernel lists a directory of one layer as it is: a whiteout in it is a name that can not be looked up; plyfs hides it',
     where: 'merged',
     pattern: /^stat: ENOENT.*/,
     replacement: null,
   },
   {
     reason:
-      'a name that can not be looked up: the kernel fails a listing with it once, then leaves it out. plyfs lists it',
+      'a name that can not be looked up: the first listing by the kernel fails, later ones leave it out; plyfs lists it',
     where: 'merged',
     pattern: /^stat: (EINVAL|EIO|EACCES|EPERM).*/,
     replacement: null,
   },
   {
     reason:
-      'the kernel takes a stale impure mark away when it lists the directory. A missing one shows in the cross mount, as d_ino that is not st_ino',
+      'the kernel removes a stale impure mark when it lists the directory; a missing one shows in the cross mount, as a d_ino other than st_ino',
     where: 'upper',
     pattern: / trusted\.overlay\.impure="y"/,
     replacement: '',
@@ -97,7 +97,7 @@ const lineRules: readonly LineRule[] = [
   },
   {
     reason:
-      'the kernel marks a directory opaque or with a redirect before it finds that it can not rename it: the mark stays. One missing or too many shows in the cross mount',
+      'the kernel marks a directory opaque or with a redirect before it finds that it can not rename it: the mark stays; a missing or excess one shows in the cross mount',
     where: 'upper',
     pattern: / trusted\.overlay\.(opaque="y"|redirect="[^"]*")/g,
     replacement: '',
@@ -105,7 +105,7 @@ const lineRules: readonly LineRule[] = [
   },
   {
     reason:
-      'the kernel does not mark a directory impure when a copied-up file is linked into it, and may then list the number of upper',
+      'the kernel does not mark a directory impure when a copied-up file is linked into it, and may then list the inode number of upper',
     where: 'merged',
     pattern: / d_ino!=st_ino/,
     replacement: '',
@@ -125,13 +125,13 @@ const stepRules: readonly StepRule[] = [
   },
 ];
 
-/** Whose text it is, and whether the scenario was made up. */
+/** Whose text it is, and whether the scenario is random. */
 export interface Origin {
   readonly kernel?: boolean;
   readonly madeUp?: boolean;
 }
 
-/** Text with all rules for `where` applied; null when it is not to be compared at all. */
+/** Text with all rules for `where` applied; null when it is not compared at all. */
 export function normal(where: LineRule['where'], text: string, origin: Origin = {}): string | null {
   let line: string | null = text;
   for (const rule of lineRules) {

@@ -1,5 +1,5 @@
 /**
- * `npm run oracle -- --minutes 10 --seed 1 [--options xino=on,volatile]`: the long run of made-up scenarios on kernel
+ * `npm run oracle -- --minutes 10 --seed 1 [--options xino=on,volatile]`: the long run of random scenarios on kernel
  * overlayfs and plyfs.
  */
 import { parseArgs } from 'node:util';

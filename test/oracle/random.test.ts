@@ -1,11 +1,11 @@
-/** A short run of made-up scenarios, the same on every machine that is not slow; the long one is `npm run oracle`. */
+/** A short run of random scenarios, the same on every machine that is not slow; the long one is `npm run oracle`. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { kernel, plyfs } from '../support/drivers.js';
 import { pendingOptions } from './known-differences.js';
 import { describeFinding, random } from './random.js';
 
-it('made-up scenarios do not differ', async (t) => {
+it('random scenarios do not differ', async (t) => {
   const reason = (await kernel.unavailable()) ?? (await plyfs.unavailable());
   if (reason !== null) return t.skip(reason);
   const result = await random(

@@ -1,4 +1,4 @@
-/** Runs made-up scenarios for a while and reports those that differ, shrunk. */
+/** Runs random scenarios for a while and reports those that differ, shrunk. */
 import { generate } from './generator.js';
 import { judge, type Pair } from './run.js';
 import { show, shrink } from './shrink.js';
@@ -11,7 +11,7 @@ export interface Finding {
 }
 
 export interface RandomRun {
-  /** Seeds go up from here. */
+  /** The first seed; the next ones count up from it. */
   readonly seed: number;
   readonly milliseconds: number;
   /** Stop after this many scenarios. */
@@ -20,7 +20,7 @@ export interface RandomRun {
   readonly most: number;
   /** Mount options that are left out. */
   readonly without?: readonly string[];
-  /** Mount options of all scenarios; null: some that are picked. */
+  /** Mount options of all scenarios; null: random ones. */
   readonly options?: readonly string[] | null;
   readonly onFinding?: (finding: Finding) => void;
 }
@@ -63,7 +63,7 @@ export async function random(pair: Pair, run: RandomRun): Promise<RandomResult> 
     problems.push(...result.problems.map((text) => `seeds ${seeds[0]} to ${seeds.at(-1)}: ${text}`));
     for (const [i, verdict] of result.verdicts.entries()) {
       if (verdict.differences.length === 0 || findings.length >= run.most) continue;
-      // One of a kind is enough: the next seeds may find something else.
+      // One of each kind is enough: the next seeds may find something else.
       const kind = shape(verdict.differences[0]!);
       if (shapes.has(kind)) continue;
       shapes.add(kind);

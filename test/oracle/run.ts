@@ -16,11 +16,11 @@ export interface Pair {
 
 export interface Verdicts {
   readonly verdicts: readonly Verdict[];
-  /** Problems of whole mounts, e.g. a changed lower layer. */
+  /** Problems of whole mounts, for example a changed lower layer. */
   readonly problems: readonly string[];
 }
 
-/** Most scenarios that share a mount. */
+/** The maximum of scenarios that share a mount. */
 const BATCH = 40;
 
 /** Indexes of the scenarios, grouped by options, at most {@link BATCH} in a group. */

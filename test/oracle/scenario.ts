@@ -12,9 +12,9 @@ export interface Scenario {
   readonly steps: readonly string[];
   /** Mount options, e.g. `redirect_dir=on`. */
   readonly options?: readonly string[];
-  /** Look at both sides after every step (the default), only after the last, or not at all: results alone. */
+  /** Look at both sides after every step (the default), only after the last, or not at all (only compare results). */
   readonly look?: 'each' | 'last' | 'never';
-  /** Steps that build layers may fail: made up by chance. */
+  /** Steps that build layers may fail: they are random. */
   readonly lenient?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Every scenario on kernel overlayfs and on plyfs: nothing may differ but known-differences.ts. */
+/** Every scenario on kernel overlayfs and on plyfs: only the differences in known-differences.ts are allowed. */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { kernel, plyfs } from '../support/drivers.js';

@@ -2,7 +2,7 @@
 import { judge, type Pair } from './run.js';
 import type { Scenario } from './scenario.js';
 
-/** All that can be left out of a scenario, in one list. */
+/** All parts of a scenario that can be left out, in one list. */
 type Piece = { readonly where: 'steps' | 'upper' | number; readonly text: string };
 
 function pieces(scenario: Scenario): Piece[] {
@@ -24,7 +24,7 @@ function assemble(scenario: Scenario, kept: readonly Piece[]): Scenario {
 }
 
 /**
- * Removes pieces as long as what is left still fails. All candidates of a round share a mount.
+ * Removes parts as long as the rest still fails. All candidates of a round share a mount.
  * `deadline` (ms since the epoch) ends it early with the smallest found so far.
  */
 export async function shrink(pair: Pair, scenario: Scenario, deadline: number): Promise<Scenario> {

@@ -1,4 +1,4 @@
-/** `plyfs check`: each kind of damage is found, listed, repaired, and a kernel mount of the repaired layers is right. */
+/** `plyfs check`: each kind of damage is found, listed and repaired, and a kernel mount of the repaired layers is correct. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type CheckOptions, type CheckResult, check } from '../../src/tools/check/check.js';
@@ -92,7 +92,7 @@ describe('plyfs check', () => {
     assert.deepEqual(fingerprint(dirs.upper), untouched);
   });
 
-  it('does not give a file the owner of an xattr that its layer does not keep owners in', async (t) => {
+  it('does not take an owner from an xattr in which the layer does not keep owners', async (t) => {
     if (reason !== null) return t.skip(reason);
     const lower = scratch.directory('lower');
     await shell(`cd ${lower}; touch f; setfattr -n user.containers.override_stat -v 0:0:4755 f; chown 7:8 f`);
@@ -125,7 +125,7 @@ describe('plyfs check', () => {
     }
   });
 
-  it('checks an upper that lies in its lower', async (t) => {
+  it('checks an upper that is inside its lower', async (t) => {
     if (reason !== null) return t.skip(reason);
     const lower = scratch.directory('outer');
     await shell(
@@ -142,7 +142,7 @@ describe('plyfs check', () => {
     assert.throws(() => check({ lower: [`${lower}/upper`, lower] }), /must not be nested/);
   });
 
-  it('finds lower directories that show twice, since one was renamed without a whiteout or copied', async (t) => {
+  it('finds lower directories that are visible twice, because one was renamed without a whiteout or copied', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);
     await shell(`cd ${dirs.lower}; mkdir -p a/c/d e; echo f > a/c/d/f`);
@@ -174,7 +174,7 @@ describe('plyfs check', () => {
       `cd ${dirs.upper}; setfattr -x ${impure} p; setfattr -x ${origin} p/c; setfattr -x ${origin} p/d`,
     );
     assert.deepEqual(codes(check(options)), ['missing-impure p']);
-    // Nothing of the directory that holds the old place is on upper: a repair would have to make that, too.
+    // The directory of the old name is not on upper: a repair would have to make it, too.
     await shell(`cd ${dirs.upper}; setfattr -n ${impure} -v y p; rm -r b; setfattr -x ${redirect} p/d; rm a`);
     assert.deepEqual(codes(check(options)), ['uncovered-redirect a/c']);
     assert.deepEqual(check(options).findings[0]!.repair, null);
@@ -226,7 +226,7 @@ describe('plyfs check', () => {
     assert.equal(await view(), expected);
   });
 
-  it('keeps its hands off what is mounted or volatile, and does not leave the layer', async (t) => {
+  it('does not touch layers that are mounted or volatile, and does not leave the layer', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);
     await shell(`cd ${dirs.lower}\n${LOWER}`);

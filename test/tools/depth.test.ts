@@ -1,4 +1,4 @@
-/** Trees that are nested absurdly deep: each tool refuses them in one sentence, and leaves nothing behind. */
+/** Absurdly deep trees: each tool refuses them with one sentence, and leaves nothing behind. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ const deep = scratch.directory('deep');
 const deepToo = scratch.directory('deep-too');
 for (const layer of [deep, deepToo]) mkdirSync(`${layer}/${DEEP}`, { recursive: true });
 writeFileSync(`${deep}/${DEEP}f`, 'x');
-/** As deep as a stack has no room for: built from its bottom up, since no path may name it. */
+/** Deeper than a call stack allows: built from the bottom up, since no path can name it. */
 const deeper = scratch.directory('deeper');
 for (let times = 0; times < 10; times++) {
   const above = scratch.directory('above');

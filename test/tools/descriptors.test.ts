@@ -1,4 +1,4 @@
-/** Layers take descriptors: what is kept open besides must fit into what the process may have. */
+/** Layers need descriptors: those kept open in addition must not exceed the limit of the process. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, it } from 'node:test';

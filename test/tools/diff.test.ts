@@ -40,7 +40,7 @@ describe('plyfs diff', () => {
   after(() => scratch.dispose());
 
   for (const driver of drivers) {
-    it(`tells what a ${driver.name} mount changed, live and from its directories`, async (t) => {
+    it(`shows what a ${driver.name} mount changed, live and from its directories`, async (t) => {
       if (reason !== null) return t.skip(reason);
       const dirs = stackDirs(scratch);
       await shell(`cd ${dirs.lower}\n${LOWER}`);
@@ -72,7 +72,7 @@ describe('plyfs diff', () => {
     });
   }
 
-  it('tells renames: redirected directories, moved files, and what changed in them', async (t) => {
+  it('shows renames: redirected directories, moved files, and what changed in them', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);
     await shell(`cd ${dirs.lower}\n${LOWER}`);
@@ -92,7 +92,7 @@ mv etc/one etc/uno; mv etc/two usr/two; chmod 700 usr/two; mv plain/p p; rmdir p
     ]);
   });
 
-  it('tells metacopies from copies, and reports copies without a change', async (t) => {
+  it('distinguishes metacopies from copies, and reports copies without a change', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);
     await shell(`cd ${dirs.lower}\n${LOWER}`);
@@ -108,7 +108,7 @@ mv etc/one etc/uno; mv etc/two usr/two; chmod 700 usr/two; mv plain/p p; rmdir p
     assert.equal(result.summary.bytesUnchanged, 6);
   });
 
-  it('goes by the marks when no lower is given', async (t) => {
+  it('relies on the marks when no lower is given', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);
     await shell(`cd ${dirs.lower}\n${LOWER}`);
@@ -125,7 +125,7 @@ mv etc/one etc/uno; mv etc/two usr/two; chmod 700 usr/two; mv plain/p p; rmdir p
     assert.throws(() => diff({ lower: [], upper: unchanged.merged }), /is not marked as an upper/);
   });
 
-  it('prints text that is safe, patches, numbers, and one sentence for a mistake', async (t) => {
+  it('prints safe text, patches, numbers, and one sentence for a mistake', async (t) => {
     if (reason !== null) return t.skip(reason);
     const dirs = stackDirs(scratch);
     await shell(`cd ${dirs.lower}\n${LOWER}`);
@@ -143,7 +143,7 @@ mv etc/one etc/uno; mv etc/two usr/two; chmod 700 usr/two; mv plain/p p; rmdir p
     assert.match((await tool(['diff', '--help'])).stdout, /Exit codes: 0 done/);
   });
 
-  it('shows no patch of files that were made to cost without end', () => {
+  it('shows no patch of files that were made to take endless time', () => {
     const [upper, lower] = [scratch.directory('upper'), scratch.directory('lower')];
     const lines = (from: number): string =>
       Array.from({ length: 130_000 }, (_, i) => `${from + i}\n`).join('');

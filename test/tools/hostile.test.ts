@@ -1,4 +1,4 @@
-/** `plyfs import` of archives that mean harm: refused, or harmless; nothing outside is touched and nothing is left. */
+/** `plyfs import` of hostile archives: refused, or harmless; nothing outside is touched and nothing is left. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import {
@@ -118,7 +118,7 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     });
   }
 
-  /** A tar with one object, in whose header `bytes` stand at `at`. */
+  /** A tar with one object whose header has `bytes` at offset `at`. */
   async function patched(entry: Entry, at: number, bytes: string): Promise<Buffer> {
     const tar = await tarOf([entry]);
     tar.write(bytes, at, 'latin1');
@@ -128,7 +128,7 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     return tar;
   }
 
-  it('refuses numbers that are none, rather than wait for so many bytes', async () => {
+  it('refuses malformed numbers, rather than waiting for so many bytes', async () => {
     const file = { name: 'f', data: 'x' };
     const device = { name: 'd', type: 'character-device', devmajor: 1, devminor: 3 };
     const cases: [Entry, number, string, RegExp][] = [
@@ -156,7 +156,7 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     }
   });
 
-  it('refuses what is broken, and bombs', async () => {
+  it('refuses broken archives, and bombs', async () => {
     const good = await tarOf([{ name: 'f', data: 'x'.repeat(5000) }]);
     const bomb = gzipSync(await tarOf([{ name: 'zeros', data: '\0'.repeat(1 << 22) }]));
     const many = await tarOf(Array.from({ length: 101 }, (_, i) => ({ name: `f${i}`, data: '' })));
@@ -213,7 +213,7 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     assert.deepEqual(names, ['trusted.overlay.overlay.opaque', 'trusted.overlay.overlay.redirect']);
   });
 
-  it('reads whiteouts in any order: a name that comes back is replaced, a directory opaque', async () => {
+  it('reads whiteouts in any order: a name that reappears is replaced, a directory opaque', async () => {
     const { home } = place();
     await importing(
       await tarOf([
@@ -236,7 +236,7 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     assert.ok(statSync(`${home}/layer/g`).isCharacterDevice() && statSync(`${home}/layer/f`).isFile());
   });
 
-  it('refuses documents of an image that lie, and links out of an OCI layout', async () => {
+  it('refuses false documents of an image, and links out of an OCI layout', async () => {
     const { home, out } = place();
     const layout = `${home}/oci`;
     mkdirSync(`${layout}/blobs/sha256`, { recursive: true });
@@ -279,12 +279,12 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     assert.deepEqual([layers.length, layers[0]!.entries], [1, 0]);
     assert.deepEqual(readdirSync(`${home}/new`), ['store']);
     await assert.rejects(importing(archive.subarray(0, 60), home), /broken/);
-    // Streams close behind our back, but soon.
+    // Streams are closed asynchronously, but soon.
     for (let turn = 0; turn < 1000 && open() > before; turn++) await setImmediate();
     assert.equal(open(), before);
   });
 
-  it('does not follow links out of a layer that is exported', async () => {
+  it('does not follow links out of a layer while exporting it', async () => {
     const { home, out } = place();
     const layer = `${home}/layer`;
     mkdirSync(layer);

@@ -8,7 +8,7 @@ import { run } from '../support/exec.js';
 import { Scratch } from '../support/scratch.js';
 import { CLI, cannotMount, changed, shell, stackDirs, tool, toolJson } from './support.js';
 
-/** Three lowers, bottom first, and what is done in a mount over them. */
+/** Three lowers, bottom first, and the changes made in a mount over them. */
 const BOTTOM =
   'mkdir -p d/sub gone o; echo b > d/f; echo b > d/low; echo b > gone/x; echo b > o/b; echo b > blocked; echo b > d/sub/s';
 const MIDDLE =
@@ -42,7 +42,7 @@ describe('plyfs inspect', () => {
   after(() => scratch.dispose());
   const at = (path: string): InspectResult => inspect({ lower: lowers, upper: dirs.upper, path });
 
-  it('says what each layer has and what hides it', (t) => {
+  it('shows what each layer has and what hides it', (t) => {
     if (reason !== null) return t.skip(reason);
     assert.equal(states(at('d/f')), 'shown absent hidden hidden');
     assert.equal(states(at('d')), 'shown merged merged merged');
@@ -58,7 +58,7 @@ describe('plyfs inspect', () => {
     assert.equal(at('dir/n').layers[2]!.why, '/dir on layer 1 is a file');
   });
 
-  it('tells any time that a file can have', async (t) => {
+  it('shows any time that a file can have', async (t) => {
     if (reason !== null) return t.skip(reason);
     const script = `mount -t tmpfs none ${dirs.merged}; cd ${dirs.merged}; touch -d @99999999999999 f
       '${process.execPath}' '${CLI}' inspect --lower . f --json`;

@@ -35,7 +35,7 @@ describe('plyfs layers', () => {
   after(() => scratch.dispose());
   const both = (): LayersResult => layers({ lower: [dirs.lower], upper: dirs.upper });
 
-  it('adds up what callers see and what is shadowed', async (t) => {
+  it('sums up what callers see and what is shadowed', async (t) => {
     if (reason !== null) return t.skip(reason);
     const result = both();
     const [upper, lower] = result.layers;
@@ -56,7 +56,7 @@ describe('plyfs layers', () => {
     assert.equal(lower!.allocated, Number(disk));
   });
 
-  it('leaves out what can not be read, and says so', async (t) => {
+  it('leaves out unreadable parts, and says so', async (t) => {
     if (reason !== null) return t.skip(reason);
     const [upper, lower] = [scratch.directory('upper'), scratch.directory('lower')];
     await shell(
@@ -69,7 +69,7 @@ describe('plyfs layers', () => {
     assert.equal(text.code, 0);
   });
 
-  it('prints a table, and writes a page that holds the same numbers and runs nothing foreign', async (t) => {
+  it('prints a table, and writes a page that has the same numbers and runs no foreign code', async (t) => {
     if (reason !== null) return t.skip(reason);
     await shell(`mkdir "${dirs.upper}/<"; head -c 90000 /dev/zero > "${dirs.upper}/</script><b>"`);
     const args = ['layers', '--upper', dirs.upper, '--lower', dirs.lower];
@@ -110,7 +110,7 @@ describe('plyfs layers', () => {
     }
   });
 
-  it('writes a page that a real browser draws', async (t) => {
+  it('writes a page that a real browser renders', async (t) => {
     const missing = await missingTools(['chromium']);
     if (reason !== null || missing.length > 0) return t.skip(reason ?? 'not installed: chromium');
     const page = `${scratch.path}/drawn.html`;

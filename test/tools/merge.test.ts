@@ -1,4 +1,4 @@
-/** `plyfs merge`, `plyfs squash` and applying an upper: each gives the view that a kernel mount of the layers had. */
+/** `plyfs merge`, `plyfs squash` and applying an upper: each produces the view of a kernel mount of the layers. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -23,7 +23,7 @@ describe('applying an upper', () => {
   const scratch = new Scratch();
   after(() => scratch.dispose());
 
-  it('takes whiteouts and opaque marks for what they are, in every form', async (t) => {
+  it('recognizes whiteouts and opaque marks in every form', async (t) => {
     if (!isRoot) return t.skip('sets trusted xattrs and makes device nodes as root');
     if ((await missingTools(['setfattr'])).length > 0) return t.skip('not installed: setfattr');
     const [upper, lower] = [scratch.directory('forms'), scratch.directory('lower')];
@@ -47,7 +47,7 @@ describe('applying an upper', () => {
     assert.equal(await shell(`ls -A ${lower} | grep -c '^[.]' || true`), '0\n');
   });
 
-  it('leaves nothing half done on a full disk', async (t) => {
+  it('leaves nothing incomplete on a full disk', async (t) => {
     if (!isRoot) return t.skip('mounts a small tmpfs as root');
     const [upper, small] = [scratch.directory('large'), scratch.directory('small')];
     await shell(
@@ -105,7 +105,7 @@ describe('plyfs merge and squash', () => {
     return snapshot(directory, { now: Number.MAX_SAFE_INTEGER, view: 'layer' });
   }
 
-  it('merge gives one plain directory', async (t) => {
+  it('merge makes one plain directory', async (t) => {
     if (reason !== null) return t.skip(reason);
     const output = `${scratch.path}/flat`;
     const args = ['merge', output, '--upper', top.upper, '--lower', middle, '--lower', bottom];
@@ -118,7 +118,7 @@ describe('plyfs merge and squash', () => {
     assert.equal(await shell(`ls -A ${scratch.path} | grep -c tmp || true`), '0\n');
   });
 
-  it('squash gives one layer that does what its parts did', async (t) => {
+  it('squash makes one layer with the same effect as its parts', async (t) => {
     if (reason !== null) return t.skip(reason);
     const whole = await viewOf([top.upper, middle, bottom]);
     const [two, all] = [`${scratch.path}/two`, `${scratch.path}/all`];
@@ -173,7 +173,7 @@ describe('plyfs merge and squash', () => {
     await shell(`cp -a ${bottom}/. ${copy}`);
     apply({ upper: middle, to: copy });
     const expected = await viewOf([middle, bottom]);
-    // A directory that is changed in place keeps its own time.
+    // A directory that is changed in place keeps its time.
     const named = (all: Snapshot): Snapshot =>
       Object.fromEntries(
         Object.entries(all).map(([p, line]) => [p, line.replace(/^(dir.*) mtime=\S+/, '$1')]),

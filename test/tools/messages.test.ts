@@ -1,4 +1,4 @@
-/** What the tools say when they are asked for what can't be: one sentence, and an exit code that is not 0. */
+/** What the tools say to impossible requests: one sentence, and an exit code that is not 0. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
@@ -18,7 +18,7 @@ describe('mistakes on the command line of a tool', () => {
     JSON.stringify(['a\u001b[31m:1', 'b:1'].map((tag) => ({ RepoTags: [tag], Config: 'c', Layers: [] }))),
   );
 
-  /** Arguments, exit code, what is said. Paths are relative to a directory that has `l`, `file` and `image`. */
+  /** Arguments, exit code, message. Paths are relative to a directory that has `l`, `file` and `image`. */
   const CASES: readonly (readonly [string, number, RegExp])[] = [
     ['diff nope', 1, /can't use 'nope': it does not exist/],
     ['diff', 2, /an argument is missing: plyfs diff <upper>; see/],
@@ -64,13 +64,13 @@ describe('mistakes on the command line of a tool', () => {
     ['run --read-only --commit -- true', 125, /mutually exclusive/],
   ];
 
-  it('output that finds no room on its disk', async () => {
+  it('output to a full disk', async () => {
     const command = `'${process.execPath}' '${CLI}'`;
     const run = (args: string): Promise<RunResult> => sh(`${command} ${args}`, { cwd: home });
     const full = await run('merge out --lower l >/dev/full');
     assert.equal(full.stderr, "plyfs: can't write the output: no space is left.\n");
     assert.equal(full.code, 1);
-    // What is said beside it stops nothing, and takes no code away.
+    // A message that can't be written stops nothing, and does not change the exit code.
     assert.equal((await run('merge out2 --lower l 2>/dev/full')).stdout, '0 objects, 0 B\n');
     assert.equal((await run('merge nope --lower l -x 2>/dev/full')).code, 2);
   });
@@ -93,7 +93,7 @@ describe('mistakes on the command line of a tool', () => {
   });
 });
 
-/** Help is wrapped once, at the width of the help, and not where a line of the source ended. */
+/** Help is wrapped once, at the width of the help, and not at the line ends of the source. */
 it('help of the tools has their descriptions, as paragraphs', async () => {
   for (const [command, text] of [
     ['run', /^plyfs run \[options\] -- command\.\.\.\n\nRuns a command over this machine's root/],

@@ -1,4 +1,4 @@
-/** What archives come in: every form that GNU tar gives a sparse file, and zstd however it was made. */
+/** Formats of archives: every form that GNU tar has for sparse files, and any kind of zstd. */
 import assert from 'node:assert/strict';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -22,7 +22,7 @@ describe('sparse files in archives', () => {
   const source = scratch.directory('source');
   before(async () => {
     missing = await missingTools(['tar']);
-    // One run, none, a few, and more than a header and an extension block hold; a long name, and files between.
+    // One run, none, a few, and more than fit into a header and an extension block; a long name, and files in between.
     await shell(`cd ${source}; echo before > a; truncate -s 1M empty; truncate -s 1M one; printf end >> one
       for i in $(seq 3); do printf "few$i" | dd of=few bs=1 seek=$((i * 65536)) conv=notrunc status=none; done
       for i in $(seq 60); do printf "run$i" | dd of=many bs=1 seek=$((i * 65536)) conv=notrunc status=none; done
@@ -35,7 +35,7 @@ describe('sparse files in archives', () => {
       if (missing.length > 0) return t.skip('no tar');
       const [tar, back] = [`${scratch.path}/${name}.tar`, `${scratch.path}/${name}`];
       await shell(`cd ${source}; tar ${flags} --sparse -cf '${tar}' *`);
-      // Smaller than what it holds: it is sparse indeed.
+      // Smaller than its contents: it really is sparse.
       assert.ok(readFileSync(tar).length < 2 << 20);
       await importLayers({ source: tar, directory: back });
       await shell(`diff -r ${source} '${back}'`);
@@ -66,7 +66,7 @@ describe('sparse files in archives', () => {
     for (const piece of [100, 511, 513, 10_007]) assert.deepEqual(await read(piece), expected, `${piece}`);
   });
 
-  it('refuses a map that lies', async (t) => {
+  it('refuses a false map', async (t) => {
     if (missing.length > 0) return t.skip('no tar');
     const tar = `${scratch.path}/lies.tar`;
     await shell(`cd ${source}; tar --format=gnu --sparse -cf ${tar} many`);
@@ -109,7 +109,7 @@ describe('zstd', () => {
   });
   after(() => scratch.dispose());
 
-  it('is written, by the program where Node.js has none, and read back', async (t) => {
+  it('is written, by the program zstd where Node.js has none, and read back', async (t) => {
     if (missing.length > 0) return t.skip('no zstd');
     const out = `${scratch.path}/l.tar.zst`;
     const made = await tool(['export', source, '-o', out, '--compression', 'zstd', '--json']);
@@ -121,7 +121,7 @@ describe('zstd', () => {
     await shell(`diff -r ${source} ${scratch.path}/back`);
   });
 
-  it('is read whatever wrote it: several frames, skipped frames, a long window', async (t) => {
+  it('is read in any form: several frames, skipped frames, a long window', async (t) => {
     if (missing.length > 0) return t.skip('no zstd');
     const tar = `${scratch.path}/n.tar`;
     await shell(`cd ${source}; tar -cf ${tar} .; cd ${scratch.path}
@@ -134,7 +134,7 @@ describe('zstd', () => {
     }
   });
 
-  it('that can not be written is one sentence, and no file is left', async (t) => {
+  it('that can not be written causes one sentence, and no file is left', async (t) => {
     const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
     if (major > 22 || (major === 22 && minor >= 15)) return t.skip('this Node.js has zstd');
     const out = `${scratch.path}/none.tar.zst`;

@@ -1,4 +1,4 @@
-/** `plyfs export` and `plyfs import`, there and back, and with umoci, skopeo and tar on the other side. */
+/** `plyfs export` and `plyfs import`: round trips, and exchange with umoci, skopeo and tar. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { after, before, describe, it, type TestContext } from 'node:test';
@@ -12,7 +12,7 @@ import { cannotMount, changed, type Dirs, shell, stackDirs, tool, toolJson } fro
 
 const LOWER =
   'mkdir -p a gone/x keep; echo l > a/f; echo l > a/g; echo l > gone/x/y; echo old > keep/old; echo one > one';
-/** Everything that a layer can hold. */
+/** Everything that a layer can contain. */
 const CHANGES = `
 rm one; rm -r gone; rm -r keep; mkdir keep; echo new > keep/new; echo more >> a/f
 echo hard > h1; ln h1 h2; ln -s ../nowhere sym; mkfifo fifo; mknod tty c 5 1; mknod disk b 8 0
@@ -24,14 +24,14 @@ touch acl; setfacl -m u:7:rw acl; setfacl -d -m u:7:rwx a
 setfattr -n user.bin -v 0x00ff3d0a acl; setfattr -n trusted.own -v t acl; setfattr -n trusted.overlay.nested -v n acl
 chown 12:34 fifo; chown 3000000:3000001 old; chown -h 5:6 sym
 touch -d 2001-01-01 a keep .`;
-/** Whole seconds: some tools round times, others cut them off. */
+/** Whole seconds: some tools round times, others truncate them. */
 const SETTLE = 'find . -newermt 2020-01-01 -exec touch -h -d @1000000000 {} +';
-/** What GNU tar's own format has no place for. */
+/** What GNU tar's own format can't store. */
 const PAX_ONLY =
   / (user|trusted|security)\.[^=]+="(?:[^"\\]|\\.)*"| acl=\S+| default=\S+|(?<=mtime=-?\d+)\.\d+/g;
 const TOOLS = ['setcap', 'setfacl', 'setfattr', 'tar'];
 
-/** A layer as it is, but for what no tar holds: origin, impure and their like, and sockets. */
+/** A layer as it is, except for what no tar stores: origin, impure and the like, and sockets. */
 function essence(directory: string): Snapshot {
   const lines = snapshot(directory, { now: Number.MAX_SAFE_INTEGER, view: 'layer' });
   for (const [path, line] of Object.entries(lines)) {
@@ -57,7 +57,7 @@ describe('plyfs export and import', () => {
   after(() => scratch.dispose());
   const fresh = (name: string): string => `${scratch.path}/${file++}-${name}`;
 
-  it('gives the same layer back', async (t) => {
+  it('returns the same layer', async (t) => {
     if (reason !== null) return t.skip(reason);
     for (const compression of ['gzip', 'none'] as const) {
       const [tar, back] = [fresh('layer.tar'), fresh('back')];
@@ -90,7 +90,7 @@ describe('plyfs export and import', () => {
     }
   });
 
-  it('gives the same bytes again, from a copy, through a pipe, and no time later than asked for', async (t) => {
+  it('produces the same bytes again, from a copy and through a pipe, and no time later than requested', async (t) => {
     if (reason !== null) return t.skip(reason);
     const [one, two, copy] = [fresh('1'), fresh('2'), fresh('copy')];
     await shell(
@@ -139,7 +139,7 @@ describe('plyfs export and import', () => {
     }
   });
 
-  it('writes renamed directories and metacopies whole when it is given the lowers', async (t) => {
+  it('writes renamed directories and metacopies in full when the lowers are given', async (t) => {
     if (reason !== null) return t.skip(reason);
     const own = stackDirs(scratch);
     await shell(`cd ${own.lower}\n${LOWER}`);
@@ -204,7 +204,7 @@ umoci repack --image ${layout}:t ${bundle}`);
     }
   }
 
-  /** Everything but the root itself, about which tools that unpack images differ. */
+  /** Everything but the root itself, which unpacking tools treat differently. */
   function plain(directory: string): Snapshot {
     const lines = snapshot(directory, { now: Number.MAX_SAFE_INTEGER, view: 'layer' });
     delete lines['.'];
@@ -269,7 +269,7 @@ umoci repack --image ${layout}:t ${bundle}`);
     );
     const mounted = await kernel.mount({ lower: [rootfs], upper: own.upper, work: own.work }, own.merged);
     try {
-      // umoci gives names of one file that came by different layers inodes of their own.
+      // umoci gives the names of a file separate inodes if they come from different layers.
       const names = (directory: string): Snapshot =>
         Object.fromEntries(
           Object.entries(plain(directory)).map(([p, line]) => [p, line.replace(/ nlink=\d+| same=\S+/g, '')]),

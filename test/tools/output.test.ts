@@ -1,4 +1,4 @@
-/** Where the tools write to: places that are no new file of their own. */
+/** Outputs of the tools that are no new files: devices, links, fifos, places inside the input. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ function layer(name: string): string {
 }
 
 describe('plyfs export -o', () => {
-  it('writes to a device as to any other, and does not put a file in its place', async (t) => {
+  it('writes into a device, and does not replace it by a file', async (t) => {
     if (!isRoot) return t.skip('makes a device node as root');
     const path = layer('device');
     await shell(`mknod ${scratch.path}/null c 1 3; mknod ${scratch.path}/full c 1 7`);
@@ -49,7 +49,7 @@ describe('plyfs export -o', () => {
 });
 
 describe('an output file', () => {
-  it('that is given up at once is not there afterwards', async () => {
+  it('that is abandoned at once is not left behind', async () => {
     const directory = scratch.directory('given-up');
     const file = new OutputFile(`${directory}/out`);
     const stream = file.stream();
@@ -60,7 +60,7 @@ describe('an output file', () => {
   });
 });
 
-describe('an output inside of what is read', () => {
+describe('an output inside the input', () => {
   for (const command of [
     'merge sub/out --lower .',
     'squash sub/out .',
@@ -79,7 +79,7 @@ describe('an output inside of what is read', () => {
   }
 });
 
-it('plyfs export through a symlink into what is read', async () => {
+it('plyfs export through a symlink into its input', async () => {
   const path = layer('by-symlink');
   const outside = scratch.directory('links');
   for (const target of ['file', 'fresh']) {
@@ -92,7 +92,7 @@ it('plyfs export through a symlink into what is read', async () => {
   assert.equal(readFileSync(`${path}/file`, 'utf8'), 'text');
 });
 
-it('plyfs export through a relative symlink into what is read, by a way that names do not tell', async () => {
+it('plyfs export through a relative symlink into its input, by a path whose names do not show it', async () => {
   const path = layer('by-relative-symlink');
   const home = scratch.directory('h\u00fct');
   const said =
@@ -101,7 +101,7 @@ it('plyfs export through a relative symlink into what is read, by a way that nam
   assert.match(said, /lies in a layer that is read[^\n]*\n1\ninner\n$/);
 });
 
-it('relative paths in a directory whose name is no UTF-8', async () => {
+it('relative paths in a directory whose name is not UTF-8', async () => {
   const said =
     await shell(`cd ${scratch.path}; mkdir $(printf 'caf\\351'); cd caf*; mkdir l u; echo a > l/f; echo b > u/f
     for o in 'diff u --lower l' 'layers --upper u --lower l' 'merge out --upper u --lower l' 'check --upper u --lower l'; do

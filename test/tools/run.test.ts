@@ -1,4 +1,4 @@
-/** `plyfs run`: over this machine's own root, and over layers; nothing of it stays. */
+/** `plyfs run`: over this machine's own root, and over layers; nothing remains of it. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -87,7 +87,7 @@ describe('plyfs run', () => {
     assert.match(result.stderr, /^C {2}\S*mine {2,}5 B -> 4 B {2}content, mtime\n1 changed; [^\n]+\n$/);
   });
 
-  it('takes a --scratch that is relative', async (t) => {
+  it('accepts a relative --scratch', async (t) => {
     if (reason !== null) return t.skip(reason);
     const home = scratch.directory('relative');
     mkdirSync(`${home}/s`);
@@ -96,7 +96,7 @@ describe('plyfs run', () => {
     assert.deepEqual(readdirSync(`${home}/s`), []);
   });
 
-  it('runs nothing where the working directory can not be named, or is gone', async (t) => {
+  it('runs nothing where the working directory has no UTF-8 name, or is gone', async (t) => {
     if (reason !== null) return t.skip(reason);
     const command = `'${process.execPath}' '${CLI}' run --drop --scratch '${scratch.directory('s')}' -- pwd 2>&1`;
     const said = await shell(`cd ${scratch.directory('nameless')}; mkdir "$(printf 'caf\\351')" gone
@@ -132,7 +132,7 @@ describe('plyfs run', () => {
     assert.equal(readdirSync(home).length, 1);
     assert.deepEqual(readdirSync(`${lower}/mine`), ['new']);
     const upper = `${scratch.path}/upper`;
-    // Somebody's, by a name that the work directory might have.
+    // A directory of somebody else, with a name that the work directory might have.
     mkdirSync(`${upper}.plyfs-work`);
     writeFileSync(`${upper}.plyfs-work/precious`, '');
     await tool([...base, '--upper', upper, '--', '/bin/sh', '-c', 'echo again > /mine/again']);
@@ -142,7 +142,7 @@ describe('plyfs run', () => {
     assert.ok(existsSync(`${upper}.plyfs-work/precious`));
   });
 
-  it('keeps with --upper what was changed on other filesystems, too, and nothing else', async (t) => {
+  it('with --upper also keeps the changes on other filesystems, and nothing else', async (t) => {
     if (reason !== null) return t.skip(reason);
     const [home, there] = [scratch.directory('beside'), scratch.directory('other')];
     const upper = `${scratch.path}/named`;
@@ -167,7 +167,7 @@ describe('plyfs run', () => {
     assert.deepEqual(readdirSync(home), []);
   });
 
-  /** Runs the command on a terminal of its own and answers its questions; null: hangs up in place of an answer. */
+  /** Runs the command on a terminal of its own and answers its questions; null: hangs up instead of answering. */
   async function onTerminal(args: readonly string[], answers: readonly (string | null)[]): Promise<string> {
     const driver = `
 import os, pty, sys, json, signal, re
@@ -189,7 +189,7 @@ print(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
     return await must('python3', ['-c', driver, JSON.stringify(answers), process.execPath, CLI, ...args]);
   }
 
-  it('asks on a terminal what is to become of the changes', async (t) => {
+  it('asks on a terminal what to do with the changes', async (t) => {
     if (reason !== null) return t.skip(reason);
     if ((await missingTools(['python3'])).length > 0) return t.skip('not installed: python3');
     const home = scratch.directory('asked');
@@ -210,7 +210,7 @@ print(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
     assert.deepEqual(readdirSync(lower), []);
     assert.match(await onTerminal(args, ['apply\n']), /\ncommitted\n 3\n$/);
     assert.deepEqual(readdirSync(lower), ['new']);
-    // Nothing to ask: no changes, or it was said before.
+    // No question: there are no changes, or an option has the answer.
     for (const [more, script] of [
       [[], 'true'],
       [['--drop'], 'echo x > /other'],
@@ -221,7 +221,7 @@ print(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))`;
     assert.equal((await tool([...options, '--drop', '--keep', '--', 'true'])).code, 125);
   });
 
-  it('ends although another mount namespace that was made meanwhile has its view', async (t) => {
+  it('ends although a mount namespace that was made meanwhile contains its view', async (t) => {
     if (reason !== null) return t.skip(reason);
     const home = scratch.directory('s');
     const args = ['run', '--drop', '--scratch', home, '--lower', '/', '--', 'cat'];
@@ -263,7 +263,7 @@ os._exit(0)`;
     assert.equal(readFileSync(`${lower}/mapped`, 'latin1'), 'b'.repeat(1 << 20));
   });
 
-  it("has exit codes of its own for what is not the command's doing", async (t) => {
+  it("has its own exit codes for failures that are not the command's", async (t) => {
     if (reason !== null) return t.skip(reason);
     const args = ['run', '--scratch', scratch.directory('s')];
     assert.equal((await tool(args)).code, 125);

@@ -46,7 +46,7 @@ describe('histograms of requests', () => {
       .map(({ le, count }) => `${le}:${count}`)
       .join(' ');
 
-  it('a bucket has what took up to its bound, the last one all beyond a second', () => {
+  it('a bucket has the requests that took up to its bound, the last one all above a second', () => {
     const counters = new Counters();
     took(counters, 0, 0.5, 1, 1.5, 2, 2.5, 4, 1024, 1025, 1_048_576, 2_000_000, 1e10);
     const [lookups] = statsOf(reportOf(counters), null).requests;
@@ -54,7 +54,7 @@ describe('histograms of requests', () => {
     assert.deepEqual([lookups!.p50, lookups!.p90, lookups!.p99], [4, null, null]);
   });
 
-  it('what happened since an earlier report is told without what was before', () => {
+  it('the difference to an earlier report has only what happened since', () => {
     const counters = new Counters();
     took(counters, 10, 10, 900);
     counters.caches[0] = 5;
@@ -67,7 +67,7 @@ describe('histograms of requests', () => {
     assert.deepEqual(stats.caches.nodes, { hits: 2, misses: 0 });
   });
 
-  it('Prometheus gets cumulative buckets in seconds, and all of one name together', () => {
+  it('Prometheus gets cumulative buckets in seconds, and all samples of a name together', () => {
     const counters = new Counters();
     took(counters, 1, 2, 3, 5_000_000);
     const text = asPrometheus(statsOf(reportOf(counters), null));
@@ -92,7 +92,7 @@ describe('the report of a mount', () => {
   whole['startedAt'] = new Date(0).toISOString();
   const read = (more: object): boolean => parseReport(JSON.stringify({ ...whole, ...more })) !== null;
 
-  it('is read when it is one', () => {
+  it('is accepted when it is a report', () => {
     assert.ok(read({}));
     assert.ok(read({ later: 'field' }));
   });
@@ -101,20 +101,20 @@ describe('the report of a mount', () => {
   const options = whole['options'] as Record<string, unknown>;
   const WRONG: Readonly<Record<string, object>> = {
     'without layers': { options: undefined },
-    'with layers that are no text': { options: { ...options, lowerdir: [1] } },
-    'with an upper that is none': { options: { ...options, upperdir: {} } },
+    'with layers that are not text': { options: { ...options, lowerdir: [1] } },
+    'with an upper that is not a path': { options: { ...options, upperdir: {} } },
     'with a request that would write on a terminal': { names: { 1: '\u001b[2J' } },
-    'with a moment that would': { startedAt: '\u001b]0;x\u0007' },
+    'with a time that would': { startedAt: '\u001b]0;x\u0007' },
     'with a process that would': { pid: '\u001b[2J' },
     'without numbers': { stats: {} },
-    'with a request of which there is no histogram': { stats: { ...stats, requests: { 2: 1 } } },
+    'with a request without a histogram': { stats: { ...stats, requests: { 2: 1 } } },
     'with a histogram of another length': { stats: { ...stats, histograms: { 1: [1] } } },
-    'with a sum that is no number': { stats: { ...stats, bugs: 'none' } },
+    'with a sum that is not a number': { stats: { ...stats, bugs: 'none' } },
     'of another version': { version: 2 },
   };
   for (const [name, more] of Object.entries(WRONG))
-    it(`is not read ${name}`, () => assert.equal(read(more), false));
-  it('is not read when it is something else', () => {
+    it(`is not accepted ${name}`, () => assert.equal(read(more), false));
+  it('is not accepted when it is something else', () => {
     for (const text of ['', '{', 'null', '[]', '1']) assert.equal(parseReport(text), null);
   });
 });
@@ -161,7 +161,7 @@ describe('plyfs stats', () => {
       assert.equal(statSync(socket).mode & 0o777, 0o600);
       const report = await api.askMount(device.trim());
       assert.deepEqual(report!.options.lowerdir, [dirs.lower]);
-      // As of a mount that has come just now.
+      // As if the mount had just been made.
       renameSync(socket, `${socket}.away`);
       const later = api.askMount(device.trim());
       await setTimeout(200);
@@ -174,14 +174,14 @@ describe('plyfs stats', () => {
       }
     };
     await changed(dirs, 'mkdir a b c; echo y >> d/x', { driver: plyfs, whileMounted });
-    // The server takes its socket away when it has seen the end of the mount.
+    // The server removes its socket when it has noticed the end of the mount.
     await until(`the end of ${socket}`, () => !existsSync(socket));
     const none = await tool(['stats', dirs.merged]);
     assert.equal(none.code, 1);
     assert.match(none.stderr, /^plyfs: '.*' is on no plyfs mount\.\n$/);
   });
 
-  it("tells another user that a mount is not that user's to ask", async (t) => {
+  it('tells another user that the mount can not be asked by that user', async (t) => {
     if (reason !== null) return t.skip(reason);
     if (process.geteuid!() !== 0) return t.skip('needs two users');
     const asNobody = ['--reuid=65534', '--clear-groups', process.execPath, CLI];
@@ -212,7 +212,7 @@ describe('plyfs stats', () => {
     assert.equal(await shell(`(${script}) 2>&1`), said.repeat(3));
   });
 
-  it("root does not believe another user's socket about a mount that is not that user's", async (t) => {
+  it("root does not trust a user's socket about a mount of somebody else", async (t) => {
     if (reason !== null) return t.skip(reason);
     if (process.geteuid!() !== 0) return t.skip('needs two users');
     if ((await missingTools(['setpriv'])).length > 0) return t.skip('not installed: setpriv');
@@ -246,11 +246,11 @@ require("net")
     assert.equal(readFileSync(`${lie}/asked`, 'utf8'), '', stderr);
   });
 
-  it('takes away the sockets of servers that were killed, and no other', async (t) => {
+  it('removes the sockets of servers that were killed, and no others', async (t) => {
     if (reason !== null) return t.skip(reason);
     if (process.geteuid!() !== 0) return t.skip('looks into /run/plyfs');
     const dirs = stackDirs(scratch);
-    // Numbers that no mount and no other test has. The first is dead for long, the second just now, the third lives.
+    // Numbers that no mount and no other test has. The first has been dead for long, the second has just died, the third lives.
     const [dead, young, alive, file] = [6, 7, 8, 9].map(
       (major) => `/run/plyfs/${major}99999999-${process.pid}.sock`,
     ) as [string, string, string, string];
@@ -283,7 +283,7 @@ for (const path of paths)
     });
   });
 
-  /** The second report has only what happened since the first. */
+  /** The second report only has what happened since the first. */
   async function watched(path: string, how: readonly string[]): Promise<void> {
     const child = spawn(process.execPath, [CLI, 'stats', path, '--json', ...how], {
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,4 +1,4 @@
-/** What the tests of the tools share: layers made by real overlay mounts, and the command itself. */
+/** Shared by the tests of the tools: layers made by real overlay mounts, and the command itself. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Driver, kernel, plyfs } from '../support/drivers.js';

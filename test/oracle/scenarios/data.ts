@@ -456,7 +456,7 @@ export const data: Scenarios = {
   },
   'times-of-reads-strictatime': {
     upper: ['put u x', 'utimens u 4000000000.5 2000.5'],
-    // Any later moment is shown as "now", read or not.
+    // Any later time is shown as "now", read or not.
     steps: ['cat u', 'sh test $(stat -c %X u) -lt 3900000000 && echo set'],
     options: ['strictatime'],
   },

@@ -1,6 +1,6 @@
 /**
- * Nodes that the kernel forgot and asks for again, as under memory pressure. In a chapter, and so on a mount, of their
- * own: `forget` is for the whole machine.
+ * Nodes that the kernel forgot and asks for again, as under memory pressure. They have their own chapter, and so their own
+ * mount: `forget` affects the whole machine.
  */
 import type { Scenarios } from '../scenario.js';
 

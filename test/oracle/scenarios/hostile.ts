@@ -1,4 +1,4 @@
-/** Layers with odd or hostile bookkeeping: nothing outside of a layer is reached, and what makes no sense is an errno. */
+/** Layers with odd or hostile marks: nothing outside of a layer is reached, and nonsensical marks give an errno. */
 import type { Scenarios } from '../scenario.js';
 
 const on = ['redirect_dir=on'];

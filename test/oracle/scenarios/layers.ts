@@ -59,7 +59,7 @@ export const layers: Scenarios = {
     steps: ['list d', 'stat d/gone', 'cat d/full', 'cat d/low', 'put d/gone new', 'list d'],
   },
   'xattr-whiteout-without-mark': {
-    // The kernel hides it from lookups only and still lists it, plyfs hides it from both.
+    // The kernel hides it from lookups but still lists it; plyfs hides it from both.
     lower: [
       ['put d/gone ""', 'setxattr d/gone trusted.overlay.whiteout y'],
       ['put d/gone x', 'put d/low x'],

@@ -274,7 +274,7 @@ export const rename: Scenarios = {
       'list .',
     ],
   },
-  // A path to what a directory that was itself renamed, on a layer in between, has further down.
+  // A path to an object below a directory that was itself renamed, on a layer in between.
   'redirect-through-a-renamed-directory': {
     options: ON,
     lower: [
