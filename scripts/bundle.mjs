@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * Puts the compiled program into few files under dist/bundle/bin, each with V8's code cache beside it: to find, read and
- * compile some hundred small modules is half of what Node does between exec and the first answer. scripts/plyfs prefers
+ * Bundles the compiled program into a few files under dist/bundle/bin, each with V8's code cache beside it: finding, reading and
+ * compiling some hundred small modules takes half of the time between exec and the first answer. scripts/plyfs prefers
  * the bundle when it is newer than dist/src; everything else (tests, the API) uses dist/src. Without esbuild there is no
- * bundle, and plyfs just starts more slowly; a cache that another version of Node made is ignored by V8.
+ * bundle, and plyfs only starts more slowly; V8 ignores a cache that was made by another version of Node.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../', import.meta.url));
 const outdir = `${root}dist/bundle/bin`;
 
-/** The files that are started by name: paths between them (new URL('./helper.js', ...)) stay true in one folder. */
+/** The files that are started by name: paths between them (new URL('./helper.js', ...)) stay valid in one folder. */
 const ENTRIES = {
   main: 'cli/bundled',
   'thread-main': 'session/thread-main',
@@ -31,7 +31,7 @@ async function findBundler() {
   }
 }
 
-/** Loads NAME.code.js by its cache. The function that the code is wrapped in gives it what a module has. */
+/** Loads NAME.code.js with its cache. The code is wrapped in a function that passes it the variables of a module. */
 const loader = (name) => `'use strict';
 const { existsSync, readFileSync } = require('node:fs');
 const { Script } = require('node:vm');
@@ -52,7 +52,7 @@ async function bundle(bundler) {
     entryNames: '[name].code',
     outdir,
     bundle: true,
-    // Scripts: modules can't be loaded from a code cache, and to start the loader of modules costs as much again.
+    // Scripts: modules can't be loaded from a code cache, and starting the module loader costs as much again.
     format: 'cjs',
     banner: { js: '(function (exports, require, module, bundleUrl, bundleImport) {' },
     footer: { js: '})' },
@@ -66,7 +66,7 @@ async function bundle(bundler) {
     write: false,
   });
   mkdirSync(outdir, { recursive: true });
-  // A script from a code cache has lost the way to load modules (ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING).
+  // A script from a code cache can't load modules (ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING).
   for (const { path, text } of outputFiles) writeFileSync(path, text.replace(/\bimport\(/g, 'bundleImport('));
   writeFileSync(`${outdir}/package.json`, '{ "type": "commonjs" }\n');
   for (const name of Object.keys(ENTRIES)) {
@@ -75,7 +75,7 @@ async function bundle(bundler) {
 }
 
 /**
- * A cache holds the functions that have been compiled when it is made: so main refuses a mount and then serves one in
+ * A cache contains the functions that are compiled when it is made: so main refuses a mount and then serves one as a
  * rehearsal, and the session thread of the API loads what it needs.
  */
 function makeCaches() {
@@ -93,7 +93,7 @@ function makeCaches() {
   const session = `${load('thread-main')} setImmediate(() => { save(); process.exit(); });`;
   const thread = `const workerData = { filesystem: null, counters: new SharedArrayBuffer(65536) };
     new (require('node:worker_threads').Worker)(${JSON.stringify(session)}, { eval: true, workerData });`;
-  // The first argument stands where a script's name would: there is none after -e.
+  // The first argument takes the place of the script's name, which -e does not have.
   run(main, ['plyfs', '-f', '-o', 'lowerdir=/:/nonexistent', '/']);
   run(thread, []);
 }
@@ -103,7 +103,7 @@ function run(script, args) {
   const { status, stderr } = spawnSync(process.execPath, ['-e', script, '--', ...args], {
     encoding: 'utf8',
   });
-  // Started from a machine that can't run it (koffi has no binary for it, say): no cache, or half of one, and no harm.
+  // On a machine that can't run it (for example, without a koffi binary): no cache, or a partial one, and no harm.
   const complaint = stderr.replace(/^plyfs: .*nonexistent.*\n/, '');
   if (status !== 0 || complaint !== '') console.log(`bundle: no full code cache: ${complaint}`);
 }

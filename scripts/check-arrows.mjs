@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The rules of the tree, checked on the text of src/: which room (a directory of src/) may import which, koffi only in
+ * Checks the rules of the tree on the text of src/: which room (a directory of src/) may import which, koffi only in
  * sys, nothing asynchronous where one thread serves requests, files of at most 500 lines.
  * Prints each violation as `file:line: sentence` and exits 1 when there is one.
  */
@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const MAX_LINES = 500;
 
-/** Room -> rooms it may import. A file directly in src/ is a room of its own name. */
+/** Room -> rooms it may import. A file directly in src/ is a room named after it. */
 const MAY_IMPORT = {
   index: ['mount', 'run', 'session', 'overlay', 'vfs', 'tools'],
   cli: ['run', 'session', 'overlay', 'tools', 'vfs', 'sys'],

@@ -1,6 +1,6 @@
 /**
  * The two transports side by side: one round trip, find, tar and untar of a tree. Prints a table of the best of several
- * interleaved runs: on a machine that has other work the best run is the one least disturbed.
+ * interleaved runs: on a machine with other work the best run is the least disturbed one.
  *
  *   node dist/scripts/compare-transports.js [runs]
  */
@@ -33,7 +33,7 @@ function shell(script: string): number {
   return Number(process.hrtime.bigint() - start) / 1e6;
 }
 
-/** Microseconds of one statfs(2), which no cache answers: half of the calls take at most this. */
+/** Median microseconds of a statfs(2), which no cache answers. */
 function roundTrip(path: string): number {
   const samples: number[] = [];
   for (let i = 0; i < ROUND_TRIPS; i++) {

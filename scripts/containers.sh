@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Podman and buildah on plyfs as their mount program, and the same steps on the kernel's overlayfs, where they must print
 # the same, and on fuse-overlayfs, for the times (where its results differ from the kernel's, it says so). Needs root,
-# podman, buildah and crun (or runc); no network. Nothing of it stays: own stores in a temporary directory, own mount
-# namespace.
+# podman, buildah and crun (or runc); no network. Nothing remains: it uses stores in a temporary directory and its own
+# mount namespace.
 #
 #   scripts/containers.sh                      all of: plyfs rootless kernel fuse-overlayfs
-#   scripts/containers.sh plyfs                one of them, or several; rootless: plyfs in the hands of a plain user
-#   PLYFS_CONTAINERS_DIR=/var/tmp              where the stores go: a filesystem that can hold an upper layer
-#   PLYFS_CONTAINERS_KEEP=1                    leave the stores for a look
+#   scripts/containers.sh plyfs                one or several of them; rootless: plyfs run by a plain user
+#   PLYFS_CONTAINERS_DIR=/var/tmp              place of the stores: a filesystem that can hold an upper layer
+#   PLYFS_CONTAINERS_KEEP=1                    keep the stores for inspection
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 repo=$PWD
@@ -40,9 +40,9 @@ prepare() {
   trap cleanup EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  # crun takes cgroup v1 or v2, not systemd's mixture of both.
+  # crun supports cgroup v1 or v2, not systemd's mixture of both.
   if [ -d /sys/fs/cgroup/unified ]; then umount /sys/fs/cgroup/unified 2>/dev/null || true; fi
-  # Root without CAP_SYS_RESOURCE may not raise limits, which podman asks for by default (and lowers NPROC itself).
+  # Root without CAP_SYS_RESOURCE may not raise limits, which podman does by default (and lowers NPROC itself).
   local nproc
   nproc=$(ulimit -Hu)
   if [ "$nproc" = unlimited ] || [ "$nproc" -gt 32768 ]; then nproc=32768; fi
@@ -66,7 +66,7 @@ cleanup() {
   for program in "${programs[@]}"; do
     [ -d "$base/$program/store" ] && as "$program" podman rm -fa -t 0 >/dev/null 2>&1
   done
-  # podman leaves a process behind that holds a plain user's namespaces.
+  # podman leaves a process behind that keeps a plain user's namespaces.
   local pause=$base/xdg/libpod/tmp/pause.pid
   [ ! -r "$pause" ] || kill -KILL "$(cat "$pause")"
   if [ -n "${PLYFS_CONTAINERS_KEEP:-}" ]; then
@@ -79,7 +79,7 @@ cleanup() {
   exit "$code"
 }
 
-# A user without privileges, known in this mount namespace only: with a range of ids below it, and /dev/fuse as udev has it.
+# A user without privileges, known in this mount namespace only: with a range of subordinate ids, and /dev/fuse as udev sets it.
 uid=54321
 make_user() {
   local file
@@ -97,7 +97,7 @@ make_user() {
   as rootless podman unshare true
 }
 
-# A root filesystem out of this machine's own packages: the essential ones and the libraries that their programs load.
+# A root filesystem from this machine's own packages: the essential ones and the libraries that their programs load.
 make_rootfs() {
   local root=$base/rootfs packages
   mkdir -p "$root"/{dev,proc,sys,run,tmp,root,var/tmp,etc}
@@ -152,7 +152,7 @@ podman_() { as "$program" podman "$@"; }
 buildah_() { as "$program" buildah "$@"; }
 inside() { podman_ run --rm "$@"; }
 
-# Owner, mode, links, size and content of all below the given directories, the same on every filesystem.
+# Owner, mode, links, size and content of everything below the given directories, the same on every filesystem.
 manifest='for d; do find "$d" -xdev -printf "%p %y %m %U:%G %l\n" | sort; find "$d" -xdev -type f -exec sha256sum {} + | sort -k2; done'
 
 step_import() {
@@ -185,7 +185,7 @@ USER 1234:1234
 RUN id && echo mine >/app/dir/mine && ! touch /app/not-mine 2>/dev/null
 FILE
   podman_ build --quiet --layers --network host --pull=never -t app:1 "$context" >/dev/null
-  # A second build comes from the cache; a changed file makes only what follows it anew.
+  # A second build comes from the cache; after a change to a file only the later steps are repeated.
   echo changed >"$context/tree/one"
   podman_ build --layers --network host --pull=never -t app:2 "$context" 2>&1 | grep -c 'Using cache'
   podman_ history --format '{{.Size}}' app:2 | wc -l
@@ -195,7 +195,7 @@ FILE
 step_diff() {
   podman_ run --name changed --user 0 app:1 sh -c 'echo more >>/app/hard2; rm -r /app/renamed; mkdir /app/renamed; echo n >/app/renamed/n
     rm /bin/sh; chmod 711 /app/moved; mv /app/link /app/other; mkdir -p /deep/er; echo > /deep/er/f'
-  # With a mount program podman compares two mounts, without one it reads upper: a replaced directory looks otherwise.
+  # With a mount program podman compares two mounts, without one it reads upper: replaced directories are shown differently.
   podman_ diff changed | grep -v ' /app/renamed' | sort
   podman_ commit --quiet changed app:3 >/dev/null
   inside --user 0 --entrypoint '["/bin/bash","-c"]' app:3 "set -- /app; test ! -e /bin/sh && echo no sh; $manifest"
@@ -264,7 +264,7 @@ step_save() {
 
 steps=(import run build diff three volumes user buildah save)
 
-# All steps on one program: what each printed goes to a file, its time to the screen.
+# All steps on one program: their output goes to files, their times to the screen.
 run_all() {
   program=$1
   mkdir -p "$base/$program/out"
@@ -272,7 +272,7 @@ run_all() {
   printf '\n== %s (load %s)\n' "$program" "$(cut -d' ' -f1 /proc/loadavg)"
   for name in "${steps[@]}"; do
     began=$(date +%s%N)
-    # Not as a condition: there `set -e` would be off inside, and the step go on after what failed.
+    # Not as a condition: `set -e` would be off inside, and the step would continue after a failure.
     set +e
     (set -e; "step_$name") >"$base/$program/out/$name" 2>"$base/$program/err"
     code=$?
@@ -290,7 +290,7 @@ run_all() {
   [ "$left" = 0 ] || { printf '   %d mounts are left\n' "$left"; failed+=("$program left mounts"); }
 }
 
-# compare NAME: what the steps printed there, against the kernel's overlayfs. Returns how many steps differ.
+# compare NAME: compares the output of the steps with that on the kernel's overlayfs. Returns how many steps differ.
 compare() {
   local name differs=0
   printf '\n== %s compared with the kernel\n' "$1"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows what plyfs does, on this machine's own root: mounts it as the lowest layer under two small layers, runs real
-# programs in the result, then shows what they left in the upper layer and that the root itself is as it was.
+# Shows what plyfs does on this machine's own root: mounts it as the lowest layer under two small layers, runs real
+# programs in the result, then shows what they left in the upper layer and that the root itself is unchanged.
 #
 # Needs root, Linux with /dev/fuse, Node.js 20. Changes nothing outside a temporary directory (and installs, with apt,
 # the packages attr and fuse3 when they are missing: PLYFS_DEMO_NO_INSTALL=1 forbids it).
@@ -14,7 +14,7 @@ started=$SECONDS
 part() { printf '\n%s== %s%s\n' "$bold" "$1" "$plain"; }
 say() { printf '   %s\n' "$@"; }
 die() { printf '\ndemo.sh: %s\n' "$1" >&2; exit 1; }
-# show COMMAND: prints it, runs it, indents what it says.
+# show COMMAND: prints it, runs it, indents its output.
 show() {
   printf '\n   %s$ %s%s\n' "$bold" "$*" "$plain"
   local rc=0
@@ -48,7 +48,7 @@ if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && [ -z "${PLYFS_DE
   say "installing with apt: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   { timeout 60 apt-get -qq update && timeout 60 apt-get -qq -y --no-install-recommends install "${missing[@]}"; } \
-    >/dev/null 2>&1 || say 'apt could not install them; going on without'
+    >/dev/null 2>&1 || say 'apt could not install them; continuing without them'
 fi
 say "$(. /etc/os-release 2>/dev/null; echo "${PRETTY_NAME:-Linux}"), kernel $(uname -r), node $(node --version): fine"
 
@@ -77,13 +77,13 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-# An upper layer can't lie on an overlay, as /tmp does in many containers: a tmpfs holds all that is needed.
+# An upper layer can't be on an overlay, as /tmp is in many containers: a tmpfs holds all that is needed.
 mount -t tmpfs -o mode=0755 plyfs-demo "$temp" ||
   die 'mounting is not permitted here. In a container: run it with --device /dev/fuse --cap-add SYS_ADMIN.'
 mkdir "$temp"/{site,app,upper,work,merged}
 
 part 'Two small layers over the root'
-say 'A layer is a plain directory. "site" changes and deletes things of the root; "app" lies on top of it.'
+say 'A layer is a plain directory. "site" changes and deletes parts of the root; "app" is on top of it.'
 mkdir -p "$temp"/site/{etc,dev,tmp} "$temp"/app/{etc,opt/app}
 echo 'This root is made of layers.' >"$temp"/site/etc/motd
 mknod "$temp"/site/etc/issue c 0 0
@@ -137,7 +137,7 @@ fi
 
 part 'What is in the upper layer now'
 say 'Only the differences: copied-up and new files, whiteouts for what was deleted, opaque marks on replaced directories.' ''
-# sed reads to the end where head would close the pipe.
+# sed reads to the end, whereas head would close the pipe.
 (cd "$temp/upper" && find . -mindepth 1 ! -path './tmp/p*' -printf '%y %p\n' | LC_ALL=C sort -k2 | while read -r kind path; do
   case $kind in
     c) [ "$(stat -c %t:%T "$path")" = 0:0 ] && kind='whiteout ' || kind='device   ' ;;
@@ -154,7 +154,7 @@ part 'The root is untouched'
 show "timeout 30 node $plyfs umount $merged"
 fingerprint >"$temp"/after
 if cmp -s "$temp"/before "$temp"/after; then
-  say "the same $(wc -l <"$temp"/after) objects with the same facts:"
+  say "the same $(wc -l <"$temp"/after) objects with the same attributes:"
   show "cd $temp && sha256sum before after"
 else
   diff "$temp"/before "$temp"/after | sed -n '1,20p'

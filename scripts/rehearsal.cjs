@@ -1,7 +1,7 @@
 /**
- * Serves one request of each common kind to nobody, so that the code cache of the bundle (bundle.mjs) holds the functions
- * that a mount runs first: else V8 compiles them one by one while the first callers wait. Nothing is mounted: a socket stands
- * in for /dev/fuse, with the requests in it.
+ * Serves one request of each common kind, so that the code cache of the bundle (bundle.mjs) contains the functions
+ * that a mount runs first: otherwise V8 compiles them one by one while the first callers wait. Nothing is mounted: a socket with
+ * the requests takes the place of /dev/fuse.
  */
 'use strict';
 const { mkdirSync, mkdtempSync, rmSync, writeFileSync, writeSync } = require('node:fs');
@@ -11,7 +11,7 @@ const AF_UNIX = 1;
 const SOCK_SEQPACKET = 5;
 const REG = 0o100644;
 
-/** Two ends of a socket that keeps messages apart, as /dev/fuse does. */
+/** The two ends of a socket that preserves message boundaries, as /dev/fuse does. */
 function socketpair() {
   const call = require('koffi').load('libc.so.6').func('socketpair', 'int', ['int', 'int', 'int', 'void *']);
   const pair = Buffer.alloc(8);
@@ -33,7 +33,7 @@ function pack(fields) {
   );
 }
 
-/** Opcode, nodeid and arguments of each request (native-notes/fuse-abi.md). Nodeids are given out in order, from 2. */
+/** Opcode, nodeid and arguments of each request (native-notes/fuse-abi.md). Nodeids are assigned in order, from 2. */
 const REQUESTS = [
   ['INIT', 26, 0n, 7, 45, 1 << 20, 0x7fffffff, 0xff, [44]],
   ['GETATTR', 3, 1n, [16]],

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A merged Debian root filesystem put to work: packages, databases, version control, a build, copies with all attributes.
-# Afterwards the package database must be clean, each file as its package has it, and the lower layer as it was; the
-# kernel's overlayfs, where it can be mounted, must say the same of what was left on upper. Needs root, debootstrap and a
-# Debian mirror (or PLYFS_ROOTFS); what a machine lacks is skipped, loudly. Nothing of it stays.
+# Afterwards the package database must be clean, each file as in its package, and the lower layer unchanged; the
+# kernel's overlayfs, where it can be mounted, must find the same with the resulting upper. Needs root, debootstrap and a
+# Debian mirror (or PLYFS_ROOTFS); steps that the machine can't run are skipped, with a message. Nothing remains.
 #
 #   scripts/rootfs-work.sh                     on plyfs
 #   scripts/rootfs-work.sh fuse-overlayfs      or: kernel; for the times
 #   PLYFS_ROOTFS=DIR                           a root made by 'debootstrap --variant=minbase', used as it is
-#   PLYFS_ROOTFS_DIR=/var/tmp                  where it all goes: a filesystem that can hold an upper layer
+#   PLYFS_ROOTFS_DIR=/var/tmp                  place of all files: a filesystem that can hold an upper layer
 #   PLYFS_ROOTFS_STEPS='apt git'               only these steps
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -56,7 +56,7 @@ cleanup() {
   exit "$code"
 }
 
-# All of the lower layer that a change could touch, down to change times and inode numbers.
+# Everything in the lower layer that a change could affect, including change times and inode numbers.
 fingerprint() { find "$lower" -xdev -printf '%i %n %m %U:%G %s %C@ %T@ %p %l\n' | sort | sha256sum; }
 
 # merge PROGRAM LOWER UPPER WORK MERGED
@@ -112,7 +112,7 @@ export PGHOST=/srv/pg
 createdb bench
 pgbench -q -i -s 5 bench 2>/dev/null
 pgbench -c 4 -j 2 -T 10 bench | grep -E 'tps|failed'
-# A crash: nothing that was committed may be missing afterwards.
+# A crash: no committed data may be missing afterwards.
 psql -qAt -c 'create table kept as select generate_series(1, 1000) n' bench
 pg_ctl -D data -m immediate stop >/dev/null
 start
@@ -222,26 +222,26 @@ step_npm() {
   leave merged2
 }
 
-# Takes a mount away and waits for its server, which must be gone before another mount uses the same upper.
+# Unmounts and waits for the server, which must be gone before another mount uses the same upper.
 leave() {
   local _
   for _ in $(seq 50); do umount "$base/$1" 2>/dev/null && break; sleep 0.1; done
-  if mountpoint -q "$base/$1"; then echo "$1 stays busy"; return 1; fi
+  if mountpoint -q "$base/$1"; then echo "$1 is still busy"; return 1; fi
 }
 
-# What is on upper, in the kernel's eyes.
+# The upper, as seen by the kernel's overlayfs.
 step_kernel() {
   umount -l "$base/merged/dev" "$base/merged/proc"
   leave merged
   [ "$(fingerprint)" = "$(cat "$base/before")" ] || { echo 'the lower layer was changed'; return 1; }
-  echo 'lower is untouched'
+  echo 'lower is unchanged'
   ls "$base/work/work" | wc -l
   [ "$program" != fuse-overlayfs ] || return 0
   merge kernel "$lower" upper work merged || { echo "SKIPPED: the kernel's overlayfs can't be mounted here"; return 0; }
   inside <<'SCRIPT'
 if command -v debsums >/dev/null; then test -z "$(dpkg --audit)"; debsums -s; fi
 if [ -d /srv/git ]; then git -C /srv/git fsck --full --strict; fi
-echo 'the kernel says the same'
+echo 'the kernel finds the same'
 SCRIPT
   leave merged
 }
@@ -250,7 +250,7 @@ run_steps() {
   local name began code
   for name in "${steps[@]}"; do
     began=$(date +%s%N)
-    # Not as a condition: there `set -e` would be off inside.
+    # Not as a condition: `set -e` would be off inside.
     set +e
     (set -e; "step_$name") >"$base/out" 2>&1
     code=$?

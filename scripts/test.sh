@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds, lints, runs every test. Works as root and unprivileged; what a machine can't
-# do (no root, no /dev/fuse, no kernel overlayfs, a missing tool) is skipped, loudly. Exit code 0: all that ran passed.
+# Installs what the tests need, builds, lints, runs every test. Works as root and unprivileged; tests that the machine
+# can't run (no root, no /dev/fuse, no kernel overlayfs, a missing tool) are skipped, with a message. Exit code 0: all that ran passed.
 #
 #   scripts/test.sh                    everything
 #   scripts/test.sh mounted oracle     only these folders of test/
-#   PLYFS_TEST_NO_INSTALL=1            use the node_modules and the tools that are there
+#   PLYFS_TEST_NO_INSTALL=1            use the node_modules and the tools that are installed
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
 
-# In a mount namespace of its own: what the tests mount would live on in each namespace that any other program of the
-# machine makes meanwhile, and the tests wait for the ends of servers and of filesystems.
+# In a mount namespace of its own: otherwise mounts of the tests would live on in each namespace that any other program on the
+# machine makes meanwhile, and the tests wait for servers and filesystems to end.
 if [ -z "${PLYFS_TEST_NAMESPACE:-}" ] && [ "$(id -u)" = 0 ] && unshare -m --propagation private true 2>/dev/null; then
   PLYFS_TEST_NAMESPACE=1 exec unshare -m --propagation private bash scripts/test.sh "$@"
 fi
@@ -39,7 +39,7 @@ if [ ${#packages[@]} -gt 0 ] && [ -z "${PLYFS_TEST_NO_INSTALL:-}" ]; then
     note "installing with apt: ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt=(apt-get -qq -y --no-install-recommends -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o DPkg::Lock::Timeout=30)
-    # One package at a time after a failure: one that can't be had must not cost the others.
+    # After a failure, one package at a time: an unavailable one must not prevent the others.
     if ! { timeout -k 5 60 apt-get -qq update -o Acquire::http::Timeout=20 && timeout -k 5 90 "${apt[@]}" install "${packages[@]}"; } >/tmp/plyfs-apt.$$ 2>&1; then
       tail -n 3 /tmp/plyfs-apt.$$ | sed 's/^/   apt: /'
       for package in "${packages[@]}"; do
@@ -60,7 +60,7 @@ if [ ! -e /dev/fuse ] && [ "$(id -u)" = 0 ]; then
   modprobe fuse 2>/dev/null || true
   [ -e /dev/fuse ] || { mknod /dev/fuse c 10 229 && chmod 666 /dev/fuse; } 2>/dev/null || true
 fi
-# Reading and writing: a container may show the device and still forbid it.
+# Tries to open it: a container may show the device and still forbid its use.
 if [ -e /dev/fuse ] && (exec 9<>/dev/fuse) 2>/dev/null; then
   note '/dev/fuse can be opened'
 else
@@ -69,7 +69,7 @@ fi
 
 phase 'npm ci'
 if [ -n "${PLYFS_TEST_NO_INSTALL:-}" ] && [ -d node_modules ]; then
-  note 'skipped, as asked'
+  note 'skipped, as requested'
 else
   # No install scripts: every native part ships prebuilt, and a build from source would need the network.
   timeout -k 5 120 npm ci --ignore-scripts --include=dev --no-audit --no-fund --loglevel=error ||
@@ -84,7 +84,7 @@ timeout -k 5 180 npm run --silent build || die 'the build failed'
 phase 'lint'
 timeout -k 5 180 node_modules/.bin/biome check --error-on-warnings . || die 'biome found problems'
 timeout -k 5 180 node scripts/check-arrows.mjs || die 'the import rules are broken'
-# All that the tests mount lies in here, and goes at the end even when a test was killed.
+# Everything that the tests mount is in here, and is unmounted at the end even when a test was killed.
 scratch=$(mktemp -d /tmp/plyfs-run-XXXXXX)
 chmod 755 "$scratch"
 export TMPDIR=$scratch

@@ -1,4 +1,4 @@
-/** What the client can do. Every operation returns milliseconds, or the numbers its comment names. */
+/** Operations of the client. Each returns milliseconds, or the numbers that its comment names. */
 
 import {
   appendFileSync,
@@ -31,9 +31,9 @@ export interface ClientArgs {
   readonly bytes?: number;
   readonly block?: number;
   readonly fsync?: boolean;
-  /** Makes names that no operation has asked for yet. */
+  /** Makes names that no operation has looked up yet. */
   readonly salt?: string;
-  /** How long to go on. */
+  /** How long to continue. */
   readonly ms?: number;
   /** A file outside the mount: stop when it exists. */
   readonly stop?: string;
@@ -133,7 +133,7 @@ function touch(args: ClientArgs): number {
   return timed(paths(args), (path) => utimesSync(path, now, now));
 }
 
-/** root is a file; one byte into its middle. */
+/** root is a file; writes one byte into its middle. */
 function pokeByte(args: ClientArgs): number {
   const start = performance.now();
   const fd = openSync(args.root, 'r+');
@@ -197,7 +197,7 @@ function appendFsync(args: ClientArgs): number {
   return ms;
 }
 
-/** Creates, writes and removes small files in a directory of its own for ms; returns operations a second. */
+/** For ms, creates, writes and removes small files in a directory of its own; returns operations per second. */
 function stormCreate(args: ClientArgs): number {
   mkdirSync(args.root);
   return storm(args.ms!, (i) => {
@@ -209,7 +209,7 @@ function stormCreate(args: ClientArgs): number {
   });
 }
 
-/** Looks up names that nobody asked for before for ms; returns operations a second. */
+/** For ms, looks up names that were never looked up before; returns operations per second. */
 function stormLookup(args: ClientArgs): number {
   return storm(args.ms!, (i) => {
     lstatSync(`${args.root}/missing-${args.salt}-${i}`, ABSENT_OK);
@@ -229,8 +229,8 @@ const PROBE_PERIOD_MS = 1;
 const PROBE_LIMIT_MS = 120_000;
 
 /**
- * One lookup of a new name every millisecond until the stop file exists. A lookup that was due while another one hung
- * counts from the time it was due: otherwise a server that stops for a second would cost a single sample.
+ * One lookup of a new name every millisecond until the stop file exists. A lookup that was due while another one was waiting
+ * counts from the time it was due: otherwise a server that stops for a second would cost only a single sample.
  */
 function probe(args: ClientArgs): ClientResult {
   const latencies: number[] = [];
@@ -252,7 +252,7 @@ function probe(args: ClientArgs): ClientResult {
   return { p50: at(0.5), p99: at(0.99), max: at(1), samples: latencies.length };
 }
 
-/** Runs every kind of call often enough that it is compiled; root is an empty directory outside any mount. */
+/** Runs every kind of call until it is compiled; root is an empty directory outside any mount. */
 function warmUp(args: ClientArgs): number {
   const count = 1000;
   const dir = `${args.root}/warm`;

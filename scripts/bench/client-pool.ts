@@ -1,4 +1,4 @@
-/** Client processes that live across mounts, and are replaced when they hang. */
+/** Client processes that outlive mounts, and are replaced when they hang. */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * The client side of a measurement: a process that runs one operation a line from standard input, synchronously, and
- * answers with one line. It lives across mounts, so that its code is compiled when it is measured; it holds nothing open
+ * The client side of a measurement: a process that synchronously runs one operation per line of standard input, and
+ * answers with one line. It outlives mounts, so that its code is already compiled when it is measured; it keeps nothing open
  * between operations.
  */
 

@@ -1,11 +1,11 @@
-/** Who is compared: how each is mounted, and what it can't do. */
+/** The contenders: how each is mounted, and what it can't do. */
 
 import { existsSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import type { Options } from './options.js';
 import { run, which } from './process.js';
 
-/** Mount options beyond the layers that a scenario may ask for. */
+/** Mount options besides the layers that a scenario may request. */
 export type Extra = 'volatile' | 'metacopy=on';
 
 export interface MountRequest {
@@ -26,7 +26,7 @@ export interface Contender {
   readonly name: string;
   /** plain: the upper filesystem itself, no union. kernel: no server process. */
   readonly kind: 'plain' | 'kernel' | 'plyfs' | 'peer';
-  /** The plyfs data mode, for targets that hold in one of them. */
+  /** The plyfs data mode, for targets that apply to only one of them. */
   readonly mode?: 'cached' | 'passthrough';
   readonly version: string;
   readonly extras: readonly Extra[];
@@ -116,14 +116,14 @@ function peer(name: string, command: string): Contender {
   };
 }
 
-/** All contenders that exist here and were asked for; says on standard error which are missing. */
+/** All requested contenders that exist here; says on standard error which are missing. */
 export async function findContenders(options: Options): Promise<Contender[]> {
   const found: Contender[] = [plain(), await kernel()];
   const program = await which('fuse-overlayfs');
   if (program !== null) found.push(await fuseOverlayfs(program));
-  else process.stderr.write('bench: fuse-overlayfs is not installed, goes without\n');
+  else process.stderr.write('bench: fuse-overlayfs is not installed and left out\n');
   if (existsSync(PLYFS)) found.push(plyfs('cached'), plyfs('passthrough'));
-  else process.stderr.write('bench: plyfs is not here, goes without\n');
+  else process.stderr.write('bench: plyfs is not built and left out\n');
   for (const { name, command } of options.peers) found.push(peer(name, command));
   if (options.only.length === 0) return found;
   return found.filter((contender) => options.only.some((word) => contender.name.includes(word)));

@@ -1,4 +1,4 @@
-/** Lower layers, built once in a run and never changed, each with the same tree as a plain directory beside it. */
+/** Lower layers, built once per run and never changed; beside each, the same tree as a plain directory. */
 
 import { closeSync, fsyncSync, mkdirSync, openSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -56,7 +56,7 @@ export class TreeWriter {
   }
 }
 
-/** Three layers: the bottom has six tenths of the files, and some of them once more above. */
+/** Three layers: the bottom one has six tenths of the files, and some of these are also in a layer above. */
 export const TREE: Fixture = {
   name: 'tree',
   build(dir, sizes) {
@@ -148,7 +148,7 @@ function large(name: string, mebibytes: (sizes: Sizes) => number): Fixture {
 export const HUGE = large('huge', (sizes) => sizes.hugeMiB);
 export const IO = large('io', (sizes) => sizes.ioMiB);
 
-/** An empty lower with one directory and one file: nothing but the mount itself counts. */
+/** A lower with only one directory and one file: only the mount itself is measured. */
 export const SMALLEST: Fixture = {
   name: 'smallest',
   build(dir) {
@@ -175,7 +175,7 @@ export function crowd(count: number): Fixture {
   };
 }
 
-/** Builds each fixture the first time a scenario asks for it. */
+/** Builds each fixture the first time a scenario needs it. */
 export class FixtureStore {
   readonly #built = new Map<string, Promise<Layers>>();
   readonly #root: string;

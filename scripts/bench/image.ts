@@ -1,6 +1,6 @@
 /**
- * The image: a fresh ext4 with a journal on a loop device, where fixtures and layers live. A root filesystem's age, its
- * missing journal or its other users would show in every measurement that creates files.
+ * The image: a fresh ext4 with a journal on a loop device, which holds fixtures and layers. On a root filesystem its age, a
+ * missing journal or other users would affect every measurement that creates files.
  */
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,12 +11,12 @@ import { run } from './process.js';
 export interface Image {
   /** The mounted image. */
   readonly root: string;
-  /** A tmpfs beside it, for logs, mount points and whatever must not be measured. */
+  /** A tmpfs beside it, for logs, mount points and all that must not be measured. */
   readonly scratch: string;
   dispose(): Promise<void>;
 }
 
-/** Sparse: takes the space that is written. The inodes hold the tree of 500,000 files, and layers beside it. */
+/** Sparse: only uses the space that is written. There are enough inodes for the tree of 500,000 files and other layers. */
 const SIZE = '24G';
 const INODES = '1600000';
 
@@ -35,7 +35,7 @@ export async function createImage(parent: string | null): Promise<Image> {
   };
   try {
     await run(['truncate', '-s', SIZE, file], { timeoutMs });
-    // Inode tables and journal are initialised now: the kernel's lazy thread would write them while we measure.
+    // Inode tables and journal are initialised now: otherwise the kernel's lazy thread would write them during measurements.
     const extended = 'lazy_itable_init=0,lazy_journal_init=0';
     await run(['mkfs.ext4', '-q', '-F', '-N', INODES, '-O', 'has_journal', '-E', extended, file], {
       timeoutMs,

@@ -1,6 +1,6 @@
 /**
- * The benchmark: `npm run bench`, see options.ts for its options. The process that was called starts itself again in
- * private mount and PID namespaces: another mount namespace would keep a server alive after its unmount, and whatever a
+ * The benchmark: `npm run bench`, see options.ts for its options. The process starts itself again in
+ * private mount and PID namespaces: another mount namespace would keep a server alive after its unmount, and everything that a
  * broken contender leaves behind ends with the namespace.
  */
 
@@ -29,7 +29,7 @@ import type { Bench } from './stage.js';
 import { formatChart } from './svg.js';
 
 const INSIDE = 'PLYFS_BENCH_INSIDE';
-/** With the longest sitting on top, --quick stays under its three minutes. */
+/** With the longest sitting added, --quick stays below its three minutes. */
 const QUICK_BUDGET_S = 160;
 const CLIENTS = 8;
 
@@ -62,7 +62,7 @@ function write(file: string, text: string): void {
 
 async function measure(options: Options, image: Image): Promise<Results> {
   const contenders = await findContenders(options);
-  if (contenders.length === 0) throw new UsageError('no contender left');
+  if (contenders.length === 0) throw new UsageError('no contender is left');
   const scenarios = selectScenarios(options);
   const sizes = options.quick ? QUICK : FULL;
   const clients = new ClientPool(options.pin, join(image.root, 'warm-up'));
@@ -83,7 +83,7 @@ async function measure(options: Options, image: Image): Promise<Results> {
   return results;
 }
 
-/** What makes the same measurement again: all options but the names of the files written. */
+/** The command that repeats the measurement: all options except the names of output files. */
 function commandLine(): string {
   const args = process.argv
     .slice(2)

@@ -42,7 +42,7 @@ interleaved rounds on fresh layers in an ext4 image, medians, ratios. Needs root
 Cold means: a new mount over layers whose pages and inodes are in memory. From disk means: all caches
 dropped as well. A contender that fails or hangs gets FAIL in that scenario and the run goes on.`;
 
-/** Thrown for a command line that makes no sense; the text is for the user. */
+/** Thrown for an invalid command line; the text is for the user. */
 export class UsageError extends Error {}
 
 const SPEC = {

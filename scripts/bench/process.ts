@@ -4,27 +4,27 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Pin } from './options.js';
 
-/** What a failed step says in the report; anything else thrown is a bug of the benchmark. */
+/** A failed step, with its text for the report; anything else thrown is a bug of the benchmark. */
 export class Failure extends Error {}
 
-/** Something didn't end in its time. */
+/** Something didn't end in time. */
 export class Hang extends Failure {}
 
 export interface RunOptions {
   readonly timeoutMs: number;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Called before the process is killed: what it waits for must let go of it. */
+  /** Called before the process is killed: must free it from what it waits for. */
   readonly onTimeout?: () => void;
-  /** What a failure calls it, instead of its arguments. */
+  /** Its name in a failure, instead of its arguments. */
   readonly label?: string;
-  /** Standard output is not wanted; the result is empty. */
+  /** Drop standard output; the result is empty. */
   readonly discard?: boolean;
 }
 
 const KILL_GRACE_MS = 3000;
 
-/** Environment of every child: no locale, no user configuration that changes what is measured. */
+/** Environment of every child: no locale, no user configuration that affects the measurement. */
 const CHILD_ENV = { ...process.env, LC_ALL: 'C', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' };
 
 function killGroup(pid: number | undefined): void {
@@ -36,7 +36,7 @@ function killGroup(pid: number | undefined): void {
   }
 }
 
-/** Runs argv to its end and returns its standard output; a non-zero exit or the deadline is a Failure. */
+/** Runs argv to its end and returns its standard output; a non-zero exit code or the deadline is a Failure. */
 export function run(argv: readonly string[], options: RunOptions): Promise<string> {
   const label = options.label ?? argv.join(' ').slice(0, 120);
   return new Promise((resolve, reject) => {

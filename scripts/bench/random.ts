@@ -16,7 +16,7 @@ export function createRandom(seed: number): Random {
   return { unit, below: (limit) => Math.floor(unit() * limit) };
 }
 
-/** The items in an order that is always the same and follows no directory order. */
+/** The items in an order that is always the same and unrelated to any directory order. */
 export function shuffled<T>(items: readonly T[], seed: number): T[] {
   const random = createRandom(seed);
   const result = [...items];

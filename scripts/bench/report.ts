@@ -4,7 +4,7 @@ import { arch, cpus, release, totalmem } from 'node:os';
 import type { Contender } from './contender.js';
 import { REFERENCES, type Results, type Row } from './results.js';
 
-/** Where and how a run was made. */
+/** Machine and settings of a run. */
 export interface Circumstances {
   readonly command: string;
   readonly date: string;
@@ -121,7 +121,7 @@ export function headline(results: Results, at: Circumstances): string {
   return `${at.date}, Linux ${release()}, ${machine()}, pin ${at.pin}, ${rounds}${cut}\n${versions}`;
 }
 
-/** Five digits are more than the noise leaves; arrays of numbers stay on one line, as this repository formats JSON. */
+/** More than five digits would be noise; arrays of numbers stay on one line, as this repository formats JSON. */
 function stringify(value: unknown): string {
   const rounded = (_: string, item: unknown) =>
     typeof item === 'number' ? Number(item.toPrecision(5)) : item;

@@ -96,7 +96,7 @@ export class Results {
 
   /** How many times the reference's cost this is: 2 is half as fast, 0.5 is twice as fast. */
   ratio(row: Row, contender: string, reference: string, referenceMeasure = row.name): number | null {
-    // What was measured before a failure counts for nothing.
+    // Values measured before a failure don't count.
     if (this.#failed(row.scenario, contender) || this.#failed(row.scenario, reference)) return null;
     const own = this.median(row.name, contender);
     const other = this.median(referenceMeasure, reference);
@@ -113,7 +113,7 @@ export class Results {
     return ratios.length === 0 ? null : geometricMean(ratios);
   }
 
-  /** Every target that can be judged, for every plyfs contender. */
+  /** Verdicts on all targets that can be judged, for every plyfs contender. */
   verdicts(): Verdict[] {
     const plyfs = this.contenders.filter((contender) => contender.kind === 'plyfs');
     return plyfs.flatMap((contender) => this.rows().flatMap((row) => this.#judge(row, contender)));

@@ -1,6 +1,6 @@
 /**
- * The order of a run: for every round, for every scenario, one contender after the other. What disturbs the machine for
- * a while then disturbs all contenders, and the medians over the rounds forget it.
+ * The order of a run: for every round, for every scenario, one contender after the other. A temporary disturbance of the
+ * machine then affects all contenders, and the medians over the rounds remove it.
  */
 
 import type { Contender } from './contender.js';
@@ -23,10 +23,10 @@ export interface Plan {
   readonly budgetS: number | null;
 }
 
-/** After so many it takes no part any more: every hang costs a whole timeout. */
+/** A contender that hung so often is left out: every hang costs a whole timeout. */
 const MOST_HANGS = 2;
 
-/** Of one sitting, when the whole run has a budget. */
+/** Timeout of one sitting, when the whole run has a budget. */
 const BUDGETED_TIMEOUT_MS = 20_000;
 
 function say(text: string): void {
@@ -47,7 +47,7 @@ async function missingPrograms(plan: Plan, scenario: Scenario): Promise<string[]
   return missing;
 }
 
-/** One sitting; the values it took are kept, even when it fails on the way. */
+/** One sitting; the values it recorded are kept, even when it fails halfway. */
 async function sit(plan: Plan, scenario: Scenario, contender: Contender, results: Results): Promise<void> {
   const layers = await plan.fixtures.get(scenario.fixture);
   const limitMs = Math.min(scenario.timeoutMs, plan.budgetS === null ? Infinity : BUDGETED_TIMEOUT_MS);

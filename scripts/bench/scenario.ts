@@ -14,7 +14,7 @@ export interface Target {
   readonly kernel?: number;
   readonly fuseOverlayfs?: number;
   readonly value?: number;
-  /** The kernel's measure to compare with, when it is another one than this. */
+  /** The kernel's measure to compare with, when it is not the same one. */
   readonly kernelMeasure?: string;
 }
 
@@ -24,7 +24,7 @@ export interface Measure {
   readonly target?: Target;
   /** The target in the other one. */
   readonly passthroughTarget?: Target;
-  /** Left out of the geometric mean: a different thing than the time of some work. */
+  /** Left out of the geometric mean, because it is not the time of some work. */
   readonly aside?: boolean;
 }
 
@@ -38,7 +38,7 @@ export interface Scenario {
   readonly quick: boolean;
   readonly measures: Readonly<Record<string, Measure>>;
   readonly timeoutMs: number;
-  /** Memory that the page cache will need; see Stage.touchMemory(). */
+  /** Memory that the page cache will need: see Stage.touchMemory(). */
   memoryMiB?(sizes: Sizes): number;
   /** Programs that must be installed. */
   readonly needs?: readonly string[];

@@ -25,7 +25,7 @@ function matches(scenario: Scenario, words: readonly string[]): boolean {
   return words.some((word) => names.some((name) => name.includes(word)));
 }
 
-/** The scenarios that were asked for; a group that doesn't exist is an error. */
+/** The requested scenarios; a group that doesn't exist is an error. */
 export function selectScenarios(options: Options): Scenario[] {
   for (const group of options.groups) {
     if (!ALL.some((scenario) => scenario.group === group))
@@ -39,7 +39,7 @@ export function selectScenarios(options: Options): Scenario[] {
   );
 }
 
-/** One of each group, then the next of each: when time runs out, every group has something. */
+/** One of each group, then the next of each: when time runs out, every group has some results. */
 export function spreadOverGroups(scenarios: readonly Scenario[]): Scenario[] {
   const seen = new Map<string, number>();
   const turns = scenarios.map((scenario) => {

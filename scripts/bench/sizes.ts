@@ -1,4 +1,4 @@
-/** How much of everything; quick keeps the shape and shrinks the counts. */
+/** Sizes of everything; quick keeps the shapes and reduces the counts. */
 
 export interface Sizes {
   readonly treeFiles: number;

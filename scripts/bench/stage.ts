@@ -41,7 +41,7 @@ function holdsFuseDevice(pid: number): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === '/dev/fuse');
   } catch {
-    // The process, or a descriptor, went away while we looked: it is no server any more.
+    // The process, or a descriptor, has gone meanwhile: it is no longer a server.
     return false;
   }
 }
@@ -83,7 +83,7 @@ export class Stage {
     return this.#scenario.modifies ? join(this.#dir, 'plain') : this.layers.plain;
   }
 
-  /** A name outside of any mount that nobody has used. */
+  /** An unused name outside of any mount. */
   scratchFile(name: string): string {
     return join(this.#bench.image.scratch, `${this.#target.split('/').at(-1)}-${name}`);
   }
@@ -107,8 +107,8 @@ export class Stage {
   }
 
   /**
-   * Takes as much memory as the scenario will fill, and frees it. A virtual machine that reports its free memory to the
-   * host gets it back page by page, which is several times slower than any write to the page cache: whoever came first
+   * Allocates as much memory as the scenario will fill, and frees it. A virtual machine that reports its free memory to the
+   * host gets it back page by page, which is several times slower than any write to the page cache: the first contender
    * would pay for it.
    */
   async #touchMemory(mebibytes: number): Promise<void> {
@@ -150,7 +150,7 @@ export class Stage {
     if (mountMinor(this.#target) === null) throw new Failure('not mounted, though the command succeeded');
   }
 
-  /** The command that starts a server, until a file in the mount answers; then nothing is mounted twice. */
+  /** Times the mount command until a file in the mount answers. Nothing may be mounted twice. */
   async mountTimed(file: string): Promise<number> {
     const { argv, cwd } = this.mountCommand();
     this.#mounted = true;
@@ -176,7 +176,7 @@ export class Stage {
     return ms;
   }
 
-  /** Cold: what the union itself keeps in memory is gone, what its layers keep is not. */
+  /** Cold: the union itself has nothing in memory, but its layers do. */
   async remount(): Promise<void> {
     if (this.contender.kind === 'plain') return;
     await this.unmount();
@@ -197,8 +197,8 @@ export class Stage {
   }
 
   /**
-   * Median milliseconds of a shell command in the root, timed by the shell that runs it. Tools that do less when they
-   * see /dev/null need a `| cat`.
+   * Median milliseconds of a shell command in the root, timed by the shell that runs it. Tools that do less when their output
+   * is /dev/null need a `| cat`.
    */
   async shell(command: string, options: { repeat?: number; cwd?: string } = {}): Promise<number> {
     const script = `set -e; cd "$1"
@@ -231,7 +231,7 @@ export class Stage {
     return (await this.client(op, args, who)) as number;
   }
 
-  /** Resident memory of the servers in MB, after they settled. */
+  /** Resident memory of the servers in MB, once it is stable. */
   async memory(): Promise<number> {
     await sleep(500);
     const sizes = fuseServers().map((pid) => {
@@ -242,7 +242,7 @@ export class Stage {
     return sizes.reduce((sum, size) => sum + size, 0) / 1024;
   }
 
-  /** Makes every request that hangs in this mount fail. */
+  /** Makes every hanging request of this mount fail. */
   abort(): void {
     const minor = mountMinor(this.#target);
     if (minor === null || this.contender.kind === 'plain' || this.contender.kind === 'kernel') return;
@@ -253,7 +253,7 @@ export class Stage {
     }
   }
 
-  /** Leaves nothing mounted, running or stored, whatever state the contender is in. */
+  /** Ends and removes all mounts, processes and files, whatever state the contender is in. */
   async dispose(): Promise<void> {
     if (this.#mounted) {
       await this.unmount().catch(async () => {
@@ -269,7 +269,7 @@ export class Stage {
     for (let waited = 0; fuseServers().length > 0; waited += 5) {
       if (waited > SERVER_EXIT_TIMEOUT_MS) {
         for (const pid of fuseServers()) process.kill(pid, 'SIGKILL');
-        throw new Failure('the server lives on after the unmount');
+        throw new Failure('the server is still running after the unmount');
       }
       await sleep(5);
     }

@@ -83,7 +83,7 @@ function grid(scale: Scale, bottom: number): string {
     .join('\n');
 }
 
-/** An SVG document; the whole of it adapts to light and dark, its background is that of the page. */
+/** An SVG document that adapts to light and dark; its background is that of the page. */
 export function formatChart(results: Results, at: Circumstances): string {
   const contenders = results.contenders.filter((contender) => contender.name !== KERNEL);
   const ratioOf = (group: Group, contender: Contender) => results.groupRatio(group, contender.name, KERNEL);

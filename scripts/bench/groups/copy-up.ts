@@ -1,4 +1,4 @@
-/** Changing what is in a lower layer. */
+/** Changing objects of a lower layer. */
 
 import { writeFileSync } from 'node:fs';
 import { HUGE, TREE } from '../fixtures.js';
@@ -15,7 +15,7 @@ const append: Scenario = {
   modifies: true,
   quick: true,
   timeoutMs: 120_000,
-  // Nothing is copied up there.
+  // It copies nothing up.
   except: ['plain'],
   measures: { 'append a byte': measure },
   async run(stage, sizes) {
@@ -102,7 +102,7 @@ const huge: Scenario = {
     const stop = stage.scratchFile('stop');
     const probing = stage.client('probe', { root: `${stage.root}/other`, stop, salt: 'probe' }, 1);
     await sleep(20);
-    // The probe must be stopped, and its failure heard, even when the write fails.
+    // The probe must be stopped, and its failure noticed, even when the write fails.
     const [written, latencies] = await Promise.allSettled([
       stage
         .clientMs('pokeByte', { root: `${stage.root}/large`, bytes: sizes.hugeMiB * MIB })

@@ -1,4 +1,4 @@
-/** Making and removing things in the upper layer. */
+/** Creating and removing objects in the upper layer. */
 
 import { TREE } from '../fixtures.js';
 import { run } from '../process.js';

@@ -1,4 +1,4 @@
-/** Start, end, memory, and many clients at once. */
+/** Start, end, memory, and several clients at once. */
 
 import { crowd, SMALLEST } from '../fixtures.js';
 import { dropCaches } from '../process.js';

@@ -1,9 +1,9 @@
-/** Walking and looking things up. */
+/** Walks and lookups. */
 
 import { BIG_DIRECTORY, stack, TREE } from '../fixtures.js';
 import type { Measure, Scenario, Target } from '../scenario.js';
 
-/** "No slower", with the noise of a measurement. */
+/** "No slower", allowing for noise. */
 const WARM: Target = { kernel: 1.05, fuseOverlayfs: 1.05 };
 const COLD: Target = { kernel: 2.5, fuseOverlayfs: 1 / 3 };
 const REPEAT = { repeat: 5 };

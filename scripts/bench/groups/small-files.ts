@@ -5,7 +5,7 @@ import type { Measure, Scenario } from '../scenario.js';
 
 const REPEAT = { repeat: 3 };
 const TAR = 'tar c . | cat';
-/** Nothing matches, so that every byte is looked at. */
+/** Nothing matches, so that every byte is read. */
 const GREP = 'grep -r no-such-text . || [ $? = 1 ]';
 
 const warm: Measure = { unit: 'ms', target: { kernel: 1.2, fuseOverlayfs: 1 / 2 } };
