@@ -1,4 +1,4 @@
-/** Entry of the bundle (scripts/bundle.mjs): the command, and what scripts/rehearsal.cjs serves requests with. */
+/** Entry of the bundle (scripts/bundle.mjs): the command, and the parts with which scripts/rehearsal.cjs serves requests. */
 import './main.js';
 
 /** The parts of a mount, loaded on demand as the command does. */

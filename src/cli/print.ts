@@ -9,7 +9,7 @@ function put(text: string): void {
   try {
     writeSync(2, Buffer.from(text, 'latin1'));
   } catch {
-    // It is closed, or a file on a full disk. The work goes on regardless, and the exit code tells how it ended.
+    // It is closed, or a file on a full disk. The work continues regardless, and the exit code says how it ended.
   }
 }
 

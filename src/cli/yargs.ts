@@ -5,7 +5,7 @@ export const YARGS_CWD = '/';
 
 const BAD_CHOICE = /^Invalid values:\s+Argument: ([\w-]+), Given: (.*), Choices: (.*)$/s;
 
-/** Columns of a help text: those of a terminal, but not more than lines are read well in. */
+/** Width of a help text in columns: that of the terminal, up to a width that is easy to read. */
 export function helpWidth(): number {
   return Math.min(process.stdout.columns || 110, 110);
 }
@@ -24,14 +24,14 @@ export function asClause(message: string): string {
   return `${message.charAt(0).toLowerCase()}${message.slice(1).replace(/\s*\n\s*/g, ' ')}`;
 }
 
-/** A description for yargs, which wraps lines: of the line breaks in the source only empty lines are kept. */
+/** A description for yargs, which wraps lines itself: of the line breaks in the source only empty lines are kept. */
 export function asParagraphs(text: string): string {
   return text.replace(/(?<!\n)\n(?!\n)/g, ' ');
 }
 
 /**
- * Words behind `--` are paths, whatever they begin with. yargs takes none of them as an argument of a command, so they come to it
- * as others do.
+ * Words after `--` are paths, whatever they begin with. yargs does not accept them as arguments of a command, so they are passed to
+ * it like other words.
  */
 export function withPlainPaths(words: readonly string[]): string[] {
   const at = words.indexOf('--');
@@ -41,19 +41,19 @@ export function withPlainPaths(words: readonly string[]): string[] {
 }
 
 /**
- * What yargs says of a command line. It goes on after a complaint, and an unknown option tells more than the argument that is
- * missing since it was taken for that option's value.
+ * Error messages of yargs about a command line. yargs continues after an error, and an unknown option explains more than the
+ * argument that is missing because it was taken for that option's value.
  */
 export class Complaints {
   readonly #messages: string[] = [];
 
-  /** For `fail()` of yargs. An error that was thrown goes on its way, unless it is one of yargs. */
+  /** For `fail()` of yargs. Rethrows an error unless it is one of yargs. */
   readonly add = (message: string, error: Error | undefined): void => {
     if (error && error.name !== 'YError') throw error;
     this.#messages.push(message);
   };
 
-  /** The one to tell; null: there is none, and the command may run. */
+  /** The message to print; null: there is none, and the command may run. */
   get worst(): string | null {
     return (
       this.#messages.find((message) => message.startsWith('Unknown argument')) ?? this.#messages[0] ?? null

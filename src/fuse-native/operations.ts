@@ -1,4 +1,4 @@
-/** One row per libfuse callback: what it does, and what fuse-native's addon wants back. */
+/** One row per libfuse callback: what it does, and what fuse-native's addon expects back. */
 import { TWO_32 } from '../sys/consts.js';
 import { EOPNOTSUPP } from '../sys/errno.js';
 import { fail } from '../vfs/errors.js';
@@ -25,7 +25,7 @@ const fileData = (args: readonly unknown[], result: number): unknown[] => [
 const xattrValue = (args: readonly unknown[]): unknown[] => [(args[2] as Buffer).buffer];
 const xattrNames = (args: readonly unknown[]): unknown[] => [(args[1] as Buffer).buffer];
 
-/** For what gives nothing back. */
+/** For operations without a result. */
 const done = (_nothing: unknown): Outcome => 0;
 
 /** Arguments of read and write; the last two are the halves of the offset. */

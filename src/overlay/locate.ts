@@ -118,7 +118,7 @@ export function fillAttr(ov: Overlay, inode: Inode, out: Attr): void {
     // A merge dir's nlink would confuse tools that rely on it (ovl_getattr()): 1 tells them that it means nothing.
     out.nlink = 1;
   } else if (out.nlink === 0) {
-    // The stand-in for a mount point has no name.
+    // The empty directory shown for a mount point has no name.
     out.nlink = 1;
   }
   if (ov.owners !== null) ov.owners.show(ov, inode, out);

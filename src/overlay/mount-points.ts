@@ -13,7 +13,7 @@ import { RealDir } from './inode.js';
 /** Detects mounts inside layers; null in {@link Overlay} when every layer has a clone. */
 export class MountPoints {
   readonly #rootMounts = new Map<Layer, number>();
-  /** Descriptor of the stand-in for directories; -1: none could be made, null: not needed yet. */
+  /** Descriptor of the empty directory shown for mount points; -1: none could be made, null: not needed yet. */
   #empty: number | null = null;
   readonly #work: number;
 
@@ -51,11 +51,11 @@ export class MountPoints {
     return mount === undefined || mount.fsType.startsWith('fuse');
   }
 
-  /** Stands for a mount point on `layer`: an empty directory, or null where none can be made. EMFILE, ENFILE. */
+  /** The empty directory shown for a mount point on `layer`; null where none can be made. EMFILE, ENFILE. */
   emptyDir(layer: Layer, open: typeof sys.openat): RealDir | null {
     if (this.#empty === null) {
       const made = emptyDirectory(this.#work, open);
-      // Descriptors are short for a while, places are for good.
+      // A shortage of descriptors is temporary; the lack of a place for the directory is not.
       if (made === -sys.EMFILE || made === -sys.ENFILE) fail(-made, 'stand-in for a mount point');
       this.#empty = made;
     }
@@ -74,8 +74,8 @@ export class MountPoints {
 }
 
 /**
- * Makes a directory without a name, so that nothing can be put into it, in work or in a place for temporary files. Returns a
- * descriptor, or -errno of the last attempt.
+ * Makes a directory in work or in a place for temporary files and removes its name, so that nothing can be created in it. Returns
+ * a descriptor, or -errno of the last attempt.
  */
 function emptyDirectory(work: number, open: typeof sys.openat): number {
   let made = work < 0 ? work : emptyIn(work, open);

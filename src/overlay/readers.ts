@@ -15,7 +15,7 @@ export function offsetOf(reader: number, cookie: number): number {
   return cookie + reader * (cookie < SMALL_COOKIES ? SMALL_COOKIES : LARGE);
 }
 
-/** The reader of an offset; 0 for an offset that was given to none: it is made up, or the start. */
+/** The reader of an offset; 0 for the start, or for an offset that no reader got. */
 export function readerOf(offset: number): number {
   const number = Math.floor(offset / (offset < LARGE ? SMALL_COOKIES : LARGE));
   return number <= NUMBERS ? number : 0;
@@ -28,9 +28,9 @@ export function cookieOf(offset: number): number {
 /** Where the readers of one listing end. Readers that begin with nothing added in between share a number. */
 export class Readers {
   #last = 0;
-  /** Where the latest one ends, as a cookie. */
+  /** The end of the latest one, as a cookie. */
   #end = -1;
-  /** The same for all, by number; made for the second one. */
+  /** The ends of all, by number; allocated for the second one. */
   #ends: number[] | null = null;
 
   /** Registers a reader of a listing that ends at `end`. Returns its number, from 1 to 127, then 1 again. */
@@ -39,7 +39,10 @@ export class Readers {
     return this.#last;
   }
 
-  /** The end of a reader, for which `end` holds if it began when this was another listing, which memory was too short for. */
+  /**
+   * The end of a reader; `end` for one that is not known, because it began with an earlier listing that was dropped to save
+   * memory.
+   */
   endOf(reader: number, end: number): number {
     if (reader === this.#last) return this.#end;
     const known = this.#ends?.[reader];

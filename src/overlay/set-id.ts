@@ -52,20 +52,23 @@ export function killSuidGid(ov: Overlay, at: RealObject, caller: Caller): void {
   if (mode !== null) setClearedMode(ov, at, mode);
 }
 
-/** chown(2), fchown, lchown, fchownat of x86-64, arm64, i386 and 32-bit ARM. No number of one stands for a call that clears set-id bits on another. */
+/**
+ * chown(2), fchown, lchown, fchownat of x86-64, arm64, i386 and 32-bit ARM. None of these numbers is a call that clears set-id bits
+ * on another of these architectures.
+ */
 const CHOWNS = new Set([92, 93, 94, 260, 54, 55, 182, 95, 16, 212, 207, 198, 298, 325]);
 /** The bit that marks x32 system calls. */
 const X32 = 0x40000000;
 
-/** A caller may have write permission by a group that the request does not carry, or by an ACL. */
+/** A caller may have write permission through a group that the request does not contain, or through an ACL. */
 const MAY_WRITE = 0o022;
 
 const seen = new Attr();
 
 /**
- * Whether bits are cleared for a SETATTR without any attribute. The kernel sends it before a write through a descriptor,
- * whoever has that, if set-id bits or a file capability are to go; and for chown(-1, -1), which anybody can ask for and the owner
- * only may do. It leaves it to us who may. EPERM.
+ * Whether a SETATTR without any attribute clears the bits. The kernel sends it before a write through a descriptor, by any
+ * caller who has that, if set-id bits or a file capability must be removed; and for chown(-1, -1), which anyone may call but only
+ * the owner may do. The kernel does not check this. EPERM.
  */
 export function mayClear(ov: Overlay, inode: Inode, caller: Caller): boolean {
   if (inode.type !== sys.S_IFREG) return true;
@@ -73,12 +76,12 @@ export function mayClear(ov: Overlay, inode: Inode, caller: Caller): boolean {
   fillAttr(ov, inode, seen);
   if (dropped(seen.mode, seen.gid, caller) === 0) return true;
   const isRoot = caller.uid === 0;
-  // Of the owner both mean the same.
+  // From the owner both mean the same.
   if (!isRoot && caller.uid === seen.uid) return true;
   const call = sys.syscallOf(caller.pid);
   if (call !== null && !CHOWNS.has(call & ~X32)) return !sys.isCapable(caller.pid, sys.CAP_FSETID);
   if (isRoot || (call === null && (seen.mode & MAY_WRITE) !== 0)) return true;
-  // A WRITE that follows says so itself. Under passthrough none will.
+  // A following WRITE clears them by its own flag. Under passthrough there is none.
   if (call !== null || ov.services.dataMode === 'passthrough') fail(sys.EPERM, 'clear set-id bits');
   return false;
 }

@@ -2,7 +2,7 @@
  * Guesses whether a caller that lists a directory will look at its entries. READDIRPLUS returns an entry with its attributes, which
  * saves a LOOKUP, or bare, with the name only, which saves a statx(2), an inode here and one in the kernel. `ls -l`, tar and rm
  * need the former; `find -name`, a shell's `*` and Python's import the latter. So all entries but directories are bare, until a
- * caller has looked up a certain share of what it got bare.
+ * caller has looked up a certain share of its bare entries.
  */
 import { LRUCache } from 'lru-cache';
 

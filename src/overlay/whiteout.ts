@@ -1,4 +1,4 @@
-/** Whiteouts: how layers say "nothing here", and how we write it. */
+/** Whiteouts: how layers mark a name as absent, and how plyfs writes them. */
 import * as sys from '../sys/index.js';
 import { must } from '../vfs/errors.js';
 import type { RealDir } from './inode.js';
@@ -53,7 +53,7 @@ export function findWhiteout(ov: Overlay, upper: RealDir, name: string): Whiteou
   return ov.whUpper && sys.statx(fd, WH_PREFIX + name, ov.probe) >= 0 ? 'beside' : 'none';
 }
 
-/** An object is at `name` now: removes a `.wh.` file beside it, which hid what was below. */
+/** Called when an object is at `name`: removes the `.wh.` file beside it, which hid the name on lower layers. */
 export function clearBeside(ov: Overlay, upper: RealDir, name: string): void {
   if (!ov.whUpper) return;
   const rc = sys.unlinkat(ov.dirs.fd(upper), WH_PREFIX + name);
@@ -89,7 +89,7 @@ function makeWhiteout(ov: Overlay): string {
   return name;
 }
 
-/** The first step of writing an xattr whiteout: marks the directory as holding such. */
+/** The first step of writing an xattr whiteout: marks the directory as containing xattr whiteouts. */
 function announce(ov: Overlay, upper: RealDir): void {
   if (ov.options.whiteout !== 'xattr' || upper.xwhiteouts) return;
   must(sys.setxattr(ov.dirs.fd(upper), '', ov.own.opaque, CONTAINS, 1), 'announce whiteouts');
@@ -228,8 +228,8 @@ function moveFile(ov: Overlay, from: Moved, to: UpperPlace): void {
 }
 
 /**
- * A directory changes places with a whiteout that was put at its new name, where there is nothing or an empty directory that
- * goes: a crash in between leaves it where it was.
+ * Exchanges a directory with a whiteout that was put at its new name, where there was nothing or an empty directory, which is
+ * removed: a crash in between leaves the directory at its old name.
  */
 function moveDirectory(ov: Overlay, from: Moved, to: UpperPlace): void {
   const fromFd = ov.dirs.fd(from.dir);

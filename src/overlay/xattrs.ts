@@ -128,7 +128,7 @@ export function removexattr(ov: Overlay, inode: Inode, name: Name, caller: Calle
   const rc = sys.getxattr(ov.atFd, ov.atName, there, ov.scratch, 0);
   if (rc === -sys.ENODATA && inode.hasUpper && name.startsWith(ACL_PREFIX)) return;
   must(rc, 'removexattr');
-  // So the kernel begins a chown(-1, -1) by anybody, which is not to go half the way.
+  // The kernel begins a chown(-1, -1) by any caller like this; it must not be done halfway.
   if (name === sys.XATTR_NAME_CAPS && caller.uid !== 0) mayClear(ov, inode, caller);
   copyUpInode(ov, inode);
   locate(ov, inode);

@@ -1,4 +1,4 @@
-/** `plyfs run`: a command in a throw-away view of this machine, or of any layers, and what it changed. */
+/** `plyfs run`: runs a command in a throw-away view of this machine, or of any layers, and reports what it changed. */
 import { isUtf8 } from 'node:buffer';
 import {
   chmodSync,
@@ -23,23 +23,23 @@ import { tried } from '../tools/text.js';
 import { filesOver, mountsToCover } from './machine.js';
 import { exitCodeOf, startSandbox } from './sandbox.js';
 
-/** What becomes of the changes: applied to the lower, kept in a directory, or dropped. */
+/** What happens to the changes: applied to the lower, kept in a directory, or dropped. */
 export type Fate = 'commit' | 'keep' | 'drop';
 
-/** A command, the view that it runs in, and what becomes of its changes. */
+/** A command, the view that it runs in, and what happens to its changes. */
 export interface RunOptions {
-  /** The program and its arguments; no shell looks at them. */
+  /** The program and its arguments, passed to no shell. */
   readonly command: readonly string[];
   /** Lower directories, topmost first; default: this machine's root, with its other filesystems. */
   readonly lower?: readonly string[];
-  /** Where changes go; kept. Default: a temporary directory. */
+  /** Where changes are stored; it is kept. Default: a temporary directory. */
   readonly upper?: string;
   /** Keep the upper. */
   readonly keep?: boolean;
   /** Apply the changes to the topmost lower, which is this machine's root by default. */
   readonly commit?: boolean;
   /**
-   * Called to decide what becomes of the changes, if there are any and neither `keep`, `commit` nor `upper` is given. Default:
+   * Called to decide what happens to the changes, if there are any and none of `keep`, `commit` and `upper` is given. Default:
    * they are dropped.
    */
   readonly decide?: (made: Pick<RunResult, 'changes' | 'summary'>) => Promise<Fate>;
@@ -77,7 +77,7 @@ interface Covered {
   readonly work: string;
 }
 
-/** This process's working directory. Throws a UserError when it is gone, or has no name that text can hold. */
+/** This process's working directory. Throws a UserError when it is gone, or its name is not UTF-8. */
 function ownDirectory(): string {
   const path = workingDirectory();
   if (!isUtf8(Buffer.from(path, 'latin1')))
@@ -87,13 +87,13 @@ function ownDirectory(): string {
 
 const OVERLAY_MAGIC = 0x794c7630;
 
-/** A new directory that can hold an upper, which one on an overlay can't. Throws a UserError. */
+/** A new directory that can hold an upper, so not on an overlay. Throws a UserError. */
 function scratchDirectory(given: string | undefined): string {
   if (given !== undefined)
     tried('use the scratch directory', Buffer.from(given).latin1Slice(), () => statfsSync(given));
   for (const base of given === undefined ? [tmpdir(), '/var/tmp', '/dev/shm'] : [given]) {
     try {
-      // Absolute: the sandbox is made from another working directory.
+      // Absolute, because the sandbox is made from another working directory.
       if (statfsSync(base).type !== OVERLAY_MAGIC) return mkdtempSync(resolve(base, 'plyfs-run-'));
     } catch (error) {
       if (!isSystemError(error)) throw error;
@@ -107,7 +107,7 @@ function scratchDirectory(given: string | undefined): string {
 /** Options with a working directory. */
 type Settled = RunOptions & { readonly cwd: string };
 
-/** A work directory for an upper that was named: on its filesystem, and new, since it is removed in the end. */
+/** A work directory for an upper given by the caller: on its filesystem, and new, since it is removed in the end. */
 function workBeside(upper: string): string {
   const path = Buffer.from(upper).latin1Slice();
   tried('create', path, () => mkdirSync(upper, { recursive: true }));
@@ -141,7 +141,7 @@ function likeRoot(upper: string, lower: string): void {
   try {
     if (process.geteuid!() === 0) chownSync(upper, uid, gid);
   } catch (error) {
-    // In a user namespace the owner may have no id: whoever made the upper owns it then.
+    // In a user namespace the owner may have no id: then the upper keeps its creator as its owner.
     if (!(error instanceof Error && 'code' in error && error.code === 'EINVAL')) throw error;
   }
   chmodSync(upper, mode & 0o7777);
@@ -151,7 +151,7 @@ async function mountAll(covered: readonly Covered[], root: string, readOnly: boo
   const mounts: Mount[] = [];
   try {
     for (const { at, lower, upper, work } of covered) {
-      // Not there in the view: a lower filesystem is mounted where the root has no directory for it.
+      // The view may not have it: a filesystem can be mounted where the root, as a lower, has no directory for it.
       if (at !== '' && statSync(`${root}${at}`, { throwIfNoEntry: false })?.isDirectory() !== true) continue;
       const writable = readOnly ? {} : { upper, work };
       mounts.push(await mount({ mountpoint: `${root}${at}`, lower, ...writable, source: 'plyfs-run' }));
@@ -163,7 +163,7 @@ async function mountAll(covered: readonly Covered[], root: string, readOnly: boo
   }
 }
 
-/** By force: the command has ended, but a mount namespace made meanwhile may hold copies of the mounts. */
+/** By force: the command has ended, but a mount namespace made meanwhile may have copies of the mounts. */
 async function unmountAll(mounts: readonly Mount[]): Promise<void> {
   for (const one of mounts.toReversed()) await one.unmount({ force: true });
 }
@@ -217,7 +217,7 @@ const NO_CHANGES: Pick<RunResult, 'changes' | 'summary'> = {
 
 async function runIn(options: Settled, covered: readonly Covered[], root: string): Promise<number> {
   const mounts = await mountAll(covered, root, options.readOnly === true);
-  // A terminal's signals reach the command directly: it decides, and this process cleans up after it.
+  // Signals of the terminal reach the command directly: it handles them, and this process cleans up after it.
   const ignore = (): void => {};
   for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, ignore);
   try {
@@ -265,8 +265,8 @@ function commit(covered: readonly Covered[]): void {
 }
 
 /**
- * The uppers that outlive the run; null: none. That of the root or the one that was named, and those of other filesystems that
- * hold changes. A named one always stays; the others only where they are wanted and there are changes (`isChanged`).
+ * The uppers that are kept after the run; null: none. First that of the root or the given one, then those of other filesystems
+ * that have changes. A given one is always kept; the others only if that is wanted and there are changes (`isChanged`).
  */
 function keptOf(
   covered: readonly Covered[],
@@ -292,7 +292,7 @@ function tidy(scratch: string, kept: NonNullable<RunResult['kept']>): void {
     rmSync(path, { recursive: true, force: true });
 }
 
-/** Runs a command, tells what it changed, and keeps, commits or drops that. Throws a UserError when it can't start. */
+/** Runs a command, reports its changes, and keeps, commits or drops them. Throws a UserError when it can't start. */
 export async function run(given: RunOptions): Promise<RunResult> {
   if (given.command.length === 0) throw new UserError("no command is given; write it behind '--'.");
   const options = { ...given, cwd: given.cwd ?? ownDirectory() };
@@ -307,13 +307,13 @@ export async function run(given: RunOptions): Promise<RunResult> {
     const root = `${scratch}/root`;
     mkdirSync(root);
     const exitCode = await runIn(options, covered, root);
-    // Until it is known better: what fails from here on must not cost the changes.
+    // Assumed until it is known: a failure from here on must not lose the changes.
     isChanged = true;
     const result = options.readOnly === true ? NO_CHANGES : changesOf(covered);
     isChanged = result.changes.length > 0;
     fate = await fateOf(options, result);
     if (fate === 'commit') {
-      // If it fails midway, the changes are not lost.
+      // If it fails halfway, the changes are not lost.
       fate = 'keep';
       commit(covered);
       fate = 'commit';

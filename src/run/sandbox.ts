@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { UserError } from '../overlay/user-error.js';
 
-/** A command and what is around it. */
+/** A command and its environment. */
 export interface Sandbox {
   /** The merged view, which becomes the root. */
   readonly root: string;

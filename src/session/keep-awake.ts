@@ -35,7 +35,7 @@ function idleDriver(): string {
   }
 }
 
-/** What `mode` comes to on a machine with so many online CPUs and this cpuidle driver. */
+/** Whether `mode` keeps CPUs awake on a machine with so many online CPUs and this cpuidle driver. */
 export function keepsAwake(mode: KeepAwakeMode, cpus: number, driver: string): boolean {
   if (mode === 'off' || cpus === 1) return false;
   return mode === 'on' || (cpus <= SMALL && driver === GUEST_DRIVER);

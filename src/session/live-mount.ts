@@ -92,7 +92,7 @@ export class LiveMount implements Mount {
    * unmount() waits for it. Its failure does not prevent unmounting.
    */
   settle(): void {
-    // First let those who wait for the mount continue.
+    // First let callers who wait for the mount continue.
     this.#settled = idle().then(() => Promise.all([raiseReadAhead(this.#attachment), this.#openControl()]));
   }
 

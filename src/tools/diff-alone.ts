@@ -1,4 +1,4 @@
-/** Changes of an upper whose lowers are not given: its marks tell what they can. */
+/** Changes of an upper whose lowers are not given, as far as its marks show them. */
 import { OwnXattrs } from '../overlay/own-xattrs.js';
 import { UserError } from '../overlay/user-error.js';
 import { WH_PREFIX } from '../overlay/whiteout.js';
@@ -21,7 +21,7 @@ function refuseUnused(top: number, own: OwnXattrs, path: PathLike): void {
   );
 }
 
-/** Changes by the marks of `options.upper` alone, in the order of a walk. Throws a UserError for what is no upper. */
+/** Changes by the marks of `options.upper` alone, in the order of a walk. Throws a UserError if it is not an upper. */
 export function diffAlone(options: DiffOptions): Change[] {
   const own = new OwnXattrs(usesUserXattrs(options));
   const changes: Change[] = [];
@@ -61,7 +61,7 @@ function present(
   }
   if (isDir && mark(own.opaque) === 'y') return [{ kind: 'replaced', path, type }];
   const copied = mark(own.origin) !== null;
-  // A copied-up directory is there for what is in it.
+  // A copied-up directory may exist only because of its contents.
   if (copied && isDir) return [];
   return [
     copied

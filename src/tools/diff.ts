@@ -142,7 +142,7 @@ class Differ {
     this.#below.drop(old);
   }
 
-  /** Remembers the files that were at a path and below it, and tells how large they were. `stat` is the inode's. */
+  /** Remembers the files that were at a path and below it, and returns their size. `stat` is the inode's. */
   #gone(inode: Inode, path: string): number {
     if (inode.dir === null) {
       const handle = this.#below.handle(inode);

@@ -1,4 +1,4 @@
-/** `plyfs layers`: what each layer holds, which part of it is visible, and which is shadowed and so wasted. */
+/** `plyfs layers`: what each layer contains, which part of it is visible, and which is shadowed and so wasted. */
 import type { Layer } from '../overlay/config.js';
 import type { Inode, RealDir } from '../overlay/inode.js';
 import type { OwnXattrs } from '../overlay/own-xattrs.js';
@@ -9,13 +9,13 @@ import { shown } from './text.js';
 import { checkDepth, isWhiteoutAt, openAgain, rawXattr, walkTree } from './tree.js';
 import { type Stack, View } from './view.js';
 
-/** A file and what it takes on disk. */
+/** A file and its space on disk. */
 export interface FileSize {
   readonly path: string;
   readonly bytes: number;
 }
 
-/** What one layer holds. Sizes are in bytes. */
+/** Contents of one layer. Sizes are in bytes. */
 export interface LayerSizes {
   /** 0 is the topmost. */
   readonly layer: number;
@@ -27,7 +27,7 @@ export interface LayerSizes {
   readonly whiteouts: number;
   /** Sum of file sizes; a file with several names counts once. */
   readonly bytes: number;
-  /** What is allocated on disk for files. */
+  /** Space allocated on disk for files. */
   readonly allocated: number;
   /** Files that callers of the merged view do not see, and their bytes. */
   readonly shadowedFiles: number;
@@ -46,7 +46,7 @@ export interface SizeTree {
   readonly children: readonly SizeTree[];
 }
 
-/** What {@link layers} measured. Sizes are in bytes. */
+/** Result of {@link layers}. Sizes are in bytes. */
 export interface LayersResult {
   readonly layers: readonly LayerSizes[];
   /** Files that callers see, and their bytes: the size of the merged view. */
@@ -54,7 +54,7 @@ export interface LayersResult {
   readonly visibleBytes: number;
   /** Bytes of all layers together. */
   readonly bytes: number;
-  /** What of that is shadowed. */
+  /** The shadowed part of that. */
   readonly shadowedBytes: number;
   /** Paths in the merged view that can't be read and are not counted. */
   readonly unreadable: readonly string[];
@@ -77,9 +77,9 @@ interface Node {
   readonly children: Node[];
 }
 
-/** Goes through the merged view and notes on which layer each file's data is. */
+/** Walks through the merged view and records on which layer each file's data is. */
 class Visible {
-  /** By layer: inode keys of the files that are seen. */
+  /** Inode keys of the visible files, by layer. */
   readonly used = new Map<number, Set<number>>();
   files = 0;
   bytes = 0;
@@ -108,7 +108,7 @@ class Visible {
     }
   }
 
-  /** What `look` gives; null for what callers can't read either, such as a metacopy of another overlay. */
+  /** Result of `look`; null for objects that callers can't read either, such as a metacopy of another overlay. */
   #readable<T>(path: string, look: () => T): T | null {
     try {
       return look();
@@ -142,7 +142,7 @@ class Visible {
     return this.#view.ov.dirs.fd(dir);
   }
 
-  /** Notes a file; false when another of its names was met before. */
+  /** Records a file; false when another of its names was recorded before. */
   #use(layer: Layer, key: number): boolean {
     const set = this.used.get(layer.index)!;
     if (set.has(key)) return false;
@@ -178,7 +178,7 @@ class Largest {
   }
 }
 
-/** Everything in one layer, seen or not. */
+/** Everything in one layer, visible or not. */
 function measure(layer: Layer, used: ReadonlySet<number>, top: number, own: OwnXattrs): LayerSizes {
   const sums = { files: 0, directories: 0, others: 0, whiteouts: 0, bytes: 0, allocated: 0 };
   const shadowed = { shadowedFiles: 0, shadowedBytes: 0 };
@@ -223,7 +223,7 @@ function measure(layer: Layer, used: ReadonlySet<number>, top: number, own: OwnX
   };
 }
 
-/** What is smaller than this part of the whole is put together under one name. */
+/** Objects smaller than this part of the whole are grouped under one name. */
 const SMALL = 1 / 2000;
 
 function toTree(node: Node, total: number): SizeTree {

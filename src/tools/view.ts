@@ -196,7 +196,7 @@ export class View {
     return at;
   }
 
-  /** Gives an inode up that nobody needs any more: with a big tree, memory stays flat. */
+  /** Frees an inode that is no longer needed, so that memory does not grow with the tree. */
   drop(inode: Inode): void {
     forget(this.ov, inode, 0);
   }

@@ -1,6 +1,6 @@
 /**
- * `plyfs run` for ordinary users where a second filesystem is to be covered: fusermount3 acts as root, who may not enter a user's
- * mount, and so can't mount another one in it. In a user namespace of its own the command mounts by itself.
+ * `plyfs run` for ordinary users when a second filesystem must be covered: fusermount3 runs as root, who may not enter a user's
+ * mount, and so can't mount another one in it. In its own user namespace the command mounts by itself.
  */
 import { spawn } from 'node:child_process';
 import { mountsToCover } from '../../run/machine.js';

@@ -37,7 +37,7 @@ async function askFate(made: Parameters<typeof shownChanges>[0], lower: string):
   return fate;
 }
 
-/** Whether somebody is there to ask, and no option says what is to become of the changes. */
+/** Whether there is somebody to ask, and no option says what to do with the changes. */
 function isToBeAsked(parsed: Parsed): boolean {
   const said = ['commit', 'keep', 'drop', 'upper', 'json', 'readOnly'];
   return canAsk() && said.every((option) => parsed[option] === undefined);

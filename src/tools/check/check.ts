@@ -1,4 +1,4 @@
-/** `plyfs check`: what is wrong in layers, and its repair. */
+/** `plyfs check`: finds problems in layers, and repairs them. */
 import { unescapeValue } from '../../overlay/option-text.js';
 import { UserError } from '../../overlay/user-error.js';
 import * as sys from '../../sys/index.js';
@@ -20,7 +20,7 @@ export interface CheckOptions extends Stack {
   readonly work?: PathLike | null | undefined;
   /** The desired form of whiteouts and opaque marks; `chardev` also accepts the kernel's other form. */
   readonly form?: WhiteoutForm | undefined;
-  /** Change what is wrong. Without it nothing is written. */
+  /** Repair the problems. Otherwise nothing is written. */
   readonly repair?: boolean;
   /** With `repair`: remove the mark of a volatile mount that may have lost data. */
   readonly forgetVolatile?: boolean;

@@ -1,5 +1,5 @@
 /**
- * Renamed directories of one layer whose lower part shows at a second place, too: fsck.overlay's "missing whiteout" and
+ * Renamed directories of one layer whose lower part is also visible at a second place: fsck.overlay's "missing whiteout" and
  * "duplicate".
  */
 import type { Inode, RealDir } from '../../overlay/inode.js';
@@ -23,15 +23,15 @@ export function pathOf(real: RealDir): string {
   return parts.join('/');
 }
 
-/** The path itself, then the paths of the directories above it; not the root's. */
+/** The path itself, then the paths of the directories above it, without the root. */
 function* upwards(path: string): Generator<string> {
   for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) yield path.slice(0, end);
 }
 
-/** Collects the renamed directories of the top layer of a view, then reports those that are not alone. */
+/** Collects the renamed directories of the top layer of a view, then reports those whose lower part is visible twice. */
 export class Claims {
   readonly #renamed: Renamed[] = [];
-  /** By the paths that redirects lead to: where the directories with these redirects are. */
+  /** Paths of the directories with a redirect, by the path that it leads to. */
   readonly #places = new Map<string, string[]>();
 
   add(path: string, lower: RealDir): void {
@@ -63,16 +63,16 @@ export class Claims {
         }
       }
     }
-    // What is in a directory that lacks its whiteout needs none.
+    // Names inside a directory that needs a whiteout don't need their own.
     for (const [place, finding] of uncovered)
       if (![...upwards(place)].slice(1).some((above) => uncovered.has(above))) findings.add(finding);
   }
 
-  /** Paths at which the lower directory of a renamed one may show, too. */
+  /** Paths at which the lower directory of a renamed one may also be visible. */
   #candidates(path: string, lower: RealDir): Set<string> {
     const from = pathOf(lower);
     const candidates = new Set([from]);
-    // Two are enough: where there are more, these are reported for themselves.
+    // Two are enough: if there are more, they are reported separately.
     for (const start of upwards(from))
       for (const place of (this.#places.get(start) ?? []).slice(0, 2))
         candidates.add(place + from.slice(start.length));
@@ -102,7 +102,7 @@ function isOnTop(inode: Inode | null): boolean {
   return inode?.dir?.real[0]?.layer.index === 0;
 }
 
-/** What is at a path; null also for what can't be looked up, which is reported elsewhere. */
+/** The object at a path; null if there is none, or if it can't be looked up, which is reported elsewhere. */
 function resolved(view: View, path: string): Inode | null {
   try {
     return view.resolve(path);

@@ -10,7 +10,7 @@ import { type Compression, compressionOf, Digester, decompressor } from './compr
 import { latin1Extract, type TarHeader } from './tar-reader.js';
 import { explained } from './unpack.js';
 
-/** Documents (manifests, configs) are small; what is larger is no document. */
+/** Documents (manifests, configs) are small; anything larger is not a document. */
 const MAX_DOCUMENT = 16 << 20;
 const BENEATH = sys.RESOLVE_BENEATH | sys.RESOLVE_NO_SYMLINKS | sys.RESOLVE_NO_MAGICLINKS;
 
@@ -102,7 +102,7 @@ function linkOf(path: string, { type, linkname }: TarHeader): string | null {
 function unpacked(file: Buffer, kind: Compression, limit: number): Readable {
   const from = createReadStream(file, { highWaterMark: 1 << 20 });
   const inflate = decompressor(kind);
-  // Whatever ends early ends all of them; the error comes out of the last one.
+  // A stream that ends early ends all of them; the error is emitted by the last one.
   return inflate === null ? from : pipeline(from, inflate, new Digester(limit), () => {});
 }
 
@@ -117,7 +117,7 @@ const MAX_MEMBERS = 5_000_000;
 export class TarBlobs implements Blobs {
   #file: Buffer;
   readonly #members = new Map<string, Member>();
-  /** A file of ours, removed at the end. */
+  /** Our own temporary file, removed at the end. */
   #temporary: Buffer | null = null;
 
   private constructor(file: Buffer) {

@@ -1,4 +1,4 @@
-/** Compressed streams: what layers come in. */
+/** Compressed streams of layers. */
 import { createHash, type Hash } from 'node:crypto';
 import { Transform, type TransformCallback } from 'node:stream';
 import * as zlib from 'node:zlib';

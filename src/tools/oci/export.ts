@@ -67,7 +67,7 @@ async function send(
 
 function refuseOutputInside(top: number, path: string): void {
   const parent = sys.openat(sys.AT_FDCWD, splitPath(path)[0], sys.O_PATH | sys.O_DIRECTORY | sys.O_CLOEXEC);
-  // Who opens the file says why.
+  // The code that opens the file reports the reason.
   if (parent < 0) return;
   try {
     refuseInside(parent, [top], path);

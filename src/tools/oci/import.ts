@@ -76,7 +76,7 @@ async function unpack(
   try {
     const inflate = decompressor(compressionOf(start));
     const steps = inflate === null ? [packed, plain] : [packed, inflate, plain];
-    // Whatever ends early ends all of them; the error comes out of the last one.
+    // A stream that ends early ends all of them; the error is emitted by the last one.
     pipeline([source, ...steps], () => {});
     const result = await new Unpacker(top, options).run(plain);
     // The tar may end before its file does: the digest is of all of it.
