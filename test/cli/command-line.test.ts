@@ -99,8 +99,8 @@ describe('plyfs', () => {
     'too many words': ['-o', 'lowerdir=l1', 'a', 'b', 'mnt'],
     'an unknown option': ['--frobnicate', 'mnt'],
     'a command without its mount point': ['mount', '--lower', 'l1'],
-    'lowers that are given in two ways': ['mount', '--lower', 'l1', '-o', 'ro,lowerdir=l2', 'mnt'],
-    'a choice that there is not': ['mount', '--lower', 'l1', '--data', 'loud', 'mnt'],
+    'lowers given in two ways': ['mount', '--lower', 'l1', '-o', 'ro,lowerdir=l2', 'mnt'],
+    'an invalid choice': ['mount', '--lower', 'l1', '--data', 'loud', 'mnt'],
     'an option of mount at umount': ['umount', '--log-level', 'info', 'mnt'],
     'a bad log level': ['--log-level', 'loud', '-o', 'lowerdir=l1', 'mnt'],
   };
@@ -159,7 +159,7 @@ describe('a mount that fails', () => {
     expectSentence(result, 1, /l9.*does not exist/);
   });
 
-  mounting('says so: a mount is there already', async (mnt) => {
+  mounting('says so: something is already mounted there', async (mnt) => {
     await must(COMMAND, ['-o', 'lowerdir=l1:l2', mnt], { cwd: home });
     const second = await command(['-o', 'lowerdir=l1:l2', mnt]);
     assert.equal(second.code, 1);
@@ -191,7 +191,7 @@ describe('a mount in the background', () => {
     assert.match(readFileSync('/proc/self/mountinfo', 'latin1'), / - fuse\.plyfs plyfs /);
   });
 
-  mounting('answers when the command has ended, and shows in mountinfo', async (mnt) => {
+  mounting('is ready when the command has ended, and is listed in mountinfo', async (mnt) => {
     const result = await command(['-o', WRITABLE, '-o', 'nosuid,noatime', 'source', mnt]);
     assert.deepEqual([result.code, result.stdout, result.stderr], [0, '', '']);
     assert.equal(await must('cat', [`${mnt}/one`, `${mnt}/two`]), 'one\ntwo\n');
@@ -205,7 +205,7 @@ describe('a mount in the background', () => {
     await processGone(mnt);
   });
 
-  mounting('takes the long form, and ends by plyfs umount', async (mnt) => {
+  mounting('can be made by the long form, and ended by plyfs umount', async (mnt) => {
     const words = ['--lower', 'l1', '--lower', 'l2', '--upper', 'up', '--work', 'work'];
     assert.equal((await command(['mount', ...words, 'mnt'])).code, 0);
     assert.equal(await must('cat', [`${mnt}/two`]), 'two\n');
@@ -228,7 +228,7 @@ describe('a mount in the background', () => {
     assert.equal(readlinkSync(`/proc/${server}/cwd`), '/');
   });
 
-  mounting('deletes by .wh. names where the environment asks for that', async (mnt) => {
+  mounting('writes whiteouts as .wh. names if the environment says so', async (mnt) => {
     const options = 'lowerdir=l1:l2,upperdir=up,workdir=work';
     const ran = await command(['-o', options, mnt], { env: { FUSE_OVERLAYFS_DISABLE_OVL_WHITEOUT: '1' } });
     assert.equal(ran.code, 0, ran.stderr);
@@ -238,7 +238,7 @@ describe('a mount in the background', () => {
     await must('rm', [`${home}/up/.wh.two`]);
   });
 
-  mounting('takes names that are not UTF-8', async () => {
+  mounting('accepts names that are not UTF-8', async () => {
     const script = `d=$(printf 'caf\\351,x:y'); mkdir "$d" "$d/l"; echo hi >"$d/l/f"
       ${COMMAND} -o "lowerdir=$(printf 'caf\\351\\\\,x\\\\:y')/l,ro" mnt && cat mnt/f`;
     const result = await sh(script, { cwd: home });
@@ -246,7 +246,7 @@ describe('a mount in the background', () => {
   });
 
   for (const word of ['remount', 'debug']) {
-    mounting(`takes a name with a comma for what it is, with ${word} behind it`, async (mnt) => {
+    mounting(`takes a comma in a name literally, with ${word} after it`, async (mnt) => {
       mkdirSync(`${home}/a,${word}`);
       const ran = await command(['-o', `lowerdir=l1:a\\,${word}`, mnt]);
       assert.deepEqual([ran.code, ran.stderr, ran.timedOut], [0, '', false]);
@@ -265,7 +265,7 @@ describe('a mount in the background', () => {
       assert.ok(texts.includes(text), texts.join());
   });
 
-  mounting('shows one link of every directory with static_nlink', async (mnt) => {
+  mounting('shows a link count of 1 for every directory with static_nlink', async (mnt) => {
     mkdirSync(`${home}/l1/dir/sub`, { recursive: true });
     for (const [option, links] of [
       ['', '3'],
@@ -279,7 +279,7 @@ describe('a mount in the background', () => {
 });
 
 describe('a dead mount', () => {
-  mounting('is named as such, and unmounted like any other', async (mnt) => {
+  mounting('is reported as such, and unmounted like any other', async (mnt) => {
     await must(COMMAND, ['-o', 'lowerdir=l1:l2', mnt], { cwd: home });
     for (const server of processesWith(mnt)) process.kill(server, 'SIGKILL');
     await until('an error of ls', async () => (await run('ls', [mnt])).code !== 0);

@@ -19,7 +19,7 @@ interface Case {
 
 const cases: Readonly<Record<string, Case>> = {
   'nothing wrong': { spoil: () => undefined, left: ['good'] },
-  'a temporary of a crash': { spoil: (index) => writeFileSync(`${index}/#12`, ''), left: ['good'] },
+  'a temporary file left by a crash': { spoil: (index) => writeFileSync(`${index}/#12`, ''), left: ['good'] },
   'a temporary directory': { spoil: (index) => void mkdirSync(`${index}/#13`), left: ['good'] },
   'an entry for another origin': {
     spoil: (index, _upper, good) => linkSync(`${index}/${good}`, `${index}/${HEADER}${'01'.repeat(8)}`),
@@ -38,8 +38,8 @@ const cases: Readonly<Record<string, Case>> = {
     spoil: (index) => writeFileSync(`${index}/${HEADER}${'03'.repeat(8)}`, 'x'),
     left: null,
   },
-  'a name that is no origin': { spoil: (index) => writeFileSync(`${index}/garbage`, ''), left: null },
-  'a name in hex that is no origin': {
+  'a name that is not an origin': { spoil: (index) => writeFileSync(`${index}/garbage`, ''), left: null },
+  'a name in hex that is not an origin': {
     spoil: (index) => writeFileSync(`${index}/${'ab'.repeat(29)}`, ''),
     left: null,
   },

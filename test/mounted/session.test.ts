@@ -61,7 +61,7 @@ describe('a session', () => {
     assert.equal(isMounted(server.mountpoint), false);
   });
 
-  withServer('ends when it is told to', async (server) => {
+  withServer('ends on request', async (server) => {
     server.signal('SIGUSR2');
     assert.equal(await server.exited, 0);
     assert.equal(isMounted(server.mountpoint), false);
@@ -86,7 +86,7 @@ describe('a session', () => {
     assert.equal(await server.exited, 0);
   });
 
-  withServer('lives on after a bug', async (server) => {
+  withServer('continues after a bug', async (server) => {
     const bug = await run('cat', [`${server.mountpoint}/bug`]);
     assert.match(bug.stderr, /Input\/output error/);
     assert.equal(await must('cat', [`${server.mountpoint}/hello`]), 'hello, world\n');
@@ -110,7 +110,7 @@ describe('a session', () => {
     () => oneThread,
   );
 
-  withServer('that crashes takes its mount away', async (server) => {
+  withServer('that crashes leaves nothing mounted', async (server) => {
     const crash = await run('cat', [`${server.mountpoint}/crash`]);
     assert.notEqual(crash.code, 0);
     assert.equal(await server.exited, 1);

@@ -249,7 +249,7 @@ const readings: Readonly<Record<string, Reading>> = {
       'list none => ',
     ],
   },
-  'an opaque directory in the manner of AUFS and OCI': {
+  'an opaque directory marked as by AUFS and OCI': {
     lower: [
       ['put d/.wh..wh..opq ""', 'put d/top x', 'put e/.wh..wh..opq ""'],
       ['put d/low x', 'put e/low x', 'put f/low x'],
@@ -307,7 +307,7 @@ const readings: Readonly<Record<string, Reading>> = {
       'list d => "a" "b" "e"',
     ],
   },
-  'wh=off: such names are names': {
+  'wh=off: such names are ordinary names': {
     lower: [['put .wh.a ""'], ['put a x']],
     options: ['wh=off'],
     steps: ['list . => ".wh.a" "a"', 'put .wh.b x => 1', 'cat a => "x"'],

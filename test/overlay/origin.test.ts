@@ -61,7 +61,7 @@ test('a malformed origin is unknown, not an error', () => {
   const cases: Record<string, (b: Buffer) => Buffer> = {
     empty: () => Buffer.alloc(0),
     'one byte': (b) => b.subarray(0, 1),
-    'header cut': (b) => b.subarray(0, 20),
+    'truncated header': (b) => b.subarray(0, 20),
     'stated length beyond the end': (b) => b.subarray(0, 28),
     'stated length within the header': (b) => set(b, 2, 20),
     'later version': (b) => set(b, 0, 1),

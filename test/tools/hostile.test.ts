@@ -69,15 +69,15 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
     'a name with ..': [{ name: '../out/evil', data: 'x' }],
     'a name with .. inside': [{ name: 'a/../../out/evil', data: 'x' }],
     'a pax name with ..': [{ name: 'a', data: 'x', pax: { path: '../out/evil' } }],
-    'a way through a symlink to outside': [
+    'a path through a symlink to outside': [
       { name: 'l', type: 'symlink', linkname: '../out' },
       { name: 'l/evil', data: 'x' },
     ],
-    'a way through an absolute symlink': [
+    'a path through an absolute symlink': [
       { name: 'l', type: 'symlink', linkname: '/' },
       { name: 'l/tmp/plyfs-evil', data: 'x' },
     ],
-    'a way through a symlink to itself': [
+    'a path through a symlink to itself': [
       { name: 'd', type: 'symlink', linkname: '.' },
       { name: 'd/d/d/x', data: 'x' },
     ],
@@ -91,15 +91,15 @@ describe('plyfs import of hostile archives', { skip: isRoot ? false : 'makes dev
       { name: 'l', type: 'symlink', linkname: '../out' },
       { name: 'h', type: 'link', linkname: 'l/file' },
     ],
-    'a way through a file': [
+    'a path through a file': [
       { name: 'f', data: 'x' },
       { name: 'f/x', data: 'x' },
     ],
     'a whiteout of nothing': [{ name: 'd/.wh.', data: '' }],
     'a whiteout of the directory itself': [{ name: 'd/.wh..', data: '' }],
     'a whiteout of the parent': [{ name: 'd/.wh...', data: '' }],
-    'an owner that can not be': [{ name: 'f', data: 'x', pax: { uid: '4294967295' } }],
-    'a sparse map that lies': [
+    'an impossible owner': [{ name: 'f', data: 'x', pax: { uid: '4294967295' } }],
+    'a false sparse map': [
       { name: 'f', data: 'x', pax: { 'GNU.sparse.size': '1', 'GNU.sparse.map': '9007199254740000,5' } },
     ],
     'a sparse file with more data than its map': [
