@@ -12,14 +12,12 @@ import {
   O_DIRECTORY,
   O_RDONLY,
   openat,
-  readMounts,
   Stat,
   statxFollow,
-  unescapeOctal,
 } from '../sys/index.js';
 import { tryLock } from './dir-lock.js';
 import type { Sources } from './layer-checks.js';
-import { isUsedByKernel } from './mount-table.js';
+import { isUsedByKernel, kernelDirs } from './mount-table.js';
 import type { SourceDir } from './source-dir.js';
 import { UserError } from './user-error.js';
 
@@ -68,17 +66,15 @@ export function checkLayersInUse({ upper, work, lowers }: Sources): void {
   for (const dir of [upper, work]) if (dir !== null) climb(dir, parentOf(dir.canonical), above);
   let unclear: MountInfo | null = null;
   const names = new Set([...above.values()].map(({ path }) => nameOf(path)));
-  for (const mount of readMounts('overlay')) {
-    for (const option of mount.superOptions.split(',')) {
-      const shown = /^(?:upper|work)dir=(.*)$/.exec(option)?.[1];
-      if (shown === undefined) continue;
-      if (!shown.startsWith('/')) unclear = mount;
-      const path = unescapeOctal(shown).replace(/\\(.)/g, '$1');
-      // Only what could be one of these is looked at: a stale mount elsewhere must not stop us.
-      if (!names.has(nameOf(path)) || statxFollow(AT_FDCWD, path, stat) < 0) continue;
-      const found = above.get(identity());
-      if (found) throw inUse(found.dir, found.path, `the overlay mounted on '${mount.mountPoint}'`);
+  for (const { path, mount } of kernelDirs()) {
+    if (!path.startsWith('/')) {
+      unclear = mount;
+      continue;
     }
+    // Only paths that could be one of these are accessed: a stale mount elsewhere must not block us.
+    if (!names.has(nameOf(path)) || statxFollow(AT_FDCWD, path, stat) < 0) continue;
+    const found = above.get(identity());
+    if (found) throw inUse(found.dir, found.path, `the overlay mounted on '${mount.mountPoint}'`);
   }
   if (unclear === null) return;
   const at = [...above.values()].find(({ path }) => isUsedByKernel(path));

@@ -21,9 +21,25 @@ import { UserError } from './user-error.js';
 
 const stat = new Stat();
 
-/** Whether an upperdir or workdir of a kernel mount, as its options show it, is the directory `dir`. */
-function names(shown: string, dir: SourceDir): boolean {
-  const path = unescapeOctal(shown).replace(/\\(.)/g, '$1');
+/** An upperdir or workdir of a kernel mount that this process sees. */
+export interface KernelDir {
+  /** As given to mount(2); may be relative to a directory that is not known. */
+  readonly path: string;
+  readonly mount: MountInfo;
+}
+
+/** Goes through what kernel overlays write to. */
+export function* kernelDirs(): Generator<KernelDir> {
+  for (const mount of readMounts('overlay')) {
+    for (const option of mount.superOptions.split(',')) {
+      const shown = /^(?:upper|work)dir=(.*)$/s.exec(option)?.[1];
+      if (shown !== undefined) yield { path: unescapeOctal(shown).replace(/\\(.)/g, '$1'), mount };
+    }
+  }
+}
+
+/** Whether the path of a {@link KernelDir} leads to the directory `dir`. */
+function names(path: string, dir: SourceDir): boolean {
   if (path === dir.canonical || path === dir.path) return true;
   // Only paths that could be the same directory are accessed: a stale mount elsewhere must not block us.
   if (path.slice(path.lastIndexOf('/')) !== dir.canonical.slice(dir.canonical.lastIndexOf('/'))) return false;
@@ -62,15 +78,10 @@ export function isUsedByKernel(path: string): boolean {
  */
 export function checkKernelMounts(upper: SourceDir, work: SourceDir): void {
   let unclear: MountInfo | null = null;
-  for (const mount of readMounts('overlay')) {
-    for (const option of mount.superOptions.split(',')) {
-      const [key, ...value] = option.split('=');
-      if (key !== 'upperdir' && key !== 'workdir') continue;
-      const shown = value.join('=');
-      if (!shown.startsWith('/')) unclear = mount;
-      const dir = [upper, work].find((candidate) => names(shown, candidate));
-      if (dir) throw inUse(dir, `the overlay mounted on '${mount.mountPoint}'`);
-    }
+  for (const { path, mount } of kernelDirs()) {
+    if (!path.startsWith('/')) unclear = mount;
+    const dir = [upper, work].find((candidate) => names(path, candidate));
+    if (dir) throw inUse(dir, `the overlay mounted on '${mount.mountPoint}'`);
   }
   if (unclear !== null && isUsedByKernel(upper.canonical)) {
     throw inUse(upper, `an overlay with relative paths, perhaps that mounted on '${unclear.mountPoint}'`);
